@@ -1,0 +1,1 @@
+//! Tables in, results out: sources, formats, and the partition-preserving write node.

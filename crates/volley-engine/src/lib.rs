@@ -1,0 +1,1 @@
+//! Turns a statement into pinned plans over predict and connect, and drives their splits in this process.

@@ -1,0 +1,1 @@
+//! Turns a model artifact and an Arrow batch into scores.

@@ -1,0 +1,1 @@
+//! Makes registered models a SQL function: pinned when planned, scored when executed.

@@ -1,0 +1,1 @@
+//! Finds a model version and brings its bytes here, verified.
