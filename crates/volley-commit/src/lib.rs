@@ -1,1 +1,45 @@
-//! Publishes a set of files all at once or not at all on any object store, and resumes from what is done.
+//! Publishes a set of files all at once or not at all on any object store (protocol VCP-1).
+//!
+//! A job has a fixed number of splits. An attempt at a split writes its files to staging and seals
+//! them with a receipt; the first receipt of a split stands. When every split has one, a single
+//! create-only record, the outcome, says committed or aborted. Only then is the destination
+//! touched, and only forward: whatever dies, [`Job::publish`] or [`recover`] ends in the same bytes.
+//!
+//! ```text
+//! {state}/open/{job}                          the job may still have work to do
+//! {state}/jobs/{job}/plan.json                what it is: destination, staging, mode, splits
+//! {state}/jobs/{job}/splits/{split:06}.json   receipt: a split is done
+//! {state}/jobs/{job}/outcome.json             the decision: committed or aborted
+//! {state}/jobs/{job}/published.json           the destination holds the result, staging is gone
+//! {state}/dests/{sha256}/{version:020}.json   claim: what a job adds, keeps and removes
+//! {staging}/{job}/{split:06}-{attempt}-{n}.staged
+//! {destination}/{partition/}part-{split:06}-{job short}.{extension}
+//! {destination}/_SUCCESS                      written last
+//! ```
+//!
+//! Every record in the state is created once and never changed. The life of a job:
+//!
+//! ```text
+//! Job::begin -> (attempt -> staged_path… -> seal)* -> commit -> publish
+//!                                                  -> abort
+//! ```
+//!
+//! The claim comes before the outcome, so that every reason to refuse is found while refusing is
+//! still possible; the claim of an aborted job counts for nothing.
+
+mod destination;
+mod error;
+mod job;
+mod location;
+mod publish;
+mod receipt;
+mod record;
+mod recover;
+
+pub use destination::PublishedFile;
+pub use error::{Error, Result};
+pub use job::{Job, JobId, JobPlan, JobSpec, Mode, Opener, Outcome};
+pub use location::Location;
+pub use publish::Published;
+pub use receipt::{Attempt, Receipt, Staged, StagedFile, Tally};
+pub use recover::{Recovered, Side, recover};

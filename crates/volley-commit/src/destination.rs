@@ -1,0 +1,299 @@
+//! What lies at a destination, whose it is, and which job may change it next.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::job::{JobId, JobSpec, Mode, Outcome};
+use crate::location::Location;
+use crate::receipt::{Receipt, Staged};
+use crate::record::{self, Records, read_object};
+
+/// The marker that is removed first and written last.
+pub(crate) const SUCCESS: &str = "_SUCCESS";
+
+/// A file at the destination.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PublishedFile {
+    /// Path below the destination.
+    pub path: String,
+    /// Rows in the file.
+    pub rows: u64,
+    /// Size of the file.
+    pub bytes: u64,
+}
+
+/// What `_SUCCESS` says: whose result this is, and the whole set of files.
+#[derive(Deserialize)]
+pub(crate) struct Success {
+    pub(crate) job: JobId,
+    files: Vec<PublishedFile>,
+}
+
+/// One file to be moved from staging.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Addition {
+    pub(crate) staged: Staged,
+    #[serde(flatten)]
+    pub(crate) file: PublishedFile,
+}
+
+/// The record of one version of a destination: what its job adds, keeps and removes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Claim {
+    pub(crate) job: JobId,
+    pub(crate) mode: Mode,
+    pub(crate) added: Vec<Addition>,
+    pub(crate) kept: Vec<PublishedFile>,
+    pub(crate) removed: Vec<String>,
+}
+
+impl Claim {
+    /// Every file that this version consists of.
+    pub(crate) fn files(&self) -> impl Iterator<Item = &PublishedFile> {
+        self.kept
+            .iter()
+            .chain(self.added.iter().map(|addition| &addition.file))
+    }
+}
+
+/// The newest claims of a destination, as far as a new one depends on them.
+enum History {
+    /// The asking job has already claimed this version.
+    Mine(u64),
+    /// Another job has claimed and is not done.
+    Busy(JobId),
+    /// All is settled: the number of the newest claim, and the claim whose files lie there.
+    Settled(u64, Option<Claim>),
+}
+
+/// A destination and the state that knows its history.
+#[derive(Clone, Debug)]
+pub(crate) struct Destination {
+    pub(crate) location: Location,
+    pub(crate) records: Records,
+}
+
+impl Destination {
+    /// Refuses locations that would destroy or show each other's files, or cannot rename.
+    pub(crate) fn check_layout(&self, state: &Location, staging: &Location) -> Result<()> {
+        let here = &self.location;
+        let reason = if here.contains(state) || here.contains(staging) {
+            "it contains Volley's state or staging folder"
+        } else if state.contains(here) || staging.contains(here) {
+            "it lies in Volley's state or staging folder"
+        } else if !here.shares_store_with(staging) {
+            "staging must be in the same bucket or file system"
+        } else {
+            return Ok(());
+        };
+        Err(Error::DestinationInvalid {
+            destination: here.url.clone(),
+            reason: reason.to_owned(),
+        })
+    }
+
+    /// Whether a job of this mode would be refused now. A busy destination cannot be judged yet;
+    /// the claim will.
+    pub(crate) async fn check_mode(&self, mode: Mode) -> Result<()> {
+        match self.history(None).await? {
+            History::Settled(_, live) => self.change(mode, live).await.map(|_| ()),
+            History::Mine(_) | History::Busy(_) => Ok(()),
+        }
+    }
+
+    /// Claims the next version for a job and returns its number; the same one if asked again.
+    pub(crate) async fn claim(&self, spec: &JobSpec, receipts: &[Receipt]) -> Result<u64> {
+        let (newest, live) = match self.history(Some(spec.job)).await? {
+            History::Mine(version) => return Ok(version),
+            History::Busy(job) => return Err(self.busy(job)),
+            History::Settled(newest, live) => (newest, live),
+        };
+        let (kept, removed) = self.change(spec.mode, live).await?;
+        let added = additions(spec, receipts);
+        let claim = Claim {
+            job: spec.job,
+            mode: spec.mode,
+            added,
+            kept,
+            removed,
+        };
+        let version = newest + 1;
+        let key = record::version_key(&self.location, version);
+        let stands = self.records.create_once(&key, &claim).await?;
+        if stands.job == spec.job {
+            Ok(version)
+        } else {
+            Err(self.busy(stands.job))
+        }
+    }
+
+    /// The claim of a version.
+    pub(crate) async fn version(&self, version: u64) -> Result<Option<Claim>> {
+        self.records
+            .read(&record::version_key(&self.location, version))
+            .await
+    }
+
+    async fn history(&self, me: Option<JobId>) -> Result<History> {
+        let newest = self.newest_version().await?;
+        for version in (1..=newest).rev() {
+            let Some(claim) = self.version(version).await? else {
+                continue;
+            };
+            if Some(claim.job) == me {
+                return Ok(History::Mine(version));
+            }
+            if self
+                .records
+                .exists(&record::published_key(claim.job))
+                .await?
+            {
+                return Ok(History::Settled(newest, Some(claim)));
+            }
+            let outcome = self.records.read(&record::outcome_key(claim.job)).await?;
+            if !matches!(outcome, Some(Outcome::Aborted { .. })) {
+                return Ok(History::Busy(claim.job));
+            }
+        }
+        Ok(History::Settled(newest, None))
+    }
+
+    async fn newest_version(&self) -> Result<u64> {
+        let names = self
+            .records
+            .names(&record::versions_folder(&self.location))
+            .await?;
+        Ok(names
+            .iter()
+            .filter_map(|name| name.split('.').next()?.parse().ok())
+            .max()
+            .unwrap_or(0))
+    }
+
+    /// What a job of this mode keeps and removes of what lies here now, or why it may not.
+    async fn change(
+        &self,
+        mode: Mode,
+        live: Option<Claim>,
+    ) -> Result<(Vec<PublishedFile>, Vec<String>)> {
+        let mut present = self.location.files("").await?;
+        let marked = present.remove(SUCCESS).is_some();
+        let mut recorded: BTreeMap<String, PublishedFile> = BTreeMap::new();
+        if marked && mode != Mode::Error {
+            recorded.extend(
+                self.listed_as_ours()
+                    .await?
+                    .map(|file| (file.path.clone(), file)),
+            );
+        }
+        let live = live.iter().flat_map(Claim::files).cloned();
+        recorded.extend(live.map(|file| (file.path.clone(), file)));
+
+        let foreign = present.keys().find(|path| !recorded.contains_key(*path));
+        recorded.retain(|path, _| present.contains_key(path));
+        match mode {
+            Mode::Error => match present.keys().next() {
+                Some(file) => Err(self.not_empty(file)),
+                None => Ok((vec![], vec![])),
+            },
+            Mode::Append => Ok((recorded.into_values().collect(), vec![])),
+            Mode::Overwrite => match foreign {
+                Some(file) => Err(self.foreign(file)),
+                None => Ok((vec![], recorded.into_keys().collect())),
+            },
+        }
+    }
+
+    /// The marker at the destination, if it is one of ours.
+    pub(crate) async fn success(&self) -> Result<Option<Success>> {
+        let path = self.location.path(SUCCESS)?;
+        let body = read_object(self.location.store.as_ref(), &path).await?;
+        Ok(body.and_then(|body| serde_json::from_slice(&body).ok()))
+    }
+
+    /// Files that the marker lists and that are named as we name files: known to be ours even when
+    /// another state wrote them or this one was lost.
+    async fn listed_as_ours(&self) -> Result<impl Iterator<Item = PublishedFile>> {
+        let files = self
+            .success()
+            .await?
+            .map(|success| success.files)
+            .unwrap_or_default();
+        Ok(files.into_iter().filter(|file| is_part(&file.path)))
+    }
+
+    fn busy(&self, job: JobId) -> Error {
+        Error::DestinationBusy {
+            destination: self.location.url.clone(),
+            job: job.to_string(),
+        }
+    }
+
+    fn not_empty(&self, file: &str) -> Error {
+        Error::DestinationNotEmpty {
+            destination: self.location.url.clone(),
+            file: file.to_owned(),
+        }
+    }
+
+    fn foreign(&self, file: &str) -> Error {
+        Error::ForeignFiles {
+            destination: self.location.url.clone(),
+            file: file.to_owned(),
+        }
+    }
+}
+
+/// The final names of all sealed files: a function of job, split and partition alone.
+fn additions(spec: &JobSpec, receipts: &[Receipt]) -> Vec<Addition> {
+    let mut added = vec![];
+    for receipt in receipts {
+        let mut written: BTreeMap<&str, usize> = BTreeMap::new();
+        for file in &receipt.files {
+            let nth = written.entry(&file.partition).or_default();
+            let name = part_name(spec, receipt.split, *nth);
+            *nth += 1;
+            let path = match file.partition.as_str() {
+                "" => name,
+                partition => format!("{partition}/{name}"),
+            };
+            let file_out = PublishedFile {
+                path,
+                rows: file.rows,
+                bytes: file.bytes,
+            };
+            added.push(Addition {
+                staged: file.staged.clone(),
+                file: file_out,
+            });
+        }
+    }
+    added
+}
+
+/// `part-000003-1a2b3c4d5e6f.parquet`; a second file of a split in one partition ends in `-1`.
+fn part_name(spec: &JobSpec, split: u32, nth: usize) -> String {
+    let (job, extension) = (spec.job.short(), &spec.extension);
+    match nth {
+        0 => format!("part-{split:06}-{job}.{extension}"),
+        _ => format!("part-{split:06}-{job}-{nth}.{extension}"),
+    }
+}
+
+/// Whether a path ends in a name of [`part_name`].
+fn is_part(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    let Some((stem, _extension)) = name.split_once('.') else {
+        return false;
+    };
+    let fields: Vec<&str> = stem.split('-').collect();
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let hex = |text: &str| text.len() == 12 && text.bytes().all(|b| b.is_ascii_hexdigit());
+    match fields[..] {
+        ["part", split, job] => digits(split) && hex(job),
+        ["part", split, job, nth] => digits(split) && hex(job) && digits(nth),
+        _ => false,
+    }
+}

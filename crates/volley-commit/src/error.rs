@@ -1,0 +1,179 @@
+//! What can go wrong with a commit, divided by what the caller can do about it.
+
+use object_store::path::Path;
+
+/// The result of an operation of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why an operation of this crate failed. [`Error::is_transient`] says whether to try again.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Mode `error`, and the destination holds something. Trying again does not help.
+    #[error(
+        "destination {destination} already holds `{file}`: choose another one, or mode 'append' or 'overwrite'"
+    )]
+    DestinationNotEmpty {
+        /// URL of the destination.
+        destination: String,
+        /// One file in it, relative.
+        file: String,
+    },
+    /// Mode `overwrite`, and the destination holds a file that no job wrote. Trying again does not help.
+    #[error(
+        "destination {destination} holds `{file}`, which Volley did not write and will not delete: move it away or choose another destination"
+    )]
+    ForeignFiles {
+        /// URL of the destination.
+        destination: String,
+        /// One foreign file, relative.
+        file: String,
+    },
+    /// Another job is deciding or publishing there. Try again when it is done.
+    #[error("destination {destination} is being written by job {job}: try again when it is done")]
+    DestinationBusy {
+        /// URL of the destination.
+        destination: String,
+        /// The other job.
+        job: String,
+    },
+    /// Destination, staging and state do not fit together. Trying again does not help.
+    #[error("destination {destination} cannot be used: {reason}")]
+    DestinationInvalid {
+        /// URL of the destination.
+        destination: String,
+        /// What does not fit.
+        reason: String,
+    },
+    /// The commit came before every split was sealed. Try again after sealing the rest.
+    #[error("job {job} has {missing} unfinished splits, the first is {first}")]
+    SplitsMissing {
+        /// The job.
+        job: String,
+        /// How many splits have no receipt.
+        missing: usize,
+        /// The lowest of them.
+        first: u32,
+    },
+    /// A sealed file is no longer in staging, or has another size. Before the decision the job must
+    /// be run again; after it an operator is needed. Trying again does not help.
+    #[error(
+        "staged file {file} is gone or has changed: something other than Volley touched staging"
+    )]
+    StagedMissing {
+        /// Path of the staged object in its store.
+        file: String,
+    },
+    /// A writer sealed figures that contradict each other, a fault in the writer. Trying again does not help.
+    #[error("split {split} cannot be sealed: {reason}")]
+    ReceiptInvalid {
+        /// The split.
+        split: u32,
+        /// The contradiction.
+        reason: String,
+    },
+    /// Publishing was asked for a job that is not committed. Trying again does not help.
+    #[error("job {job} is not committed, there is nothing to publish")]
+    NotCommitted {
+        /// The job.
+        job: String,
+    },
+    /// No such job in this state, or not a job id at all. Trying again does not help.
+    #[error("no job {job} is known here")]
+    UnknownJob {
+        /// What was asked for.
+        job: String,
+    },
+    /// A mode that does not exist. Trying again does not help.
+    #[error("unknown mode '{mode}': use 'error', 'append' or 'overwrite'")]
+    UnknownMode {
+        /// What was asked for.
+        mode: String,
+    },
+    /// A record in the state cannot be read: damaged, or of a newer Volley. Trying again does not help.
+    #[error("record {path} cannot be understood: it is damaged or of a newer version")]
+    RecordInvalid {
+        /// Path of the record in its store.
+        path: String,
+        /// The cause.
+        source: serde_json::Error,
+    },
+    /// Neither writing a record nor reading it back worked, so whether it is there is unknown.
+    /// Try the same call again; never assume that it failed.
+    #[error("whether {path} was written is not known: the store does not answer")]
+    Unconfirmed {
+        /// Path of the record in its store.
+        path: String,
+        /// The last answer.
+        source: Box<Error>,
+    },
+    /// The store refused a call or did not answer. [`Error::is_transient`] says whether to try again.
+    #[error("the store failed at {path}")]
+    Store {
+        /// Path in the store.
+        path: String,
+        /// The cause.
+        source: object_store::Error,
+    },
+    /// A location recorded in a job's plan cannot be opened. Try again with the connection restored.
+    #[error("{url} cannot be opened")]
+    Unreachable {
+        /// The recorded URL.
+        url: String,
+        /// The cause.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+impl Error {
+    /// The stable code that a user sees in brackets.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::DestinationNotEmpty { .. } => "destination_not_empty",
+            Self::ForeignFiles { .. } => "foreign_files",
+            Self::DestinationBusy { .. } => "destination_busy",
+            Self::DestinationInvalid { .. } => "destination_invalid",
+            Self::SplitsMissing { .. } => "splits_missing",
+            Self::StagedMissing { .. } => "staged_missing",
+            Self::ReceiptInvalid { .. } => "receipt_invalid",
+            Self::NotCommitted { .. } => "not_committed",
+            Self::UnknownJob { .. } => "unknown_job",
+            Self::UnknownMode { .. } => "unknown_mode",
+            Self::RecordInvalid { .. } => "record_invalid",
+            Self::Unconfirmed { .. } => "outcome_unknown",
+            Self::Store { .. } => "store_failed",
+            Self::Unreachable { .. } => "location_unreachable",
+        }
+    }
+
+    /// Whether the same call may succeed later without anyone changing anything.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::DestinationBusy { .. } | Self::Unconfirmed { .. } => true,
+            Self::Store { source, .. } => !is_permanent(source),
+            _ => false,
+        }
+    }
+
+    pub(crate) fn store(path: &Path, source: object_store::Error) -> Self {
+        Self::Store {
+            path: path.to_string(),
+            source,
+        }
+    }
+}
+
+/// Answers that a store gives on purpose; all others may be a bad moment.
+pub(crate) fn is_permanent(error: &object_store::Error) -> bool {
+    use object_store::Error as E;
+    matches!(
+        error,
+        E::NotFound { .. }
+            | E::InvalidPath { .. }
+            | E::NotSupported { .. }
+            | E::NotImplemented { .. }
+            | E::PermissionDenied { .. }
+            | E::Unauthenticated { .. }
+            | E::UnknownConfigurationKey { .. }
+    )
+}

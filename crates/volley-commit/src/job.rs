@@ -1,0 +1,360 @@
+//! A job: begun, sealed split by split, decided once.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use futures::{StreamExt, TryStreamExt};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::destination::Destination;
+use crate::error::{Error, Result};
+use crate::location::{CONCURRENT_MAX, Location};
+use crate::receipt::{Attempt, Receipt, Tally};
+use crate::record::{self, Records};
+
+/// The name of a job: a UUID of version 7, so that names sort by age.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct JobId(Uuid);
+
+impl JobId {
+    /// A new name, different from every other.
+    #[expect(
+        clippy::new_without_default,
+        reason = "a default that differs each time misleads"
+    )]
+    pub fn new() -> Self {
+        Self(Uuid::now_v7())
+    }
+
+    /// The last 12 hexadecimal digits, all random: what file names carry.
+    pub fn short(&self) -> String {
+        self.0.simple().to_string()[20..].to_owned()
+    }
+}
+
+impl fmt::Display for JobId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.hyphenated().fmt(f)
+    }
+}
+
+impl FromStr for JobId {
+    type Err = Error;
+    fn from_str(text: &str) -> Result<Self> {
+        Uuid::parse_str(text)
+            .map(Self)
+            .map_err(|_| Error::UnknownJob {
+                job: text.to_owned(),
+            })
+    }
+}
+
+impl TryFrom<String> for JobId {
+    type Error = Error;
+    fn try_from(text: String) -> Result<Self> {
+        text.parse()
+    }
+}
+
+impl From<JobId> for String {
+    fn from(job: JobId) -> Self {
+        job.to_string()
+    }
+}
+
+/// What a job does with the data that its destination already holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Mode {
+    /// Refuses a destination that holds anything.
+    Error,
+    /// Keeps it.
+    Append,
+    /// Replaces it, if Volley wrote all of it.
+    Overwrite,
+}
+
+impl FromStr for Mode {
+    type Err = Error;
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "error" => Ok(Self::Error),
+            "append" => Ok(Self::Append),
+            "overwrite" => Ok(Self::Overwrite),
+            _ => Err(Error::UnknownMode {
+                mode: text.to_owned(),
+            }),
+        }
+    }
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Error => "error",
+            Self::Append => "append",
+            Self::Overwrite => "overwrite",
+        })
+    }
+}
+
+/// What a job is to write.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct JobSpec {
+    /// The job's name, unused so far.
+    pub job: JobId,
+    /// What happens to data that is already there.
+    pub mode: Mode,
+    /// How many splits must be sealed before the job can be committed; they are numbered from 0.
+    pub splits: u32,
+    /// The ending of published files, without a dot.
+    pub extension: String,
+    /// Entries for `_SUCCESS` that mean nothing here: statement, models, and the like. Must not
+    /// depend on time or attempts, or a repeated publish would write other bytes.
+    pub provenance: serde_json::Map<String, serde_json::Value>,
+}
+
+/// The record of what a job is, enough to finish it in another process.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct JobPlan {
+    /// What the job is to write.
+    #[serde(flatten)]
+    pub spec: JobSpec,
+    /// URL of the destination.
+    pub destination: String,
+    /// URL of the staging folder.
+    pub staging: String,
+}
+
+/// The decision about a job. Written once; whoever reads it may act on it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum Outcome {
+    /// The result will appear at the destination, whatever happens now.
+    Committed {
+        /// The version of the destination that the job makes.
+        version: u64,
+        /// The sum over all splits.
+        tally: Tally,
+        /// sha256 over the receipts in order of splits.
+        receipts: String,
+    },
+    /// Nothing of the job will ever appear.
+    Aborted {
+        /// Why, in one line.
+        reason: String,
+    },
+}
+
+/// A job in a state. Cheap to clone; all clones are the same job.
+#[derive(Clone, Debug)]
+pub struct Job {
+    pub(crate) records: Records,
+    pub(crate) destination: Destination,
+    pub(crate) staging: Location,
+    pub(crate) plan: Arc<JobPlan>,
+}
+
+impl Job {
+    /// Records a new job, or fails if the destination refuses its mode: `destination_not_empty`,
+    /// `foreign_files`, or `destination_invalid` when destination, staging and state overlap or
+    /// staging is in another store. Touches neither the destination nor staging.
+    pub async fn begin(
+        state: &Location,
+        destination: &Location,
+        staging: &Location,
+        spec: JobSpec,
+    ) -> Result<Job> {
+        let plan = JobPlan {
+            spec,
+            destination: destination.url.clone(),
+            staging: staging.url.clone(),
+        };
+        let job = Self::assemble(state, destination, staging, plan);
+        job.destination.check_layout(state, staging)?;
+        job.destination.check_mode(job.plan.spec.mode).await?;
+        // First the mark, then the plan: a plan without a mark would never be recovered.
+        job.records
+            .create_once(&record::open_key(job.id()), &job.id())
+            .await?;
+        job.records
+            .create_once(&record::plan_key(job.id()), job.plan.as_ref())
+            .await?;
+        Ok(job)
+    }
+
+    /// A job that was begun before, here or in another process. `open` gives the locations of the
+    /// recorded URLs. Errors: `unknown_job`, `location_unreachable`, and those of the store.
+    pub async fn open(state: &Location, job: JobId, open: &Opener) -> Result<Job> {
+        let plan: JobPlan = Records(state.clone())
+            .read(&record::plan_key(job))
+            .await?
+            .ok_or_else(|| Error::UnknownJob {
+                job: job.to_string(),
+            })?;
+        let at = |url: &String| {
+            open(url).map_err(|source| Error::Unreachable {
+                url: url.clone(),
+                source,
+            })
+        };
+        Ok(Self::assemble(
+            state,
+            &at(&plan.destination)?,
+            &at(&plan.staging)?,
+            plan,
+        ))
+    }
+
+    fn assemble(state: &Location, to: &Location, staging: &Location, plan: JobPlan) -> Job {
+        let records = Records(state.clone());
+        Job {
+            destination: Destination {
+                location: to.clone(),
+                records: records.clone(),
+            },
+            staging: staging.clone(),
+            records,
+            plan: Arc::new(plan),
+        }
+    }
+
+    /// The job's name.
+    pub fn id(&self) -> JobId {
+        self.plan.spec.job
+    }
+
+    /// What the job is.
+    pub fn plan(&self) -> &JobPlan {
+        &self.plan
+    }
+
+    /// Where the staged files of all jobs of this destination lie.
+    pub fn staging(&self) -> &Location {
+        &self.staging
+    }
+
+    /// A new attempt at a split. Ask [`Job::receipt`] first: a sealed split needs no attempt.
+    pub fn attempt(&self, split: u32) -> Attempt {
+        Attempt::new(self.clone(), split)
+    }
+
+    /// The receipt of a split, if it is sealed.
+    pub async fn receipt(&self, split: u32) -> Result<Option<Receipt>> {
+        self.records
+            .read(&record::receipt_key(self.id(), split))
+            .await
+    }
+
+    /// The receipt of every split, `None` where it is not sealed yet; in order of splits.
+    pub async fn receipts(&self) -> Result<Vec<Option<Receipt>>> {
+        futures::stream::iter(0..self.plan.spec.splits)
+            .map(|split| self.receipt(split))
+            .buffered(CONCURRENT_MAX)
+            .try_collect()
+            .await
+    }
+
+    /// The decision, if there is one.
+    pub async fn outcome(&self) -> Result<Option<Outcome>> {
+        self.records.read(&record::outcome_key(self.id())).await
+    }
+
+    /// Decides for the result and returns the decision that stands, which is an abort if that came
+    /// first. Safe to repeat. The destination is not touched yet: [`Job::publish`] does that.
+    ///
+    /// Errors before the decision: `splits_missing`, `staged_missing`, the refusals of the mode, and
+    /// `destination_busy` while another job publishes there. After a transient error the decision
+    /// may have been made: commit again, or [`Job::abort`] and see which of the two stands.
+    pub async fn commit(&self) -> Result<Outcome> {
+        if let Some(outcome) = self.outcome().await? {
+            return Ok(outcome);
+        }
+        let receipts = self.all_receipts().await?;
+        self.check_staged(&receipts).await?;
+        let outcome = Outcome::Committed {
+            version: self.destination.claim(&self.plan.spec, &receipts).await?,
+            tally: receipts.iter().map(|receipt| receipt.tally).sum(),
+            receipts: record::sha256(&record::json(&receipts)),
+        };
+        self.records
+            .create_once(&record::outcome_key(self.id()), &outcome)
+            .await
+    }
+
+    /// Decides against the result, removes what is staged, and returns the decision that stands: if
+    /// that is a commit, which came first, [`Job::publish`] is still due. Safe to repeat.
+    ///
+    /// Attempts that still run must be stopped before, or what they stage stays behind.
+    pub async fn abort(&self, reason: &str) -> Result<Outcome> {
+        let aborted = Outcome::Aborted {
+            reason: reason.to_owned(),
+        };
+        let stands = self
+            .records
+            .create_once(&record::outcome_key(self.id()), &aborted)
+            .await?;
+        if matches!(stands, Outcome::Aborted { .. }) {
+            self.remove_staging().await?;
+            self.close().await?;
+        }
+        Ok(stands)
+    }
+
+    async fn all_receipts(&self) -> Result<Vec<Receipt>> {
+        let receipts = self.receipts().await?;
+        let missing: Vec<u32> = (0u32..)
+            .zip(&receipts)
+            .filter(|(_, r)| r.is_none())
+            .map(|(split, _)| split)
+            .collect();
+        match missing.first() {
+            None => Ok(receipts.into_iter().flatten().collect()),
+            Some(&first) => Err(Error::SplitsMissing {
+                job: self.id().to_string(),
+                missing: missing.len(),
+                first,
+            }),
+        }
+    }
+
+    /// Looks for every sealed file through the destination's store, which will have to rename it.
+    async fn check_staged(&self, receipts: &[Receipt]) -> Result<()> {
+        let files = receipts.iter().flat_map(|receipt| &receipt.files);
+        let sizes = files.map(|file| Ok((self.staged_path(file.staged.name())?, file.bytes)));
+        futures::stream::iter(sizes.collect::<Result<Vec<_>>>()?)
+            .map(|(path, bytes)| async move {
+                match self.destination.location.size(&path).await? {
+                    Some(size) if size == bytes => Ok(()),
+                    _ => Err(Error::StagedMissing {
+                        file: path.to_string(),
+                    }),
+                }
+            })
+            .buffer_unordered(CONCURRENT_MAX)
+            .try_collect()
+            .await
+    }
+
+    /// The path of a staged file of this job.
+    pub(crate) fn staged_path(&self, name: &str) -> Result<object_store::path::Path> {
+        self.staging.path(&format!("{}/{name}", self.id()))
+    }
+
+    pub(crate) async fn remove_staging(&self) -> Result<()> {
+        self.staging.delete_folder(&self.id().to_string()).await
+    }
+
+    /// Says that nothing is left to do for this job.
+    pub(crate) async fn close(&self) -> Result<()> {
+        self.records.remove(&record::open_key(self.id())).await
+    }
+}
+
+/// Gives the location of a URL that a plan recorded.
+pub type Opener =
+    dyn Fn(&str) -> Result<Location, Box<dyn std::error::Error + Send + Sync>> + Send + Sync;

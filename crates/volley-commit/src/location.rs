@@ -1,0 +1,142 @@
+//! A folder of an object store: where state, staging and destinations lie.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use futures::{StreamExt, TryStreamExt};
+use object_store::path::Path;
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
+use url::Url;
+
+use crate::error::{Error, Result};
+
+/// How many store calls of one job are under way at once.
+pub(crate) const CONCURRENT_MAX: usize = 32;
+
+/// A folder of an object store.
+#[derive(Clone, Debug)]
+pub struct Location {
+    /// The store. Staging and destination of a job must see each other's paths in theirs, because
+    /// publishing renames within the destination's store.
+    pub store: Arc<dyn ObjectStore>,
+    /// The folder within the store.
+    pub prefix: Path,
+    /// The absolute URL of the folder: its identity. One folder must always be spelled the same way.
+    pub url: String,
+}
+
+impl Location {
+    /// A folder `prefix` of `store`, known as `url` (`file:///…`, `s3://…`; a slash at the end does not matter).
+    pub fn new(store: Arc<dyn ObjectStore>, prefix: Path, url: impl Into<String>) -> Self {
+        Self {
+            store,
+            prefix,
+            url: url.into(),
+        }
+    }
+
+    /// The URL with exactly one slash at its end, so that a prefix is a containing folder.
+    pub(crate) fn folder_url(&self) -> String {
+        format!("{}/", self.url.trim_end_matches('/'))
+    }
+
+    pub(crate) fn contains(&self, other: &Location) -> bool {
+        other.folder_url().starts_with(&self.folder_url())
+    }
+
+    /// Whether both lie in one bucket, account or file system, as far as their URLs tell.
+    pub(crate) fn shares_store_with(&self, other: &Location) -> bool {
+        match (Url::parse(&self.url), Url::parse(&other.url)) {
+            (Ok(a), Ok(b)) => a.scheme() == b.scheme() && a.authority() == b.authority(),
+            _ => false,
+        }
+    }
+
+    /// The path of `relative` in the store. Fails on `..` and other segments that are no names.
+    pub(crate) fn path(&self, relative: &str) -> Result<Path> {
+        let relative =
+            Path::parse(relative).map_err(|source| Error::store(&self.prefix, source.into()))?;
+        Ok(self.prefix.parts().chain(relative.parts()).collect())
+    }
+
+    /// Every object under `folder`, sizes by path relative to this location.
+    pub(crate) async fn files(&self, folder: &str) -> Result<BTreeMap<String, u64>> {
+        let root = self.path(folder)?;
+        let listed: Vec<ObjectMeta> = self
+            .store
+            .list(Some(&root))
+            .try_collect()
+            .await
+            .map_err(|source| Error::store(&root, source))?;
+        Ok(listed
+            .iter()
+            .filter_map(|meta| Some((self.relative(&meta.location)?, meta.size)))
+            .collect())
+    }
+
+    fn relative(&self, path: &Path) -> Option<String> {
+        let parts: Vec<_> = path.prefix_match(&self.prefix)?.collect();
+        let names: Vec<&str> = parts.iter().map(|part| part.as_ref()).collect();
+        (!names.is_empty()).then(|| names.join("/"))
+    }
+
+    /// The size of an object, or `None` if there is none.
+    pub(crate) async fn size(&self, path: &Path) -> Result<Option<u64>> {
+        match self.store.head(path).await {
+            Ok(meta) => Ok(Some(meta.size)),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(source) => Err(Error::store(path, source)),
+        }
+    }
+
+    /// Deletes an object; one that is not there is fine.
+    pub(crate) async fn delete(&self, path: &Path) -> Result<()> {
+        match self.store.delete(path).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(source) => Err(Error::store(path, source)),
+        }
+    }
+
+    /// Deletes objects by their relative paths; those that are not there are fine.
+    pub(crate) async fn delete_all(&self, files: impl IntoIterator<Item = &String>) -> Result<()> {
+        let paths = files
+            .into_iter()
+            .map(|file| self.path(file))
+            .collect::<Result<Vec<_>>>()?;
+        futures::stream::iter(paths)
+            .map(|path| async move { self.delete(&path).await })
+            .buffer_unordered(CONCURRENT_MAX)
+            .try_collect()
+            .await
+    }
+
+    /// Deletes a folder with everything in it, and this location too if that leaves it empty.
+    pub(crate) async fn delete_folder(&self, folder: &str) -> Result<()> {
+        self.delete_all(self.files(folder).await?.keys()).await?;
+        if let Some(root) = self.local_folder() {
+            // A store lists neither folders nor the `name#1` files of uploads that were cut off.
+            let _ = tokio::fs::remove_dir_all(root.join(folder)).await;
+            let _ = tokio::fs::remove_dir(root).await;
+        }
+        Ok(())
+    }
+
+    /// Removes the folders that deleting `files` may have emptied, where folders exist at all.
+    pub(crate) async fn prune_folders(&self, files: &[String]) {
+        let Some(root) = self.local_folder() else {
+            return;
+        };
+        for file in files {
+            let mut folder = root.join(file);
+            while folder.pop() && folder != root && tokio::fs::remove_dir(&folder).await.is_ok() {}
+        }
+    }
+
+    fn local_folder(&self) -> Option<PathBuf> {
+        let url = Url::parse(&self.folder_url()).ok()?;
+        (url.scheme() == "file")
+            .then(|| url.to_file_path().ok())
+            .flatten()
+    }
+}

@@ -1,0 +1,136 @@
+//! Rolling a committed job forward: the only code that changes a destination.
+
+use futures::{StreamExt, TryStreamExt};
+use object_store::ObjectStoreExt;
+use object_store::path::Path;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use crate::destination::{Addition, Claim, PublishedFile, SUCCESS};
+use crate::error::{Error, Result};
+use crate::job::{Job, Outcome};
+use crate::location::CONCURRENT_MAX;
+use crate::record;
+
+/// A published result.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Published {
+    /// The version of the destination that the job made.
+    pub version: u64,
+    /// The files that the job added, in order of splits.
+    pub files: Vec<PublishedFile>,
+}
+
+impl Job {
+    /// Makes a committed result appear at the destination, last of all `_SUCCESS`, and removes what
+    /// is staged. Every step can be repeated: after an error, call it again, here or through
+    /// [`crate::recover`]. An error here never means that the job failed, only that it is not yet done.
+    ///
+    /// Errors: `not_committed`, `staged_missing`, and those of the store.
+    pub async fn publish(&self) -> Result<Published> {
+        let (version, claim) = self.committed_claim().await?;
+        let published = Published {
+            version,
+            files: claim
+                .added
+                .iter()
+                .map(|addition| addition.file.clone())
+                .collect(),
+        };
+        let key = record::published_key(self.id());
+        if !self.records.exists(&key).await? {
+            self.change_destination(&claim).await?;
+            self.remove_staging().await?;
+            self.records.create_once(&key, &published).await?;
+        }
+        self.close().await?;
+        Ok(published)
+    }
+
+    async fn committed_claim(&self) -> Result<(u64, Claim)> {
+        let not_committed = || Error::NotCommitted {
+            job: self.id().to_string(),
+        };
+        let Some(Outcome::Committed { version, .. }) = self.outcome().await? else {
+            return Err(not_committed());
+        };
+        let claim = self
+            .destination
+            .version(version)
+            .await?
+            .ok_or_else(not_committed)?;
+        Ok((version, claim))
+    }
+
+    async fn change_destination(&self, claim: &Claim) -> Result<()> {
+        let to = &self.destination.location;
+        // Our own marker is there only if all the rest is.
+        if self
+            .destination
+            .success()
+            .await?
+            .is_some_and(|success| success.job == self.id())
+        {
+            return Ok(());
+        }
+        to.delete(&to.path(SUCCESS)?).await?;
+        self.move_parts(&claim.added).await?;
+        to.delete_all(&claim.removed).await?;
+        to.prune_folders(&claim.removed).await;
+        self.write_success(claim).await
+    }
+
+    async fn move_parts(&self, added: &[Addition]) -> Result<()> {
+        futures::stream::iter(added)
+            .map(|addition| async move {
+                let from = self.staged_path(addition.staged.name())?;
+                let to = self.destination.location.path(&addition.file.path)?;
+                self.rename(&from, &to, addition.file.bytes).await
+            })
+            .buffer_unordered(CONCURRENT_MAX)
+            .try_collect()
+            .await
+    }
+
+    /// Moves an object, or finds that it has been moved. An error can hide a move that happened, and
+    /// a move that happened earlier looks like an error.
+    async fn rename(&self, from: &Path, to: &Path, bytes: u64) -> Result<()> {
+        let at = &self.destination.location;
+        let Err(source) = at.store.rename(from, to).await else {
+            return Ok(());
+        };
+        if at.size(from).await?.is_some() {
+            return Err(Error::store(from, source));
+        }
+        match at.size(to).await? {
+            Some(size) if size == bytes => Ok(()),
+            _ => Err(Error::StagedMissing {
+                file: from.to_string(),
+            }),
+        }
+    }
+
+    /// Through staging, so that a write that is cut off leaves nothing at the destination.
+    async fn write_success(&self, claim: &Claim) -> Result<()> {
+        let body = record::json(&self.success_entries(claim));
+        let bytes = body.len() as u64;
+        let staged = self.staged_path("_SUCCESS.staged")?;
+        let at = &self.destination.location;
+        at.store
+            .put(&staged, body.into())
+            .await
+            .map_err(|source| Error::store(&staged, source))?;
+        self.rename(&staged, &at.path(SUCCESS)?, bytes).await
+    }
+
+    fn success_entries(&self, claim: &Claim) -> Map<String, Value> {
+        let files: Vec<&PublishedFile> = claim.files().collect();
+        let rows: u64 = files.iter().map(|file| file.rows).sum();
+        let mut entries = self.plan.spec.provenance.clone();
+        entries.insert("job".to_owned(), json!(self.id()));
+        entries.insert("mode".to_owned(), json!(claim.mode));
+        entries.insert("rows".to_owned(), json!(rows));
+        entries.insert("files".to_owned(), json!(files));
+        entries
+    }
+}

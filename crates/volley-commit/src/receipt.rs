@@ -1,0 +1,207 @@
+//! The work on one split: files in staging, sealed by a receipt.
+
+use std::collections::BTreeSet;
+use std::iter::Sum;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use object_store::path::Path;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::error::{Error, Result};
+use crate::job::Job;
+use crate::record;
+
+/// Row counts of a split or of a job.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Tally {
+    /// Rows that came in.
+    pub rows_in: u64,
+    /// Rows in the files.
+    pub rows_out: u64,
+    /// Rows that could not be scored and went to the rejects.
+    pub rejected: u64,
+    /// Rows in the files whose score is NULL.
+    pub null_scores: u64,
+}
+
+impl Sum for Tally {
+    fn sum<I: Iterator<Item = Self>>(tallies: I) -> Self {
+        tallies.fold(Self::default(), |a, b| Self {
+            rows_in: a.rows_in + b.rows_in,
+            rows_out: a.rows_out + b.rows_out,
+            rejected: a.rejected + b.rejected,
+            null_scores: a.null_scores + b.null_scores,
+        })
+    }
+}
+
+/// How a sealed file waits for the decision.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Staged {
+    /// As a whole object in the job's staging folder.
+    Object {
+        /// Its name there.
+        name: String,
+    },
+}
+
+impl Staged {
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Self::Object { name } => name,
+        }
+    }
+}
+
+/// One complete file of a split, not yet visible at the destination.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StagedFile {
+    /// Where it waits.
+    pub staged: Staged,
+    /// The folder below the destination, `""` or as `a=1/b=2`.
+    pub partition: String,
+    /// Rows in the file.
+    pub rows: u64,
+    /// Size of the file.
+    pub bytes: u64,
+}
+
+impl StagedFile {
+    /// A whole object that was written to a path of [`Attempt::staged_path`].
+    pub fn object(path: &Path, partition: impl Into<String>, rows: u64, bytes: u64) -> Self {
+        let name = path.filename().unwrap_or_default().to_owned();
+        Self {
+            staged: Staged::Object { name },
+            partition: partition.into(),
+            rows,
+            bytes,
+        }
+    }
+}
+
+/// The proof that a split is done. Never changes, and never needs to be made again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// The split.
+    pub split: u32,
+    /// The attempt whose files count.
+    pub attempt: String,
+    /// Its row counts.
+    pub tally: Tally,
+    /// Its files, in the order of their numbers.
+    pub files: Vec<StagedFile>,
+}
+
+/// One execution of a split. Its staged names are used by nobody else, ever.
+#[derive(Debug)]
+pub struct Attempt {
+    job: Job,
+    split: u32,
+    id: String,
+    names_given: AtomicU32,
+}
+
+impl Attempt {
+    pub(crate) fn new(job: Job, split: u32) -> Self {
+        let id = Uuid::now_v7().simple().to_string();
+        Self {
+            job,
+            split,
+            id,
+            names_given: AtomicU32::new(0),
+        }
+    }
+
+    /// The split this works on.
+    pub fn split(&self) -> u32 {
+        self.split
+    }
+
+    /// The attempt's own name, 32 hexadecimal digits, different from every other.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// A fresh path in the store of [`Job::staging`] for the next file. Ends in `.staged`, so that
+    /// nobody takes it for a result.
+    pub fn staged_path(&self) -> Path {
+        let n = self.names_given.fetch_add(1, Ordering::Relaxed);
+        self.job
+            .staged_path(&self.name(n))
+            .expect("staged names are plain ASCII")
+    }
+
+    fn name(&self, n: u32) -> String {
+        format!("{:06}-{}-{n}.staged", self.split, self.id)
+    }
+
+    /// Declares the split done with these complete files, and returns the receipt that stands. If
+    /// another attempt was first it is theirs, and the files of this one are deleted.
+    ///
+    /// Errors: `receipt_invalid` when the figures contradict each other, and those of the store.
+    /// After a transient error the receipt may stand: a new attempt asks for it first.
+    pub async fn seal(&self, tally: Tally, files: Vec<StagedFile>) -> Result<Receipt> {
+        let mine = Receipt {
+            split: self.split,
+            attempt: self.id.clone(),
+            tally,
+            files,
+        };
+        self.check(&mine).map_err(|reason| Error::ReceiptInvalid {
+            split: self.split,
+            reason,
+        })?;
+        let key = record::receipt_key(self.job.id(), self.split);
+        let stands = self.job.records.create_once(&key, &mine).await?;
+        if stands.attempt != self.id {
+            self.discard().await?;
+        }
+        Ok(stands)
+    }
+
+    /// Deletes what this attempt staged. Only for attempts that were not sealed.
+    pub async fn discard(&self) -> Result<()> {
+        let names = 0..self.names_given.load(Ordering::Relaxed);
+        let files: Vec<String> = names
+            .map(|n| format!("{}/{}", self.job.id(), self.name(n)))
+            .collect();
+        self.job.staging.delete_all(&files).await
+    }
+
+    /// What would go unnoticed until after the decision.
+    fn check(&self, receipt: &Receipt) -> Result<(), String> {
+        let splits = self.job.plan().spec.splits;
+        if self.split >= splits {
+            return Err(format!("the job has only {splits} splits"));
+        }
+        let (counted, rows) = (
+            receipt.tally.rows_out,
+            receipt.files.iter().map(|file| file.rows).sum::<u64>(),
+        );
+        if counted != rows {
+            return Err(format!(
+                "{counted} rows were counted, the files hold {rows}"
+            ));
+        }
+        let given: BTreeSet<String> = (0..self.names_given.load(Ordering::Relaxed))
+            .map(|n| self.name(n))
+            .collect();
+        let mut used = BTreeSet::new();
+        for file in &receipt.files {
+            let name = file.staged.name();
+            if !given.contains(name) || !used.insert(name) {
+                return Err(format!(
+                    "`{name}` is not a file of this attempt, or is named twice"
+                ));
+            }
+            if Path::parse(&file.partition).is_err() {
+                return Err(format!("the partition of `{name}` is no valid path"));
+            }
+        }
+        Ok(())
+    }
+}

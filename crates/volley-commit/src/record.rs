@@ -1,0 +1,167 @@
+//! The records of a state: created once, read back, never changed.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt, PutMode};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use sha2::{Digest, Sha256};
+
+use crate::error::{Error, Result, is_permanent};
+use crate::job::JobId;
+use crate::location::Location;
+
+/// Waits between the tries of [`Records::create_once`]. Short: the clients of remote stores retry by themselves.
+const PAUSES: [Duration; 3] = [
+    Duration::from_millis(100),
+    Duration::from_millis(400),
+    Duration::from_millis(1600),
+];
+
+/// The names of a job's records.
+pub(crate) fn open_key(job: JobId) -> String {
+    format!("open/{job}")
+}
+pub(crate) fn plan_key(job: JobId) -> String {
+    format!("jobs/{job}/plan.json")
+}
+pub(crate) fn receipt_key(job: JobId, split: u32) -> String {
+    format!("jobs/{job}/splits/{split:06}.json")
+}
+pub(crate) fn outcome_key(job: JobId) -> String {
+    format!("jobs/{job}/outcome.json")
+}
+pub(crate) fn published_key(job: JobId) -> String {
+    format!("jobs/{job}/published.json")
+}
+
+/// The folder of a destination's version claims.
+pub(crate) fn versions_folder(destination: &Location) -> String {
+    format!("dests/{}", sha256(destination.folder_url().as_bytes()))
+}
+pub(crate) fn version_key(destination: &Location, version: u64) -> String {
+    format!("{}/{version:020}.json", versions_folder(destination))
+}
+
+/// 64 hexadecimal digits.
+pub(crate) fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+/// A record as it is stored.
+pub(crate) fn json(record: &impl Serialize) -> Bytes {
+    serde_json::to_vec_pretty(record)
+        .expect("records are plain structs with string keys")
+        .into()
+}
+
+/// The state of an engine: JSON records under a location.
+#[derive(Clone, Debug)]
+pub(crate) struct Records(pub(crate) Location);
+
+impl Records {
+    /// Creates a record unless one is there, and returns the one that stands: ours or another's.
+    ///
+    /// The answer of the create call itself is never believed: an error can hide a write that
+    /// landed, and "already exists" can mean our own first try or, on S3, nothing at all.
+    pub(crate) async fn create_once<T>(&self, key: &str, record: &T) -> Result<T>
+    where
+        T: Serialize + DeserializeOwned,
+    {
+        let path = self.0.path(key)?;
+        let body = json(record);
+        let mut pauses = PAUSES.iter();
+        loop {
+            let created = self
+                .0
+                .store
+                .put_opts(&path, body.clone().into(), PutMode::Create.into())
+                .await;
+            let cause = match (self.read_path(&path).await, created) {
+                (Ok(Some(stands)), _) => return Ok(stands),
+                (Err(error), _) if !error.is_transient() => return Err(error),
+                (Err(error), _) => error,
+                (Ok(None), Err(source)) if is_permanent(&source) => {
+                    return Err(Error::store(&path, source));
+                }
+                (Ok(None), Err(source)) => Error::store(&path, source),
+                (Ok(None), Ok(_)) => return Err(vanished(&path)),
+            };
+            match pauses.next() {
+                Some(pause) => tokio::time::sleep(*pause).await,
+                None => return Err(unconfirmed(&path, cause)),
+            }
+        }
+    }
+
+    /// The record, or `None` if there is none.
+    pub(crate) async fn read<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>> {
+        self.read_path(&self.0.path(key)?).await
+    }
+
+    async fn read_path<T: DeserializeOwned>(&self, path: &Path) -> Result<Option<T>> {
+        match read_object(self.0.store.as_ref(), path).await? {
+            Some(body) => {
+                serde_json::from_slice(&body)
+                    .map(Some)
+                    .map_err(|source| Error::RecordInvalid {
+                        path: path.to_string(),
+                        source,
+                    })
+            }
+            None => Ok(None),
+        }
+    }
+
+    pub(crate) async fn exists(&self, key: &str) -> Result<bool> {
+        Ok(self.0.size(&self.0.path(key)?).await?.is_some())
+    }
+
+    pub(crate) async fn remove(&self, key: &str) -> Result<()> {
+        self.0.delete(&self.0.path(key)?).await
+    }
+
+    /// The names of the records in a folder, sorted.
+    pub(crate) async fn names(&self, folder: &str) -> Result<Vec<String>> {
+        let files = self.0.files(folder).await?;
+        Ok(files
+            .into_keys()
+            .filter_map(|key| key.rsplit('/').next().map(str::to_owned))
+            .collect())
+    }
+}
+
+/// An object's bytes, or `None` if there is none.
+pub(crate) async fn read_object(store: &dyn ObjectStore, path: &Path) -> Result<Option<Bytes>> {
+    let result = match store.get(path).await {
+        Ok(found) => found.bytes().await,
+        Err(error) => Err(error),
+    };
+    match result {
+        Ok(body) => Ok(Some(body)),
+        Err(object_store::Error::NotFound { .. }) => Ok(None),
+        Err(source) => Err(Error::store(path, source)),
+    }
+}
+
+fn unconfirmed(path: &Path, cause: Error) -> Error {
+    Error::Unconfirmed {
+        path: path.to_string(),
+        source: Box::new(cause),
+    }
+}
+
+/// The store said created and then did not have it: it cannot carry this protocol.
+fn vanished(path: &Path) -> Error {
+    Error::store(
+        path,
+        object_store::Error::NotSupported {
+            source: "a record just created cannot be read".into(),
+        },
+    )
+}
