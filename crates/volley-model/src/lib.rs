@@ -1,1 +1,26 @@
 //! Turns a model artifact and an Arrow batch into scores.
+//!
+//! Reading order: an [`Artifact`] is [`inspect`]ed into a [`Contract`], which is all that planning needs;
+//! [`bind`] decides from types alone how columns reach the contract's inputs; [`load`] gives a [`Scorer`],
+//! which turns bound columns into [`Scores`]. Nothing here knows where a model came from.
+
+mod artifact;
+mod bind;
+mod coercion;
+mod contract;
+mod error;
+mod null_rule;
+mod score;
+
+pub use artifact::{Artifact, Digest, FileEntry, InvalidDigest, Manifest};
+pub use bind::{
+    Argument, Arguments, BindOptions, BindProblem, Binding, BoundInput, BoundParam, CoercionMode,
+    NullRules, Source,
+};
+pub use contract::{
+    ClassLabels, Contract, Element, Function, GraphInput, Input, InputType, Output, OutputShape,
+    Param, Runtime, SignatureKind, Slot,
+};
+pub use error::ModelError;
+pub use null_rule::{FillValue, InvalidNullRule, NullRule};
+pub use score::{Scorer, Scores};

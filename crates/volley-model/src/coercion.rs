@@ -1,0 +1,355 @@
+//! Which column types an input accepts: decided by types alone, never by values.
+
+use arrow::compute::kernels::cast_utils::string_to_timestamp_nanos;
+use arrow::datatypes::DataType;
+
+use crate::{Element, FillValue, Input, InputType, NullRule};
+
+/// How a column fits an input that accepts it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fit {
+    /// Every value arrives as it is.
+    Exact,
+    /// Some values of the type are rounded, once.
+    Rounds,
+}
+
+/// Why an input refuses a column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// Another kind of thing.
+    Mismatch,
+    /// A number that would lose more than its last digits.
+    Lossy,
+}
+
+impl Refusal {
+    pub(crate) fn code(self) -> &'static str {
+        match self {
+            Refusal::Mismatch => "type_mismatch",
+            Refusal::Lossy => "lossy_coercion",
+        }
+    }
+}
+
+/// The table: whether a column of `from` may feed an input declared as `declared` over a graph that reads `element`.
+/// The declared type decides what is accepted, both together whether it is exact.
+pub(crate) fn coerce(
+    from: &DataType,
+    declared: &InputType,
+    element: Element,
+) -> Result<Fit, Refusal> {
+    match (declared, list_element(from)) {
+        (_, None) if *from == DataType::Null => Ok(Fit::Exact),
+        (InputType::List { element: item, len }, Some((from_item, from_len))) => {
+            if matches!((len, from_len), (Some(len), Some(from_len)) if *len != from_len) {
+                return Err(Refusal::Mismatch);
+            }
+            coerce(from_item, item, element)
+        }
+        (InputType::List { .. }, None) | (_, Some(_)) => Err(Refusal::Mismatch),
+        (scalar, None) => coerce_scalar(&Kind::of(from), scalar, element),
+    }
+}
+
+fn coerce_scalar(from: &Kind, declared: &InputType, element: Element) -> Result<Fit, Refusal> {
+    match (from, declared) {
+        (Kind::Null, _) | (Kind::Boolean, InputType::Boolean) | (Kind::Text, InputType::String) => {
+            Ok(Fit::Exact)
+        }
+        (Kind::Instant, InputType::Datetime) => Ok(if element.is_float() {
+            Fit::Rounds
+        } else {
+            Fit::Exact
+        }),
+        (Kind::Integer(range), to) if mantissa(to).is_some() => {
+            Ok(range.fit(float_digits(to, element)))
+        }
+        (Kind::Integer(range), to) if IntRange::of_input(to).is_some() => {
+            range.into_integer(to, element)
+        }
+        (Kind::Fraction(digits), to) if mantissa(to).is_some() => {
+            Ok(fits(*digits, float_digits(to, element)))
+        }
+        (Kind::Fraction(_), to) if IntRange::of_input(to).is_some() => Err(Refusal::Lossy),
+        _ => Err(Refusal::Mismatch),
+    }
+}
+
+fn fits(digits: u32, room: u32) -> Fit {
+    if digits <= room {
+        Fit::Exact
+    } else {
+        Fit::Rounds
+    }
+}
+
+/// What a column is, as far as the table cares.
+enum Kind {
+    Null,
+    Boolean,
+    Integer(IntRange),
+    /// Decimals and floats, by the binary digits that hold each value exactly.
+    Fraction(u32),
+    Text,
+    /// Dates and timestamps.
+    Instant,
+    Other,
+}
+
+impl Kind {
+    fn of(from: &DataType) -> Kind {
+        match from {
+            DataType::Null => Kind::Null,
+            DataType::Boolean => Kind::Boolean,
+            DataType::Float16 => Kind::Fraction(11),
+            DataType::Float32 => Kind::Fraction(24),
+            DataType::Float64 => Kind::Fraction(53),
+            DataType::Decimal32(precision, scale)
+            | DataType::Decimal64(precision, scale)
+            | DataType::Decimal128(precision, scale)
+            | DataType::Decimal256(precision, scale) => {
+                Kind::Fraction(decimal_digits(*precision, *scale))
+            }
+            DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => Kind::Text,
+            DataType::Date32 | DataType::Date64 | DataType::Timestamp(_, _) => Kind::Instant,
+            DataType::Dictionary(_, values) => Kind::of(values),
+            other => IntRange::of_column(other).map_or(Kind::Other, Kind::Integer),
+        }
+    }
+}
+
+/// Binary digits that hold every decimal of this type; without end where there are digits behind the point.
+fn decimal_digits(precision: u8, scale: i8) -> u32 {
+    if scale > 0 {
+        return u32::MAX;
+    }
+    let decimal_digits = f64::from(precision) - f64::from(scale);
+    (decimal_digits * std::f64::consts::LOG2_10).ceil() as u32
+}
+
+/// The integers a type holds.
+#[derive(Clone, Copy, Debug)]
+struct IntRange {
+    min: i128,
+    max: i128,
+}
+
+impl IntRange {
+    fn signed(bits: u32) -> Self {
+        Self {
+            min: -(1 << (bits - 1)),
+            max: (1 << (bits - 1)) - 1,
+        }
+    }
+
+    fn unsigned(bits: u32) -> Self {
+        Self {
+            min: 0,
+            max: (1 << bits) - 1,
+        }
+    }
+
+    fn of_column(from: &DataType) -> Option<Self> {
+        Some(match from {
+            DataType::Int8 => Self::signed(8),
+            DataType::Int16 => Self::signed(16),
+            DataType::Int32 => Self::signed(32),
+            DataType::Int64 => Self::signed(64),
+            DataType::UInt8 => Self::unsigned(8),
+            DataType::UInt16 => Self::unsigned(16),
+            DataType::UInt32 => Self::unsigned(32),
+            DataType::UInt64 => Self::unsigned(64),
+            _ => return None,
+        })
+    }
+
+    fn of_input(to: &InputType) -> Option<Self> {
+        Some(match to {
+            InputType::Int8 => Self::signed(8),
+            InputType::Int16 => Self::signed(16),
+            InputType::Int32 => Self::signed(32),
+            InputType::Int64 => Self::signed(64),
+            InputType::UInt8 => Self::unsigned(8),
+            InputType::UInt16 => Self::unsigned(16),
+            InputType::UInt32 => Self::unsigned(32),
+            InputType::UInt64 => Self::unsigned(64),
+            _ => return None,
+        })
+    }
+
+    fn holds(self, other: Self) -> bool {
+        self.min <= other.min && other.max <= self.max
+    }
+
+    /// Whether a float of this many binary digits holds every value.
+    fn fit(self, digits: u32) -> Fit {
+        let exact = 1_i128 << digits;
+        fits(u32::from(self.min < -exact || self.max > exact), 0)
+    }
+
+    fn into_integer(self, to: &InputType, element: Element) -> Result<Fit, Refusal> {
+        let held = |by: Option<Self>| by.is_none_or(|by| by.holds(self));
+        if !held(Self::of_input(to)) || !held(Self::of_input(&element.input_type())) {
+            return Err(Refusal::Lossy);
+        }
+        Ok(mantissa(&element.input_type()).map_or(Fit::Exact, |digits| self.fit(digits)))
+    }
+}
+
+/// Binary digits of a float type.
+fn mantissa(of: &InputType) -> Option<u32> {
+    match of {
+        InputType::Float16 => Some(11),
+        InputType::Float32 => Some(24),
+        InputType::Float64 => Some(53),
+        _ => None,
+    }
+}
+
+/// Binary digits that survive the way through the declared type into the graph.
+fn float_digits(declared: &InputType, element: Element) -> u32 {
+    [mantissa(declared), mantissa(&element.input_type())]
+        .into_iter()
+        .flatten()
+        .min()
+        .unwrap_or(u32::MAX)
+}
+
+/// The element type of a list column, and its length where the type fixes it.
+pub(crate) fn list_element(from: &DataType) -> Option<(&DataType, Option<usize>)> {
+    match from {
+        DataType::List(field) | DataType::LargeList(field) => Some((field.data_type(), None)),
+        DataType::FixedSizeList(field, len) => {
+            Some((field.data_type(), usize::try_from(*len).ok()))
+        }
+        _ => None,
+    }
+}
+
+/// Whether a signature may declare this type over a graph that reads `element`.
+pub(crate) fn composes(declared: &InputType, element: Element) -> bool {
+    let number = !matches!(element, Element::Bool | Element::String);
+    match declared.scalar() {
+        // Trained on a frame with a bool column, exported over one float tensor: it goes in as 0 and 1.
+        InputType::Boolean => element == Element::Bool || number,
+        InputType::String => element == Element::String,
+        InputType::Datetime => element == Element::I64 || element.is_float(),
+        InputType::Binary | InputType::List { .. } => false,
+        float if mantissa(float).is_some() => element.is_float(),
+        _ => number,
+    }
+}
+
+/// The narrowest type on the way into the graph: a column of it arrives exactly.
+pub(crate) fn exact_target(declared: &InputType, element: Element) -> InputType {
+    let declared = declared.scalar();
+    let graph = element.input_type();
+    let narrower = match (mantissa(declared), mantissa(&graph)) {
+        (Some(declared), Some(graph)) => graph < declared,
+        (None, None) => matches!(
+            (IntRange::of_input(declared), IntRange::of_input(&graph)),
+            (Some(declared), Some(graph)) if declared.holds(graph)
+        ),
+        (None, Some(_)) => IntRange::of_input(declared).is_some(),
+        (Some(_), None) => false,
+    };
+    if narrower { graph } else { declared.clone() }
+}
+
+/// The expression to paste that makes a column of `from` one of `to`; `None` where SQL has no such cast.
+pub(crate) fn cast_to_paste(column: &str, from: &DataType, to: &InputType) -> Option<String> {
+    if let InputType::List { element, .. } = to {
+        let (from_item, _) = list_element(from)?;
+        cast_to_paste(column, from_item, element)?;
+        return Some(format!("CAST({column} AS {}[])", sql_type(element)?));
+    }
+    let to_number = mantissa(to).is_some() || IntRange::of_input(to).is_some();
+    match (Kind::of(from), to) {
+        (Kind::Other, _) | (Kind::Instant, InputType::Boolean) => None,
+        (Kind::Instant, _) if to_number => Some(format!(
+            "CAST(date_part('epoch', {column}) AS {})",
+            sql_type(to)?
+        )),
+        _ => Some(format!("CAST({column} AS {})", sql_type(to)?)),
+    }
+}
+
+/// As `CAST` names it.
+pub(crate) fn sql_type(to: &InputType) -> Option<&'static str> {
+    Some(match to {
+        InputType::Boolean => "BOOLEAN",
+        InputType::Int8 => "TINYINT",
+        InputType::Int16 => "SMALLINT",
+        InputType::Int32 => "INT",
+        InputType::Int64 => "BIGINT",
+        InputType::UInt8 => "TINYINT UNSIGNED",
+        InputType::UInt16 => "SMALLINT UNSIGNED",
+        InputType::UInt32 => "INT UNSIGNED",
+        InputType::UInt64 => "BIGINT UNSIGNED",
+        InputType::Float16 | InputType::Float32 => "FLOAT",
+        InputType::Float64 => "DOUBLE",
+        InputType::String => "VARCHAR",
+        InputType::Datetime => "TIMESTAMP",
+        InputType::Binary | InputType::List { .. } => return None,
+    })
+}
+
+/// The value of a `fill:` rule, read as the input's type.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Fill {
+    Boolean(bool),
+    Integer(i128),
+    Float(f64),
+    Text(String),
+}
+
+/// Reads a `fill:` value as a value of the input; `None` where it is none.
+pub(crate) fn fill_value(
+    declared: &InputType,
+    element: Element,
+    value: &FillValue,
+) -> Option<Fill> {
+    let text = value.as_str();
+    match declared.scalar() {
+        InputType::Boolean => text.parse().ok().map(Fill::Boolean),
+        InputType::String => Some(Fill::Text(text.to_owned())),
+        InputType::Datetime => string_to_timestamp_nanos(text)
+            .ok()
+            .map(|nanos| Fill::Integer(nanos.into())),
+        InputType::Binary | InputType::List { .. } => None,
+        number => match IntRange::of_input(number) {
+            Some(_) => integer_fill(number, element, text),
+            None => text.parse().ok().map(Fill::Float),
+        },
+    }
+}
+
+fn integer_fill(declared: &InputType, element: Element, text: &str) -> Option<Fill> {
+    let value: i128 = text.parse().ok()?;
+    let only = IntRange {
+        min: value,
+        max: value,
+    };
+    only.into_integer(declared, element)
+        .ok()
+        .map(|_| Fill::Integer(value))
+}
+
+/// Whether an input can follow a rule; the reason where it cannot.
+pub(crate) fn check_null_rule(input: &Input, rule: &NullRule) -> Result<(), String> {
+    match rule {
+        NullRule::Nan if !input.element.is_float() => Err(format!(
+            "{} has no NaN; choose null, error or fill:VALUE",
+            input.element
+        )),
+        NullRule::Fill(value) if fill_value(&input.declared, input.element, value).is_none() => {
+            Err(format!(
+                "`{}` is no {}",
+                value.as_str(),
+                input.declared.scalar()
+            ))
+        }
+        _ => Ok(()),
+    }
+}

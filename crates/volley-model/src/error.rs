@@ -1,0 +1,98 @@
+//! What can be wrong with a model or with scoring a batch.
+
+/// Why a model cannot be used, or a batch not be scored. Nothing here passes by itself: trying again with the
+/// same files and rows gives the same error.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelError {
+    /// The MLmodel file, the signature or the choice of files makes no sense. Do not try again.
+    #[error("{0}")]
+    Invalid(String),
+    /// A file that the model names is not among its files. Try again only with the whole directory.
+    #[error("{reason}")]
+    MissingFile {
+        /// What names it, and what to do.
+        reason: String,
+        /// Whether the graph's external tensor data is missing, and not the graph.
+        external_data: bool,
+    },
+    /// The model names a file outside its directory. Do not try again: it is broken or hostile.
+    #[error(
+        "the model names the file `{0}`, which lies outside its directory; log the model again"
+    )]
+    PathEscape(String),
+    /// No flavor of the model can be scored here. Do not try again: convert the model.
+    #[error("{reason}")]
+    Flavor {
+        /// Which flavors there are, and the next step.
+        reason: String,
+        /// Whether the model names no flavor at all.
+        none: bool,
+    },
+    /// Signature and graph contradict each other. Do not try again: log the model with the right signature.
+    #[error("the signature does not fit the graph: {0}")]
+    SignatureMismatch(String),
+    /// An input of the graph or signature has a type or shape that no column can give. Do not try again.
+    #[error("{0}")]
+    UnsupportedInput(String),
+    /// An output of the graph has a type or shape that no column can take. Do not try again.
+    #[error("{0}")]
+    UnsupportedOutput(String),
+    /// A null rule that its input cannot follow. Do not try again: choose another rule.
+    #[error("null rule of input {input}: {reason}")]
+    NullRule {
+        /// As [`crate::Input::label`] says it.
+        input: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The rule `error` met a NULL. Do not try again: the row stays as it is.
+    #[error("input {input} is NULL in row {row} of the batch, and its null rule is `error`")]
+    NullInput {
+        /// As [`crate::Input::label`] says it.
+        input: String,
+        /// From 0, within the batch.
+        row: usize,
+    },
+    /// `predict_proba` of a model whose graph names no classes. Do not try again: use `predict`.
+    #[error("the model's graph names no class labels; use predict() instead of predict_proba()")]
+    NoClassLabels,
+    /// `predict_label` of a model that gives no label. Do not try again: use `predict`.
+    #[error("the model has no label among its outputs; use predict() instead of predict_label()")]
+    NoLabel,
+    /// The columns could not be scored. Do not try again: the same rows fail again.
+    #[error("{0}")]
+    Score(String),
+}
+
+impl ModelError {
+    /// The stable code that a user sees in brackets.
+    pub fn code(&self) -> &'static str {
+        match self {
+            ModelError::Invalid(_) => "model_invalid",
+            ModelError::MissingFile {
+                external_data: false,
+                ..
+            } => "model_file_missing",
+            ModelError::MissingFile {
+                external_data: true,
+                ..
+            } => "external_data_missing",
+            ModelError::PathEscape(_) => "model_path_escape",
+            ModelError::Flavor { none: false, .. } => "unsupported_flavor",
+            ModelError::Flavor { none: true, .. } => "no_flavor",
+            ModelError::SignatureMismatch(_) => "signature_mismatch",
+            ModelError::UnsupportedInput(_) => "unsupported_input",
+            ModelError::UnsupportedOutput(_) => "unsupported_output",
+            ModelError::NullRule { .. } => "invalid_null_rule",
+            ModelError::NullInput { .. } => "null_input",
+            ModelError::NoClassLabels => "no_class_labels",
+            ModelError::NoLabel => "no_label",
+            ModelError::Score(_) => "score_failed",
+        }
+    }
+
+    /// Never: a model does not mend itself.
+    pub fn is_transient(&self) -> bool {
+        false
+    }
+}
