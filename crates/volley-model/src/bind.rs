@@ -1,16 +1,178 @@
 //! How the arguments of a call reach the inputs of a model: decided when the query is planned, by names and types alone.
 
+mod names;
+mod params;
+mod problem;
+mod sources;
+
+pub use names::nearest_name;
+pub(crate) use params::param_fill;
+
 use std::fmt;
 
 use arrow::datatypes::DataType;
 use serde::{Deserialize, Serialize};
 
-use crate::{Element, InputType, NullRule};
+use crate::coercion::{Fit, Refusal, coerce, list_element};
+use crate::{Contract, Element, FillValue, Input, InputType, NullRule};
+
+/// Decides how the arguments of a call reach the inputs of a model, or says all that is wrong with them.
+///
+/// `model` is how messages call the model. Names match exactly, then without regard to case. Nothing is read but
+/// names and types, so the answer holds for every row.
+pub fn bind(
+    contract: &Contract,
+    model: &str,
+    arguments: &Arguments,
+    options: &BindOptions,
+) -> Result<Binding, Vec<BindProblem>> {
+    let call = Call {
+        contract,
+        model,
+        arguments,
+        options,
+    };
+    let mut problems = Vec::new();
+    let sources = call.sources(&mut problems);
+    let inputs: Vec<_> = sources
+        .into_iter()
+        .enumerate()
+        .filter_map(|(input, source)| call.bound(input, source?, &mut problems))
+        .collect();
+    let params = call.params(&mut problems);
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    Ok(Binding {
+        inputs,
+        params,
+        null_rules: options.null_rules,
+    })
+}
+
+/// What `bind` was asked.
+struct Call<'a> {
+    contract: &'a Contract,
+    model: &'a str,
+    arguments: &'a Arguments,
+    options: &'a BindOptions,
+}
+
+impl Call<'_> {
+    fn bound(
+        &self,
+        index: usize,
+        source: Source,
+        problems: &mut Vec<BindProblem>,
+    ) -> Option<BoundInput> {
+        let input = &self.contract.inputs[index];
+        let null_rule = self.null_rule(input);
+        if source == Source::Missing && null_rule == NullRule::Error {
+            problems.push(self.optional_input_that_may_not_be_null(index));
+        }
+        let mut rounds = false;
+        for (argument, from, to) in self.pairs(input, &source) {
+            match self.fit(from, to, input.element) {
+                Ok(fit) => rounds |= fit == Fit::Rounds,
+                Err(refusal) => problems.push(self.refused(index, argument, refusal)),
+            }
+        }
+        let from = self.source_type(&source);
+        let (name, declared, element) = (input.name.clone(), input.declared.clone(), input.element);
+        Some(BoundInput {
+            name,
+            source,
+            from,
+            declared,
+            element,
+            rounds,
+            null_rule,
+        })
+    }
+
+    /// Each argument that feeds an input, with the types to compare.
+    fn pairs<'a>(
+        &'a self,
+        input: &'a Input,
+        source: &Source,
+    ) -> Vec<(usize, &'a DataType, &'a InputType)> {
+        let args = self.arguments.list();
+        match source {
+            Source::Argument(argument) => {
+                vec![(*argument, &args[*argument].data_type, &input.declared)]
+            }
+            Source::Element { argument, .. } => {
+                let list = &args[*argument].data_type;
+                let item = list_element(list).map_or(list, |(item, _)| item);
+                vec![(*argument, item, &input.declared)]
+            }
+            Source::Arguments(arguments) => arguments
+                .iter()
+                .map(|&argument| (argument, &args[argument].data_type, input.declared.scalar()))
+                .collect(),
+            Source::Missing => Vec::new(),
+        }
+    }
+
+    fn fit(&self, from: &DataType, to: &InputType, element: Element) -> Result<Fit, Refused> {
+        match coerce(from, to, element) {
+            Ok(Fit::Rounds) if self.options.coercion == CoercionMode::Strict => {
+                Err(Refused::Rounding)
+            }
+            Ok(fit) => Ok(fit),
+            Err(refusal) => Err(Refused::Always(refusal)),
+        }
+    }
+
+    fn null_rule(&self, input: &Input) -> NullRule {
+        match self.options.null_rules {
+            NullRules::Contract => input.null_rule.clone(),
+            NullRules::Mlflow => mlflow_null_rule(&input.declared),
+        }
+    }
+
+    fn source_type(&self, source: &Source) -> String {
+        let args = self.arguments.list();
+        match source {
+            Source::Argument(argument) | Source::Element { argument, .. } => {
+                args[*argument].data_type.to_string()
+            }
+            Source::Arguments(arguments) => {
+                let mut types: Vec<_> = arguments
+                    .iter()
+                    .map(|&argument| args[argument].data_type.to_string())
+                    .collect();
+                types.dedup();
+                types.join(", ")
+            }
+            Source::Missing => "nothing".to_owned(),
+        }
+    }
+}
+
+/// Why a column is refused in this call.
+#[derive(Clone, Copy)]
+enum Refused {
+    /// The table refuses it.
+    Always(Refusal),
+    /// Strict mode does.
+    Rounding,
+}
+
+/// As pandas carries NULL into `spark_udf`: NaN in a float column, the text `None` in a string column, and a
+/// failed conversion in any other.
+fn mlflow_null_rule(declared: &InputType) -> NullRule {
+    match declared.scalar() {
+        InputType::Float16 | InputType::Float32 | InputType::Float64 => NullRule::Nan,
+        InputType::String => NullRule::Fill(FillValue::new("None")),
+        _ => NullRule::Error,
+    }
+}
 
 /// One argument of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Argument {
-    /// The field or column it comes from; for positional arguments only used in messages.
+    /// Named: the field or column it comes from. Positional: its SQL text, used in messages only.
     pub name: Option<String>,
     /// Of the column.
     pub data_type: DataType,
@@ -25,6 +187,15 @@ pub enum Arguments {
     Named(Vec<Argument>),
     /// In the signature's order. A single list or `F` numbers for one `[N,F]` input are positional.
     Positional(Vec<Argument>),
+}
+
+impl Arguments {
+    /// In the call's order.
+    pub fn list(&self) -> &[Argument] {
+        match self {
+            Arguments::Named(arguments) | Arguments::Positional(arguments) => arguments,
+        }
+    }
 }
 
 /// What of the coercion table is allowed.
@@ -174,18 +345,4 @@ impl fmt::Display for Source {
             Source::Missing => f.write_str("left out"),
         }
     }
-}
-
-/// The candidate most like `name`, if any is like it.
-pub(crate) fn nearest<'a>(
-    name: &str,
-    candidates: impl Iterator<Item = &'a str>,
-) -> Option<&'a str> {
-    let name = name.to_lowercase();
-    let likeness = |candidate: &str| strsim::jaro_winkler(&name, &candidate.to_lowercase());
-    candidates
-        .map(|candidate| (likeness(candidate), candidate))
-        .filter(|(likeness, _)| *likeness >= 0.75)
-        .max_by(|(a, _), (b, _)| a.total_cmp(b))
-        .map(|(_, candidate)| candidate)
 }

@@ -197,6 +197,11 @@ impl IntRange {
     }
 }
 
+/// Whether an integer type holds a value.
+pub(crate) fn integer_range_holds(to: &InputType, value: i128) -> bool {
+    IntRange::of_input(to).is_some_and(|range| (range.min..=range.max).contains(&value))
+}
+
 /// Binary digits of a float type.
 fn mantissa(of: &InputType) -> Option<u32> {
     match of {

@@ -374,7 +374,7 @@ impl Contract {
         };
         by_name.or_else(by_number).ok_or_else(|| {
             let names = self.inputs.iter().filter_map(|input| input.name.as_deref());
-            let hint = crate::bind::nearest(name, names)
+            let hint = crate::nearest_name(name, names)
                 .map_or(String::new(), |near| format!("; did you mean `{near}`?"));
             ModelError::NullRule {
                 input: format!("`{name}`"),

@@ -15,7 +15,7 @@ mod score;
 pub use artifact::{Artifact, Digest, FileEntry, InvalidDigest, Manifest};
 pub use bind::{
     Argument, Arguments, BindOptions, BindProblem, Binding, BoundInput, BoundParam, CoercionMode,
-    NullRules, Source,
+    NullRules, Source, bind, nearest_name,
 };
 pub use contract::{
     ClassLabels, Contract, Element, Function, GraphInput, Input, InputType, Output, OutputShape,

@@ -1,0 +1,196 @@
+//! The messages of binding: each names the thing and the fix.
+
+use super::names::{enumeration, identifier};
+use super::{Arguments, BindProblem, Call, Refused, nearest_name};
+use crate::coercion::{cast_to_paste, exact_target, list_element};
+use crate::{InputType, SignatureKind};
+
+impl Call<'_> {
+    pub(super) fn missing_input(&self, input: usize, near: Option<&str>) -> BindProblem {
+        let given = self
+            .arguments
+            .list()
+            .iter()
+            .filter_map(|argument| argument.name.as_deref());
+        let mut message = format!(
+            "model `{}` needs column {}: the query gives {}",
+            self.model,
+            self.contract.inputs[input].label(input),
+            enumeration(given)
+        );
+        match near {
+            Some(near) => message.push_str(&format!("; did you mean \"{near}\"?")),
+            None if self.contract.signature == SignatureKind::None => {
+                message.push_str("; the model has no signature: pass its inputs by position");
+            }
+            None => {}
+        }
+        BindProblem {
+            code: "missing_input",
+            message,
+        }
+    }
+
+    pub(super) fn optional_input_that_may_not_be_null(&self, input: usize) -> BindProblem {
+        let message = format!(
+            "model `{}` needs column {}: it is optional, but its null rule is `error`",
+            self.model,
+            self.contract.inputs[input].label(input)
+        );
+        BindProblem {
+            code: "missing_input",
+            message,
+        }
+    }
+
+    pub(super) fn unnamed_inputs(&self) -> BindProblem {
+        let message = format!(
+            "the signature of model `{}` gives its inputs no names: pass {} by position",
+            self.model,
+            self.wanted()
+        );
+        BindProblem {
+            code: "unnamed_inputs",
+            message,
+        }
+    }
+
+    pub(super) fn ambiguous_column<'n>(
+        &self,
+        input: usize,
+        found: impl Iterator<Item = &'n str>,
+    ) -> BindProblem {
+        let message = format!(
+            "input {} of model `{}` could be any of {}: leave one of them",
+            self.contract.inputs[input].label(input),
+            self.model,
+            enumeration(found)
+        );
+        BindProblem {
+            code: "ambiguous_column",
+            message,
+        }
+    }
+
+    pub(super) fn extra_argument(&self, argument: usize) -> BindProblem {
+        let names = || {
+            self.contract
+                .inputs
+                .iter()
+                .filter_map(|input| input.name.as_deref())
+        };
+        let message = match &self.arguments.list()[argument].name {
+            Some(name) => {
+                let hint = nearest_name(name, names())
+                    .map_or(String::new(), |near| format!("; did you mean `{near}`?"));
+                format!(
+                    "model `{}` has no input `{name}`: it takes {}{hint}",
+                    self.model,
+                    enumeration(names())
+                )
+            }
+            None => format!(
+                "argument {} of model `{}` has no name",
+                argument + 1,
+                self.model
+            ),
+        };
+        BindProblem {
+            code: "extra_argument",
+            message,
+        }
+    }
+
+    /// Too few or too many arguments by position.
+    pub(super) fn wrong_count(&self, given: usize) -> BindProblem {
+        let wanted = match self.contract.inputs.as_slice() {
+            [only] => only.width().unwrap_or(1),
+            inputs => inputs.len(),
+        };
+        let code = if given > wanted {
+            "extra_argument"
+        } else {
+            "missing_input"
+        };
+        let message = format!(
+            "model `{}` takes {}: the query gives {given}",
+            self.model,
+            self.wanted()
+        );
+        BindProblem { code, message }
+    }
+
+    /// What a positional call must give.
+    fn wanted(&self) -> String {
+        match self.contract.inputs.as_slice() {
+            [only] => match &only.declared {
+                InputType::List { len: Some(len), .. } => {
+                    format!("one list of {len}, or {len} numbers,")
+                }
+                InputType::List { len: None, .. } => "one list".to_owned(),
+                _ => "1 input".to_owned(),
+            },
+            inputs if inputs.iter().any(|input| input.name.is_none()) => {
+                format!("{} inputs", inputs.len())
+            }
+            inputs => {
+                let names = inputs.iter().filter_map(|input| input.name.as_deref());
+                format!("{} inputs ({})", inputs.len(), enumeration(names))
+            }
+        }
+    }
+
+    /// A column of a type that its input refuses.
+    pub(super) fn refused(&self, input: usize, argument: usize, refused: Refused) -> BindProblem {
+        let target = &self.contract.inputs[input];
+        let from = &self.arguments.list()[argument].data_type;
+        let (code, why) = match refused {
+            Refused::Always(refusal) => (refusal.code(), ""),
+            Refused::Rounding => (
+                "lossy_coercion",
+                ", which would be rounded (volley.coercion is 'strict')",
+            ),
+        };
+        let needed = self.needed(input, refused);
+        // A list argument may feed scalars, and numbers a list: the cast is of what was given.
+        let to = match list_element(from) {
+            Some(_) => InputType::List {
+                element: Box::new(needed),
+                len: None,
+            },
+            None => needed,
+        };
+        let fix = match cast_to_paste(&self.text(argument), from, &to) {
+            Some(cast) => format!("write {cast}"),
+            None => format!("give it a column of {}", target.declared),
+        };
+        let message = format!(
+            "model `{}` takes {} as {}: the query gives {from}{why}; {fix}",
+            self.model,
+            target.label(input),
+            target.declared
+        );
+        BindProblem { code, message }
+    }
+
+    /// The scalar type to cast to: the declared one, or the narrowest on the way where the declared one would not do.
+    fn needed(&self, input: usize, refused: Refused) -> InputType {
+        let target = &self.contract.inputs[input];
+        let declared = target.declared.scalar().clone();
+        let exact = exact_target(&declared, target.element);
+        let integers = !target.element.is_float();
+        if matches!(refused, Refused::Rounding) || integers {
+            exact
+        } else {
+            declared
+        }
+    }
+
+    fn text(&self, argument: usize) -> String {
+        match (&self.arguments.list()[argument].name, self.arguments) {
+            (Some(name), Arguments::Named(_)) => identifier(name),
+            (Some(text), Arguments::Positional(_)) => text.clone(),
+            (None, _) => format!("<argument {}>", argument + 1),
+        }
+    }
+}
