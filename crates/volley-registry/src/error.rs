@@ -27,7 +27,7 @@ pub enum Error {
 
     /// The reference only has a meaning on an MLflow server. Do not try again.
     #[error(
-        "`{reference}` needs an MLflow registry, and those are not built yet: \
+        "`{reference}` lies on an MLflow server, and MLflow registries are not built yet: \
          register the model with `volley models register` and write its name"
     )]
     Mlflow {
@@ -76,7 +76,6 @@ pub enum Error {
         /// The location as the user wrote it.
         location: String,
         /// Why it gives none.
-        #[source]
         fault: LocationFault,
     },
 
@@ -197,7 +196,12 @@ impl Nearest {
     pub(crate) fn among<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Self {
         let edits_max = (name.chars().count() / 3).max(1);
         let closest = known
-            .map(|candidate| (strsim::damerau_levenshtein(&name.to_lowercase(), &candidate.to_lowercase()), candidate))
+            .map(|candidate| {
+                (
+                    strsim::damerau_levenshtein(&name.to_lowercase(), &candidate.to_lowercase()),
+                    candidate,
+                )
+            })
             .filter(|(edits, _)| *edits <= edits_max)
             .min();
         Nearest(closest.map(|(_, candidate)| candidate.to_owned()))
@@ -213,5 +217,9 @@ impl Nearest {
 
 /// Stores print their causes over several lines; an error of ours is one.
 fn one_line(error: &object_store::Error) -> String {
-    error.to_string().split_whitespace().collect::<Vec<_>>().join(" ")
+    error
+        .to_string()
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ")
 }
