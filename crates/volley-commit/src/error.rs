@@ -72,11 +72,13 @@ pub enum Error {
         /// The contradiction.
         reason: String,
     },
-    /// Publishing was asked for a job that is not committed. Trying again does not help.
-    #[error("job {job} is not committed, there is nothing to publish")]
-    NotCommitted {
+    /// A call that does not fit the job: a fault in the caller. Trying again does not help.
+    #[error("job {job} {reason}")]
+    JobMisused {
         /// The job.
         job: String,
+        /// What does not fit.
+        reason: &'static str,
     },
     /// No such job in this state, or not a job id at all. Trying again does not help.
     #[error("no job {job} is known here")]
@@ -136,7 +138,7 @@ impl Error {
             Self::SplitsMissing { .. } => "splits_missing",
             Self::StagedMissing { .. } => "staged_missing",
             Self::ReceiptInvalid { .. } => "receipt_invalid",
-            Self::NotCommitted { .. } => "not_committed",
+            Self::JobMisused { .. } => "job_misused",
             Self::UnknownJob { .. } => "unknown_job",
             Self::UnknownMode { .. } => "unknown_mode",
             Self::RecordInvalid { .. } => "record_invalid",

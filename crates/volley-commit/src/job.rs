@@ -4,14 +4,14 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use futures::{StreamExt, TryStreamExt};
+use futures::{FutureExt, StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::destination::Destination;
 use crate::error::{Error, Result};
-use crate::location::{CONCURRENT_MAX, Location};
-use crate::receipt::{Attempt, Receipt, Tally};
+use crate::location::{CONCURRENT_MAX, Location, run_all};
+use crate::receipt::{Attempt, Receipt, StagedFile, Tally};
 use crate::record::{self, Records};
 
 /// The name of a job: a UUID of version 7, so that names sort by age.
@@ -181,9 +181,14 @@ impl Job {
         job.records
             .create_once(&record::open_key(job.id()), &job.id())
             .await?;
-        job.records
-            .create_once(&record::plan_key(job.id()), job.plan.as_ref())
-            .await?;
+        let key = record::plan_key(job.id());
+        if job.records.create_once(&key, job.plan.as_ref()).await? != *job.plan {
+            let reason = "was begun before with another plan";
+            return Err(Error::JobMisused {
+                job: job.id().to_string(),
+                reason,
+            });
+        }
         Ok(job)
     }
 
@@ -325,19 +330,22 @@ impl Job {
     /// Looks for every sealed file through the destination's store, which will have to rename it.
     async fn check_staged(&self, receipts: &[Receipt]) -> Result<()> {
         let files = receipts.iter().flat_map(|receipt| &receipt.files);
-        let sizes = files.map(|file| Ok((self.staged_path(file.staged.name())?, file.bytes)));
-        futures::stream::iter(sizes.collect::<Result<Vec<_>>>()?)
-            .map(|(path, bytes)| async move {
-                match self.destination.location.size(&path).await? {
-                    Some(size) if size == bytes => Ok(()),
-                    _ => Err(Error::StagedMissing {
-                        file: path.to_string(),
-                    }),
-                }
-            })
-            .buffer_unordered(CONCURRENT_MAX)
-            .try_collect()
-            .await
+        run_all(
+            files
+                .map(|file| self.check_staged_file(file).boxed())
+                .collect(),
+        )
+        .await
+    }
+
+    async fn check_staged_file(&self, file: &StagedFile) -> Result<()> {
+        let path = self.staged_path(file.staged.name())?;
+        match self.destination.location.size(&path).await? {
+            Some(size) if size == file.bytes => Ok(()),
+            _ => Err(Error::StagedMissing {
+                file: path.to_string(),
+            }),
+        }
     }
 
     /// The path of a staged file of this job.

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use futures::{StreamExt, TryStreamExt};
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 use url::Url;
@@ -13,6 +15,23 @@ use crate::error::{Error, Result};
 
 /// How many store calls of one job are under way at once.
 pub(crate) const CONCURRENT_MAX: usize = 32;
+
+/// Runs store calls side by side and gives the first error, after which no more are begun.
+///
+/// Waits for those under way even then: one that lands after its caller has returned would meet the
+/// next attempt at the same work.
+pub(crate) async fn run_all(calls: Vec<BoxFuture<'_, Result<()>>>) -> Result<()> {
+    let mut waiting = calls.into_iter();
+    let mut under_way: FuturesUnordered<_> = waiting.by_ref().take(CONCURRENT_MAX).collect();
+    let mut first = Ok(());
+    while let Some(answer) = under_way.next().await {
+        first = first.and(answer);
+        if first.is_ok() {
+            under_way.extend(waiting.next());
+        }
+    }
+    first
+}
 
 /// A folder of an object store.
 #[derive(Clone, Debug)]
@@ -100,15 +119,13 @@ impl Location {
 
     /// Deletes objects by their relative paths; those that are not there are fine.
     pub(crate) async fn delete_all(&self, files: impl IntoIterator<Item = &String>) -> Result<()> {
-        let paths = files
-            .into_iter()
-            .map(|file| self.path(file))
-            .collect::<Result<Vec<_>>>()?;
-        futures::stream::iter(paths)
-            .map(|path| async move { self.delete(&path).await })
-            .buffer_unordered(CONCURRENT_MAX)
-            .try_collect()
-            .await
+        run_all(
+            files
+                .into_iter()
+                .map(|file| async move { self.delete(&self.path(file)?).await }.boxed())
+                .collect(),
+        )
+        .await
     }
 
     /// Deletes a folder with everything in it, and this location too if that leaves it empty.

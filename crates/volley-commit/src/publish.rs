@@ -1,6 +1,6 @@
 //! Rolling a committed job forward: the only code that changes a destination.
 
-use futures::{StreamExt, TryStreamExt};
+use futures::FutureExt;
 use object_store::ObjectStoreExt;
 use object_store::path::Path;
 use serde::{Deserialize, Serialize};
@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use crate::destination::{Addition, Claim, PublishedFile, SUCCESS};
 use crate::error::{Error, Result};
 use crate::job::{Job, Outcome};
-use crate::location::CONCURRENT_MAX;
+use crate::location::run_all;
 use crate::record;
 
 /// A published result.
@@ -26,7 +26,7 @@ impl Job {
     /// is staged. Every step can be repeated: after an error, call it again, here or through
     /// [`crate::recover`]. An error here never means that the job failed, only that it is not yet done.
     ///
-    /// Errors: `not_committed`, `staged_missing`, and those of the store.
+    /// Errors: `job_misused` if it is not committed, `staged_missing`, and those of the store.
     pub async fn publish(&self) -> Result<Published> {
         let (version, claim) = self.committed_claim().await?;
         let published = Published {
@@ -48,8 +48,9 @@ impl Job {
     }
 
     async fn committed_claim(&self) -> Result<(u64, Claim)> {
-        let not_committed = || Error::NotCommitted {
+        let not_committed = || Error::JobMisused {
             job: self.id().to_string(),
+            reason: "is not committed, there is nothing to publish",
         };
         let Some(Outcome::Committed { version, .. }) = self.outcome().await? else {
             return Err(not_committed());
@@ -81,15 +82,19 @@ impl Job {
     }
 
     async fn move_parts(&self, added: &[Addition]) -> Result<()> {
-        futures::stream::iter(added)
-            .map(|addition| async move {
-                let from = self.staged_path(addition.staged.name())?;
-                let to = self.destination.location.path(&addition.file.path)?;
-                self.rename(&from, &to, addition.file.bytes).await
-            })
-            .buffer_unordered(CONCURRENT_MAX)
-            .try_collect()
-            .await
+        run_all(
+            added
+                .iter()
+                .map(|addition| self.move_part(addition).boxed())
+                .collect(),
+        )
+        .await
+    }
+
+    async fn move_part(&self, addition: &Addition) -> Result<()> {
+        let from = self.staged_path(addition.staged.name())?;
+        let to = self.destination.location.path(&addition.file.path)?;
+        self.rename(&from, &to, addition.file.bytes).await
     }
 
     /// Moves an object, or finds that it has been moved. An error can hide a move that happened, and

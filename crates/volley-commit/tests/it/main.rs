@@ -1,0 +1,9 @@
+//! The protocol from outside: whole jobs over real stores, with every store call failing in turn.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails here")]
+
+mod crashes;
+mod faults;
+mod modes;
+mod races;
+mod world;
