@@ -1,1 +1,25 @@
 //! The ONNX operators and kernels that tract lacks, and the plans that run them.
+//!
+//! [`Graph::parse`] reads and checks a model without running anything of it, [`Graph::plan`] makes
+//! it ready, [`Plan::run`] scores rows. There is no Arrow, no file and no network here: bytes come
+//! in, tensors go in and out.
+
+mod deadline;
+mod error;
+mod graph;
+mod limits;
+mod ops;
+mod plan;
+mod port;
+mod tensor;
+#[cfg(test)]
+mod testing;
+mod trees;
+
+pub use error::Error;
+pub use graph::Graph;
+pub use limits::Limits;
+pub use plan::Plan;
+pub use port::{ClassLabels, Dim, Element, Port};
+pub use tensor::{tensor_from, tensor_values};
+pub use tract_onnx::prelude::{DatumType, Tensor};

@@ -1,0 +1,205 @@
+//! A model that was read and checked, and what can be said of it before a row is scored.
+
+mod bounds;
+mod constants;
+mod external;
+mod labels;
+mod missing;
+mod names;
+mod operators;
+mod shape_only;
+mod walk;
+mod zipmap;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use prost::Message;
+use tract_onnx::pb::{GraphProto, ModelProto};
+
+use crate::deadline::within;
+use crate::error::Error;
+use crate::limits::Limits;
+use crate::plan::{Blueprint, Draft, Plan};
+use crate::port::{ClassLabels, Dim, Port};
+
+/// A model, parsed, validated and prepared, but not yet planned.
+#[derive(Debug)]
+pub struct Graph {
+    inputs: Vec<Port>,
+    outputs: Vec<Port>,
+    classes: BTreeMap<String, ClassLabels>,
+    zipmaps: BTreeSet<String>,
+    tracked: BTreeSet<String>,
+    operators: Vec<String>,
+    fixed_batch: Option<usize>,
+    blueprint: Arc<Blueprint>,
+    draft: Draft,
+    limits: Limits,
+}
+
+impl Graph {
+    /// Reads an ONNX model and checks it within `limits`, without running anything of it.
+    ///
+    /// `external` gives the bytes of a file beside the model by its relative path, for tensor data
+    /// that is stored outside; no disk is touched. Every `ZipMap` is cut: its output becomes the
+    /// `[N, C]` float tensor it was made from, under the same name.
+    pub fn parse<'a>(
+        model: &[u8],
+        external: &dyn Fn(&str) -> Option<&'a [u8]>,
+        limits: &Limits,
+    ) -> Result<Graph, Error> {
+        bounds::check_file(model.len(), limits)?;
+        let mut proto = ModelProto::decode(model)
+            .map_err(|error| Error::Invalid(format!("not an ONNX file ({error})")))?;
+        let graph = proto.graph.get_or_insert_default();
+        bounds::check_nodes(graph, limits)?;
+        let operators = operators::check(graph)?;
+        names::check(graph)?;
+        bounds::check_attributes(graph)?;
+        external::inline(graph, external, limits.file_bytes_max - model.len())?;
+        constants::check(graph, limits.constant_bytes_max)?;
+        let zipmaps = zipmap::cut(graph)?;
+        let classes = labels::of_outputs(graph, &zipmaps);
+
+        let inputs = inputs(graph)?;
+        let outputs: Vec<Port> = graph
+            .output
+            .iter()
+            .map(Port::declared)
+            .collect::<Result<_, _>>()?;
+        let tracked = inputs
+            .iter()
+            .filter(|input| input.element.is_float() && missing::tracked(graph, &input.name))
+            .map(|input| input.name.clone())
+            .collect();
+        let fixed_batch = fixed_batch(&inputs)?;
+
+        let axes = shape_only::take_declarations(graph, &inputs);
+        let blueprint = Arc::new(Blueprint::new(
+            &proto,
+            &inputs,
+            &outputs,
+            axes,
+            fixed_batch,
+        )?);
+        let draft = {
+            let blueprint = blueprint.clone();
+            within(limits.load_time_max, move || blueprint.draft())?
+        };
+        let outputs = draft.ports(outputs);
+        let classes = classes
+            .into_iter()
+            .filter(|(name, classes)| fits(&outputs, name, classes))
+            .collect();
+        Ok(Graph {
+            inputs,
+            outputs,
+            classes,
+            zipmaps: zipmaps.into_keys().collect(),
+            tracked,
+            operators,
+            fixed_batch,
+            blueprint,
+            draft,
+            limits: *limits,
+        })
+    }
+
+    /// What must be given, in order. Inputs with a stored value are constants and not listed.
+    pub fn inputs(&self) -> &[Port] {
+        &self.inputs
+    }
+
+    /// What is computed, in order, with shapes as inferred rather than as declared.
+    pub fn outputs(&self) -> &[Port] {
+        &self.outputs
+    }
+
+    /// The classes that `output` holds labels or probabilities of, in the order of the
+    /// probabilities.
+    pub fn class_labels(&self, output: &str) -> Option<&ClassLabels> {
+        self.classes.get(output)
+    }
+
+    /// Whether `output` was a map per row from class to probability before its `ZipMap` was cut.
+    pub fn is_zipmap(&self, output: &str) -> bool {
+        self.zipmaps.contains(output)
+    }
+
+    /// Whether NaN in `input` is dealt with on every way through the graph: by an `Imputer`, by a
+    /// test for it, or by trees that say where missing values go.
+    pub fn tracks_missing(&self, input: &str) -> bool {
+        self.tracked.contains(input)
+    }
+
+    /// The operators used, with their domain unless it is the default one, sorted.
+    pub fn operators(&self) -> Vec<String> {
+        self.operators.clone()
+    }
+
+    /// The number of rows that the graph insists on; other numbers are looped over.
+    pub fn fixed_batch(&self) -> Option<usize> {
+        self.fixed_batch
+    }
+
+    /// Optimises the graph and makes it ready to run.
+    pub fn plan(&self) -> Result<Plan, Error> {
+        Plan::new(&self.blueprint, &self.draft, &self.limits)
+    }
+}
+
+fn inputs(graph: &GraphProto) -> Result<Vec<Port>, Error> {
+    let stored: BTreeSet<&str> = graph
+        .initializer
+        .iter()
+        .map(|tensor| tensor.name.as_str())
+        .collect();
+    let ports: Vec<Port> = graph
+        .input
+        .iter()
+        .filter(|input| !stored.contains(input.name.as_str()))
+        .map(Port::declared)
+        .collect::<Result<_, _>>()?;
+    if ports.is_empty() {
+        return Err(Error::Invalid("the graph has no inputs".into()));
+    }
+    match ports
+        .iter()
+        .find(|port| port.shape.as_ref().is_some_and(Vec::is_empty))
+    {
+        Some(port) => Err(Error::Invalid(format!(
+            "the input `{}` is a single value; only inputs with a row dimension can be scored",
+            port.name
+        ))),
+        None => Ok(ports),
+    }
+}
+
+fn fixed_batch(inputs: &[Port]) -> Result<Option<usize>, Error> {
+    let fixed: BTreeSet<usize> = inputs
+        .iter()
+        .filter_map(|port| match port.shape.as_ref()?.first()? {
+            Dim::Fixed(rows) => Some(*rows),
+            Dim::Free => None,
+        })
+        .collect();
+    match fixed.len() {
+        0 => Ok(None),
+        1 if !fixed.contains(&0) => Ok(fixed.first().copied()),
+        1 => Err(Error::Invalid("the graph takes batches of no rows".into())),
+        _ => Err(Error::Invalid(
+            "the inputs disagree on the number of rows".into(),
+        )),
+    }
+}
+
+/// A matrix of probabilities has a column for each class; labels have one or none.
+fn fits(outputs: &[Port], name: &str, classes: &ClassLabels) -> bool {
+    let port = outputs.iter().find(|port| port.name == name);
+    match port.and_then(|port| port.shape.as_deref()) {
+        Some([_, Dim::Fixed(columns)]) => *columns == classes.len() || *columns == 1,
+        Some([_] | [_, Dim::Free]) | None => true,
+        Some(_) => false,
+    }
+}

@@ -1,0 +1,289 @@
+//! The operators that volley brings to tract, and the register in which tract finds them.
+//!
+//! An operator is a [`Kernel`]: it says what comes out for what goes in, and computes it. One file
+//! holds one family. [`kernel`] makes of it what tract wants to see.
+
+mod array_feature_extractor;
+mod binarizer;
+mod cast;
+mod feature_vectorizer;
+mod gemm;
+mod imputer;
+mod label_encoder;
+mod linear;
+mod node;
+mod normalizer;
+mod one_hot_encoder;
+mod post_transform;
+mod scaler;
+mod tree_ensemble;
+
+use std::fmt;
+use std::sync::Arc;
+
+use tract_onnx::Onnx;
+use tract_onnx::model::ParsingContext;
+use tract_onnx::pb::NodeProto;
+use tract_onnx::tract_hir::internal::*;
+
+pub(crate) use node::Refusal;
+pub(crate) use post_transform::PostTransform;
+
+/// What a builder gives to tract: the operator, and the names it closes over.
+type Built = TractResult<(Box<dyn InferenceOp>, Vec<String>)>;
+type Builder = fn(&ParsingContext, &NodeProto) -> Built;
+
+/// The whole of `ai.onnx.ml` that can be run. tract's own versions of these are not used: several
+/// score wrongly without a word.
+const ML: [(&str, Builder); 13] = [
+    ("ArrayFeatureExtractor", array_feature_extractor::build),
+    ("Binarizer", binarizer::build),
+    ("CategoryMapper", label_encoder::build_category_mapper),
+    ("FeatureVectorizer", feature_vectorizer::build),
+    ("Imputer", imputer::build),
+    ("LabelEncoder", label_encoder::build),
+    ("LinearClassifier", linear::build_classifier),
+    ("LinearRegressor", linear::build_regressor),
+    ("Normalizer", normalizer::build),
+    ("OneHotEncoder", one_hot_encoder::build),
+    ("Scaler", scaler::build),
+    ("TreeEnsembleClassifier", tree_ensemble::build_classifier),
+    ("TreeEnsembleRegressor", tree_ensemble::build_regressor),
+];
+
+/// Standard operators that tract has and gets wrong.
+const STANDARD: [(&str, Builder); 2] = [("Cast", cast::build), ("Gemm", gemm::build)];
+
+/// Operators of the `com.microsoft` domain that tract has.
+const CONTRIB: [&str; 10] = [
+    "BiasGelu",
+    "FastGelu",
+    "GatherBlockQuantized",
+    "Gelu",
+    "MatMulNBits",
+    "QuickGelu",
+    "RotaryEmbedding",
+    "SimplifiedLayerNormalization",
+    "SkipLayerNormalization",
+    "SkipSimplifiedLayerNormalization",
+];
+
+/// Operators that are only of the `com.microsoft` domain, though tract does not look.
+const CONTRIB_ONLY: [&str; 8] = [
+    "BiasGelu",
+    "FastGelu",
+    "GatherBlockQuantized",
+    "MatMulNBits",
+    "QuickGelu",
+    "SimplifiedLayerNormalization",
+    "SkipLayerNormalization",
+    "SkipSimplifiedLayerNormalization",
+];
+
+/// tract's ONNX front end with our operators in it.
+pub(crate) fn framework() -> Onnx {
+    let mut onnx = tract_onnx::onnx()
+        .with_ignore_output_shapes(true)
+        .with_ignore_output_types(true)
+        // A symbol named in value_info would contradict the batch size of a plan.
+        .with_ignore_value_info(true);
+    for (name, builder) in ML.into_iter().chain(STANDARD) {
+        onnx.op_register.insert(name, builder);
+    }
+    onnx
+}
+
+/// Whether `onnx`, the [`framework`], runs the operator. tract itself looks at the name alone.
+pub(crate) fn is_known(onnx: &Onnx, domain: &str, op_type: &str) -> bool {
+    let ml = ML.iter().any(|(name, _)| *name == op_type);
+    match domain {
+        // A ZipMap is cut out before tract sees the graph.
+        "ai.onnx.ml" => ml || op_type == "ZipMap",
+        "" | "ai.onnx" => {
+            onnx.op_register.0.contains_key(op_type) && !ml && !CONTRIB_ONLY.contains(&op_type)
+        }
+        "com.microsoft" => CONTRIB.contains(&op_type) && onnx.op_register.0.contains_key(op_type),
+        _ => false,
+    }
+}
+
+/// The element type and shape of one tensor, as far as is known before there are rows.
+#[derive(Debug, Clone)]
+pub(crate) struct Signature {
+    pub(crate) element: DatumType,
+    pub(crate) shape: TVec<TDim>,
+}
+
+impl Signature {
+    pub(crate) fn new(element: DatumType, shape: impl IntoIterator<Item = TDim>) -> Signature {
+        Signature {
+            element,
+            shape: shape.into_iter().collect(),
+        }
+    }
+
+    /// `[N]` for a matrix or a vector of `N` rows.
+    pub(crate) fn rows(&self) -> TDim {
+        self.shape.first().cloned().unwrap_or_else(|| 1.to_dim())
+    }
+}
+
+/// An operator without state whose outputs follow from its inputs alone.
+pub(crate) trait Kernel: fmt::Debug + Send + Sync + 'static {
+    /// The name of the operator, without its domain.
+    fn name(&self) -> &'static str;
+
+    /// What comes out; an error if the inputs cannot be worked on.
+    fn outputs(&self, inputs: &[Signature]) -> TractResult<Vec<Signature>>;
+
+    /// Computes all outputs. The inputs are those that [`Kernel::outputs`] accepted.
+    fn eval(&self, inputs: &[&Tensor]) -> TractResult<Vec<Tensor>>;
+}
+
+/// Wraps `kernel` for tract, if `node` has between `inputs.start()` and `inputs.end()` inputs.
+pub(crate) fn kernel(
+    node: &NodeProto,
+    inputs: std::ops::RangeInclusive<usize>,
+    kernel: impl Kernel,
+) -> Built {
+    let given = node.input.len();
+    if !inputs.contains(&given) || node.input.iter().any(String::is_empty) {
+        return node.bail(&format!("{given} inputs are not what the operator takes"));
+    }
+    let kept = (0..node.output.len())
+        .filter(|&at| !node.output[at].is_empty())
+        .collect();
+    Ok((
+        expand(Operator {
+            kernel: Arc::new(kernel),
+            inputs: given,
+            kept,
+        }),
+        vec![],
+    ))
+}
+
+/// A kernel in tract's clothes.
+#[derive(Clone)]
+struct Operator {
+    kernel: Arc<dyn Kernel>,
+    inputs: usize,
+    /// The outputs that the node names: trailing and inner ones may be left out.
+    kept: TVec<usize>,
+}
+
+impl Operator {
+    fn kept_outputs(&self, inputs: &[Signature]) -> TractResult<Vec<Signature>> {
+        let all = self.kernel.outputs(inputs)?;
+        self.kept
+            .iter()
+            .map(|&at| {
+                let output = all.get(at).cloned();
+                output.with_context(|| format!("{} has no output {at}", self.kernel.name()))
+            })
+            .collect()
+    }
+}
+
+impl fmt::Debug for Operator {
+    // Trees of a hundred megabytes are not printed.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.kernel.name())
+    }
+}
+
+impl PartialEq for Operator {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.kernel, &other.kernel) && self.kept == other.kept
+    }
+}
+
+impl Eq for Operator {}
+
+impl Expansion for Operator {
+    fn name(&self) -> StaticName {
+        self.kernel.name().into()
+    }
+
+    fn nboutputs(&self) -> TractResult<usize> {
+        Ok(self.kept.len())
+    }
+
+    fn rules<'r, 'p: 'r, 's: 'r>(
+        &'s self,
+        s: &mut Solver<'r>,
+        inputs: &'p [TensorProxy],
+        outputs: &'p [TensorProxy],
+    ) -> InferenceResult {
+        check_input_arity(inputs, self.inputs)?;
+        check_output_arity(outputs, self.kept.len())?;
+        s.given_all(
+            inputs.iter().map(|input| &input.datum_type),
+            move |s, elements| {
+                s.given_all(inputs.iter().map(|input| &input.shape), move |s, shapes| {
+                    let pairs = elements.iter().zip(shapes);
+                    let known: Vec<Signature> = pairs
+                        .map(|(element, shape)| Signature::new(*element, shape))
+                        .collect();
+                    for (output, expected) in outputs.iter().zip(self.kept_outputs(&known)?) {
+                        s.equals(&output.datum_type, expected.element)?;
+                        s.equals(&output.shape, expected.shape)?;
+                    }
+                    Ok(())
+                })
+            },
+        )
+    }
+
+    fn wire(
+        &self,
+        prefix: &str,
+        model: &mut TypedModel,
+        inputs: &[OutletId],
+    ) -> TractResult<TVec<OutletId>> {
+        model.wire_node(prefix, self.clone(), inputs)
+    }
+}
+
+impl Op for Operator {
+    fn name(&self) -> StaticName {
+        self.kernel.name().into()
+    }
+
+    op_as_typed_op!();
+}
+
+impl EvalOp for Operator {
+    op_out_of_plan!();
+
+    fn eval(&self, _ctx: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
+        let inputs: TVec<&Tensor> = inputs.iter().map(|value| &**value).collect();
+        let mut all: Vec<Option<Tensor>> =
+            self.kernel.eval(&inputs)?.into_iter().map(Some).collect();
+        let mut take = |at: usize| all.get_mut(at).and_then(Option::take);
+        self.kept
+            .iter()
+            .map(|&at| {
+                Ok(take(at)
+                    .context("an operator gives all its outputs")?
+                    .into_tvalue())
+            })
+            .collect()
+    }
+}
+
+impl TypedOp for Operator {
+    as_op!();
+
+    fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
+        let known: Vec<Signature> = inputs
+            .iter()
+            .map(|fact| Signature::new(fact.datum_type, fact.shape.iter().cloned()))
+            .collect();
+        let outputs = self.kept_outputs(&known)?;
+        Ok(outputs
+            .into_iter()
+            .map(|it| it.element.fact(&*it.shape))
+            .collect())
+    }
+}

@@ -1,0 +1,253 @@
+//! `Cast`, with integers of 64 bits that stay 64 bits wide, and text as ONNX Runtime reads and
+//! writes it.
+
+use tract_onnx::model::ParsingContext;
+use tract_onnx::pb::NodeProto;
+use tract_onnx::tract_core::ops::cast::cast;
+use tract_onnx::tract_hir::internal::*;
+
+use super::node::{refuse, values};
+use super::{Built, Kernel, Operator, Signature};
+use crate::port::Element;
+
+#[derive(Debug, Clone)]
+struct Cast {
+    to: DatumType,
+}
+
+pub(super) fn build(_: &ParsingContext, node: &NodeProto) -> Built {
+    match Element::from_onnx(node.get_attr::<i32>("to")?) {
+        Some(to) => Ok((
+            expand(Cast {
+                to: to.datum_type(),
+            }),
+            vec![],
+        )),
+        None => node.bail_attr("to", "is a type that cannot be computed with"),
+    }
+}
+
+impl Cast {
+    /// Dimensions are integers to ONNX; to tract they are symbols, and must remain so.
+    fn result(&self, from: DatumType) -> DatumType {
+        if from == DatumType::TDim && self.to == DatumType::I64 {
+            from
+        } else {
+            self.to
+        }
+    }
+}
+
+impl Expansion for Cast {
+    fn name(&self) -> StaticName {
+        "Cast".into()
+    }
+
+    fn rules<'r, 'p: 'r, 's: 'r>(
+        &'s self,
+        s: &mut Solver<'r>,
+        inputs: &'p [TensorProxy],
+        outputs: &'p [TensorProxy],
+    ) -> InferenceResult {
+        check_input_arity(inputs, 1)?;
+        check_output_arity(outputs, 1)?;
+        s.equals(&outputs[0].shape, &inputs[0].shape)?;
+        s.given(&inputs[0].datum_type, move |s, from| {
+            s.equals(&outputs[0].datum_type, self.result(from))
+        })
+    }
+
+    fn wire(
+        &self,
+        prefix: &str,
+        model: &mut TypedModel,
+        inputs: &[OutletId],
+    ) -> TractResult<TVec<OutletId>> {
+        let from = model.outlet_fact(inputs[0])?.datum_type;
+        let to = self.result(from);
+        if from == to {
+            return Ok(inputs.into());
+        }
+        if from == DatumType::String || to == DatumType::String {
+            let operator = Operator {
+                kernel: Arc::new(TextCast { to }),
+                inputs: 1,
+                kept: tvec!(0),
+            };
+            return model.wire_node(prefix, operator, inputs);
+        }
+        model.wire_node(prefix, cast(to), inputs)
+    }
+}
+
+/// To text or from text.
+#[derive(Debug)]
+struct TextCast {
+    to: DatumType,
+}
+
+impl Kernel for TextCast {
+    fn name(&self) -> &'static str {
+        "Cast"
+    }
+
+    fn outputs(&self, inputs: &[Signature]) -> TractResult<Vec<Signature>> {
+        Ok(vec![Signature {
+            element: self.to,
+            ..inputs[0].clone()
+        }])
+    }
+
+    fn eval(&self, inputs: &[&Tensor]) -> TractResult<Vec<Tensor>> {
+        let input = inputs[0];
+        let output = if self.to == DatumType::String {
+            written(input)
+        } else {
+            self.read(input)
+        };
+        Ok(vec![output?])
+    }
+}
+
+impl TextCast {
+    fn read(&self, input: &Tensor) -> TractResult<Tensor> {
+        let texts = values::<String>(input)?;
+        let shape = input.shape();
+        match self.to {
+            DatumType::F32 => parsed(texts, shape, |text| text.parse::<f32>().ok()),
+            DatumType::F64 => parsed(texts, shape, |text| text.parse::<f64>().ok()),
+            DatumType::F16 => {
+                let singles = parsed(texts, shape, |text| text.parse::<f32>().ok())?;
+                Ok(singles.cast_to_dt(self.to)?.into_owned())
+            }
+            to if to.is_integer() => {
+                Ok(parsed(texts, shape, integer)?.cast_to_dt(to)?.into_owned())
+            }
+            to => refuse(format!("text cannot be read as {to:?}")),
+        }
+    }
+}
+
+fn parsed<T: Datum>(
+    texts: &[String],
+    shape: &[usize],
+    parse: impl Fn(&str) -> Option<T>,
+) -> TractResult<Tensor> {
+    let numbers: Option<Vec<T>> = texts.iter().map(|text| parse(text.trim())).collect();
+    match numbers {
+        Some(numbers) => Ok(crate::tensor_from(shape, numbers)),
+        None => refuse("a text is not a number"),
+    }
+}
+
+/// Decimals are cut off.
+fn integer(text: &str) -> Option<i64> {
+    text.parse::<i64>().ok().or_else(|| {
+        let real = text.parse::<f64>().ok()?;
+        real.is_finite().then_some(real as i64)
+    })
+}
+
+fn written(input: &Tensor) -> TractResult<Tensor> {
+    let shape = input.shape();
+    Ok(match input.datum_type() {
+        DatumType::F32 => texts::<f32>(input, |&v| general(f64::from(v), 8))?,
+        DatumType::F64 => texts::<f64>(input, |&v| general(v, 17))?,
+        DatumType::Bool => texts::<bool>(input, |&v| u8::from(v).to_string())?,
+        DatumType::F16 => return written(&*input.cast_to::<f32>()?),
+        DatumType::U64 => texts::<u64>(input, u64::to_string)?,
+        from if from.is_integer() || from == DatumType::TDim => {
+            texts::<i64>(&*input.cast_to::<i64>()?, i64::to_string)?
+        }
+        from => return refuse(format!("{from:?} cannot be written as text")),
+    }
+    .into_shape(shape)?)
+}
+
+fn texts<T: Datum>(input: &Tensor, write: impl Fn(&T) -> String) -> TractResult<Tensor> {
+    let texts: Vec<String> = values::<T>(input)?.iter().map(write).collect();
+    Ok(crate::tensor_from(&[texts.len()], texts))
+}
+
+/// A number with that many significant digits, like `%g` of C, which exporters count on.
+fn general(value: f64, digits: usize) -> String {
+    if value.is_nan() {
+        return "NaN".into();
+    }
+    if value.is_infinite() {
+        return if value < 0.0 { "-INF" } else { "INF" }.into();
+    }
+    let scientific = format!("{:.*e}", digits - 1, value);
+    let (mantissa, exponent) = scientific
+        .split_once('e')
+        .expect("scientific notation has an e");
+    let exponent: i32 = exponent.parse().expect("an exponent is an integer");
+    if exponent < -4 || exponent >= digits as i32 {
+        let sign = if exponent < 0 { '-' } else { '+' };
+        return format!("{}e{sign}{:02}", without_zeros(mantissa), exponent.abs());
+    }
+    let decimals = digits as i32 - 1 - exponent;
+    without_zeros(&format!("{:.*}", decimals as usize, value)).to_owned()
+}
+
+fn without_zeros(number: &str) -> &str {
+    if number.contains('.') {
+        number.trim_end_matches('0').trim_end_matches('.')
+    } else {
+        number
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::general;
+    use crate::testing::{int, ints_in, standard, strings_in, tensor};
+
+    const FLOAT: i64 = 1;
+    const INT64: i64 = 7;
+    const STRING: i64 = 8;
+
+    #[test]
+    fn large_integers_survive() {
+        let operator = standard("Cast", vec![int("to", INT64)]);
+        operator.gives(
+            tensor(&[2], &[1e12f64, -7.9]),
+            ints_in(&[2], &[1_000_000_000_000, -7]),
+        );
+        operator.gives(
+            ints_in(&[1], &[1_700_000_000_123]),
+            ints_in(&[1], &[1_700_000_000_123]),
+        );
+    }
+
+    #[test]
+    fn text_is_read_as_a_number() {
+        standard("Cast", vec![int("to", FLOAT)]).gives(
+            strings_in(&[3], &["1.5", " -2", "INF"]),
+            tensor(&[3], &[1.5f32, -2.0, f32::INFINITY]),
+        );
+        standard("Cast", vec![int("to", INT64)])
+            .gives(strings_in(&[2], &["12", "3.9"]), ints_in(&[2], &[12, 3]));
+        standard("Cast", vec![int("to", INT64)])
+            .refuses(strings_in(&[1], &["abc"]), "a text is not a number");
+    }
+
+    #[test]
+    fn numbers_are_written_as_text() {
+        let operator = standard("Cast", vec![int("to", STRING)]);
+        operator.gives(
+            tensor(&[3], &[1.0f32, 0.1, f32::NAN]),
+            strings_in(&[3], &["1", "0.1", "NaN"]),
+        );
+        operator.gives(ints_in(&[1], &[-42]), strings_in(&[1], &["-42"]));
+    }
+
+    #[test]
+    fn floats_are_written_with_as_many_digits_as_they_need() {
+        assert_eq!(general(123_456.789, 8), "123456.79");
+        assert_eq!(general(1e20, 8), "1e+20");
+        assert_eq!(general(-0.000_012_5, 8), "-1.25e-05");
+        assert_eq!(general(0.0, 8), "0");
+        assert_eq!(general(0.1, 17), "0.10000000000000001");
+    }
+}

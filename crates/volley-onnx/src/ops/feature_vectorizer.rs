@@ -1,0 +1,80 @@
+//! `FeatureVectorizer`: columns of several inputs side by side.
+
+use tract_onnx::model::ParsingContext;
+use tract_onnx::pb::NodeProto;
+use tract_onnx::tract_hir::internal::*;
+
+use super::node::{ensure_numeric, filled, ints, refuse, singles};
+use super::{Built, Kernel, Signature, kernel};
+
+#[derive(Debug)]
+struct FeatureVectorizer {
+    /// How many columns each input takes in the output: more are cut off, fewer filled with zeros.
+    widths: Vec<usize>,
+}
+
+pub(super) fn build(_: &ParsingContext, node: &NodeProto) -> Built {
+    let widths: Result<Vec<usize>, _> = ints(node, "inputdimensions")?
+        .into_iter()
+        .map(usize::try_from)
+        .collect();
+    match widths {
+        Ok(widths) if widths.len() == node.input.len() && !widths.is_empty() => {
+            kernel(node, 1..=usize::MAX, FeatureVectorizer { widths })
+        }
+        _ => node.bail_attr("inputdimensions", "must hold the width of each input"),
+    }
+}
+
+impl Kernel for FeatureVectorizer {
+    fn name(&self) -> &'static str {
+        "FeatureVectorizer"
+    }
+
+    fn outputs(&self, inputs: &[Signature]) -> TractResult<Vec<Signature>> {
+        inputs.iter().try_for_each(ensure_numeric)?;
+        let width: usize = self.widths.iter().sum();
+        Ok(vec![Signature::new(
+            DatumType::F32,
+            [inputs[0].rows(), width.to_dim()],
+        )])
+    }
+
+    fn eval(&self, inputs: &[&Tensor]) -> TractResult<Vec<Tensor>> {
+        let rows = inputs[0].shape().first().copied().unwrap_or(1);
+        let width: usize = self.widths.iter().sum();
+        let mut start = 0;
+        let output = filled::<f32>(&[rows, width], |out| {
+            for (input, &taken) in inputs.iter().zip(&self.widths) {
+                let columns = input.len().checked_div(rows).unwrap_or(0);
+                if columns * rows != input.len() {
+                    return refuse("the inputs have different numbers of rows");
+                }
+                let values = singles(input)?;
+                let copied = taken.min(columns);
+                let sources = values.chunks_exact(columns.max(1));
+                for (out, row) in out.chunks_exact_mut(width.max(1)).zip(sources) {
+                    out[start..start + copied].copy_from_slice(&row[..copied]);
+                }
+                start += taken;
+            }
+            Ok(())
+        })?;
+        Ok(vec![output])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{ints, ints_in, ml, tensor};
+
+    #[test]
+    fn inputs_are_put_side_by_side_as_floats() {
+        ml("FeatureVectorizer", vec![ints("inputdimensions", &[1, 2])])
+            .with(ints_in(&[2, 2], &[10, 20, 30, 40]))
+            .gives(
+                tensor(&[2, 1], &[1.0f32, 2.0]),
+                tensor(&[2, 3], &[1.0f32, 10.0, 20.0, 2.0, 30.0, 40.0]),
+            );
+    }
+}

@@ -1,0 +1,96 @@
+//! `Normalizer`: each row divided by its largest value, its sum or its length.
+
+use tract_onnx::model::ParsingContext;
+use tract_onnx::pb::NodeProto;
+use tract_onnx::tract_hir::internal::*;
+
+use super::node::{ensure_numeric, filled, singles};
+use super::{Built, Kernel, Signature, kernel};
+
+#[derive(Debug, Clone, Copy)]
+enum Norm {
+    Max,
+    L1,
+    L2,
+}
+
+#[derive(Debug)]
+struct Normalizer(Norm);
+
+pub(super) fn build(_: &ParsingContext, node: &NodeProto) -> Built {
+    let norm = match node.get_attr_opt::<&str>("norm")?.unwrap_or("MAX") {
+        "MAX" => Norm::Max,
+        "L1" => Norm::L1,
+        "L2" => Norm::L2,
+        _ => return node.bail_attr("norm", "is none of MAX, L1, L2"),
+    };
+    kernel(node, 1..=1, Normalizer(norm))
+}
+
+impl Kernel for Normalizer {
+    fn name(&self) -> &'static str {
+        "Normalizer"
+    }
+
+    fn outputs(&self, inputs: &[Signature]) -> TractResult<Vec<Signature>> {
+        ensure_numeric(&inputs[0])?;
+        Ok(vec![Signature {
+            element: DatumType::F32,
+            ..inputs[0].clone()
+        }])
+    }
+
+    fn eval(&self, inputs: &[&Tensor]) -> TractResult<Vec<Tensor>> {
+        let input = singles(inputs[0])?;
+        let columns = inputs[0].shape().last().copied().unwrap_or(1).max(1);
+        let output = filled(inputs[0].shape(), |out| {
+            for (out, row) in out
+                .chunks_exact_mut(columns)
+                .zip(input.chunks_exact(columns))
+            {
+                self.0.divide(row, out);
+            }
+            Ok(())
+        })?;
+        Ok(vec![output])
+    }
+}
+
+impl Norm {
+    /// A row of norm zero stays as it is.
+    fn divide(self, row: &[f32], out: &mut [f32]) {
+        let norm = match self {
+            Norm::Max => row.iter().copied().fold(f32::NEG_INFINITY, f32::max),
+            Norm::L1 => row.iter().map(|v| v.abs()).sum(),
+            Norm::L2 => row.iter().map(|v| v * v).sum::<f32>().sqrt(),
+        };
+        let norm = if norm == 0.0 { 1.0 } else { norm };
+        for (out, &v) in out.iter_mut().zip(row) {
+            *out = v / norm;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{ml, string, tensor};
+
+    fn check(norm: &str, row: [f32; 2], expected: [f32; 2]) {
+        ml("Normalizer", vec![string("norm", norm)])
+            .gives(tensor(&[1, 2], &row), tensor(&[1, 2], &expected));
+    }
+
+    #[test]
+    fn a_row_is_divided_by_its_norm() {
+        check("MAX", [2.0, 4.0], [0.5, 1.0]);
+        check("L1", [-1.0, 3.0], [-0.25, 0.75]);
+        check("L2", [-3.0, 4.0], [-0.6, 0.8]);
+    }
+
+    #[test]
+    fn a_row_of_zeros_stays() {
+        check("MAX", [0.0, 0.0], [0.0, 0.0]);
+        check("L1", [0.0, 0.0], [0.0, 0.0]);
+        check("L2", [0.0, 0.0], [0.0, 0.0]);
+    }
+}

@@ -1,0 +1,141 @@
+//! `OneHotEncoder`: a column for each known category.
+
+use std::collections::HashMap;
+
+use tract_onnx::model::ParsingContext;
+use tract_onnx::pb::NodeProto;
+use tract_onnx::tract_hir::internal::*;
+
+use super::node::{ensure_numeric, filled, labels, refuse, values};
+use super::{Built, Kernel, Signature, kernel};
+use crate::port::ClassLabels;
+
+#[derive(Debug)]
+struct OneHotEncoder {
+    categories: Categories,
+    count: usize,
+    /// Whether an unknown category is a row of zeros; otherwise it is an error.
+    zeros: bool,
+}
+
+#[derive(Debug)]
+enum Categories {
+    Ints(HashMap<i64, usize>),
+    Strings(HashMap<String, usize>),
+}
+
+pub(super) fn build(_: &ParsingContext, node: &NodeProto) -> Built {
+    let Some(list) = labels(node, "cats_int64s", "cats_strings")? else {
+        return node.bail("no categories are given");
+    };
+    let count = list.len();
+    let categories = match list {
+        ClassLabels::Ints(ints) => Categories::Ints(positions(ints)),
+        ClassLabels::Strings(strings) => Categories::Strings(positions(strings)),
+    };
+    let zeros = node.get_attr_opt::<i64>("zeros")?.unwrap_or(1) != 0;
+    kernel(
+        node,
+        1..=1,
+        OneHotEncoder {
+            categories,
+            count,
+            zeros,
+        },
+    )
+}
+
+/// Where a category is listed; the last time, as in ONNX Runtime.
+fn positions<K: std::hash::Hash + Eq>(list: Vec<K>) -> HashMap<K, usize> {
+    list.into_iter()
+        .enumerate()
+        .map(|(at, key)| (key, at))
+        .collect()
+}
+
+impl Kernel for OneHotEncoder {
+    fn name(&self) -> &'static str {
+        "OneHotEncoder"
+    }
+
+    fn outputs(&self, inputs: &[Signature]) -> TractResult<Vec<Signature>> {
+        let input = &inputs[0];
+        match self.categories {
+            Categories::Strings(_) => {
+                ensure!(input.element == DatumType::String, "strings are needed");
+            }
+            Categories::Ints(_) => ensure_numeric(input)?,
+        }
+        let shape = input.shape.iter().cloned().chain([self.count.to_dim()]);
+        Ok(vec![Signature::new(DatumType::F32, shape)])
+    }
+
+    fn eval(&self, inputs: &[&Tensor]) -> TractResult<Vec<Tensor>> {
+        let input = inputs[0];
+        let found: Vec<Option<usize>> = match &self.categories {
+            Categories::Strings(known) => lookup(values::<String>(input)?, |v| known.get(v)),
+            Categories::Ints(known) => match input.datum_type() {
+                DatumType::I64 => lookup(values::<i64>(input)?, |v| known.get(v)),
+                DatumType::I32 => lookup(values::<i32>(input)?, |v| known.get(&i64::from(*v))),
+                // Fractions are cut off, as in ONNX Runtime.
+                DatumType::F64 => lookup(values::<f64>(input)?, |v| known.get(&(*v as i64))),
+                _ => lookup(values::<f32>(input)?, |v| known.get(&(*v as i64))),
+            },
+        };
+        if !self.zeros && found.contains(&None) {
+            return refuse("a category is not among those the model was trained on");
+        }
+        let shape: TVec<usize> = input.shape().iter().copied().chain([self.count]).collect();
+        let output = filled::<f32>(&shape, |out| {
+            for (row, at) in out.chunks_exact_mut(self.count).zip(found) {
+                if let Some(at) = at {
+                    row[at] = 1.0;
+                }
+            }
+            Ok(())
+        })?;
+        Ok(vec![output])
+    }
+}
+
+fn lookup<'k, T>(values: &[T], find: impl Fn(&T) -> Option<&'k usize>) -> Vec<Option<usize>> {
+    values.iter().map(|value| find(value).copied()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{int, ints, ints_in, ml, strings, strings_in, tensor};
+
+    #[test]
+    fn an_unknown_string_is_a_row_of_zeros() {
+        ml("OneHotEncoder", vec![strings("cats_strings", &["a", "b"])]).gives(
+            strings_in(&[3, 1], &["b", "x", "a"]),
+            tensor(&[3, 1, 2], &[0.0f32, 1.0, 0.0, 0.0, 1.0, 0.0]),
+        );
+    }
+
+    #[test]
+    fn an_unknown_string_is_an_error_where_zeros_are_not_allowed() {
+        ml(
+            "OneHotEncoder",
+            vec![strings("cats_strings", &["a", "b"]), int("zeros", 0)],
+        )
+        .refuses(
+            strings_in(&[1, 1], &["x"]),
+            "not among those the model was trained on",
+        );
+    }
+
+    #[test]
+    fn integers_and_cut_off_floats_find_their_category() {
+        let operator = ml("OneHotEncoder", vec![ints("cats_int64s", &[3, 5])]);
+        operator.gives(
+            ints_in(&[2], &[5, 4]),
+            tensor(&[2, 2], &[0.0f32, 1.0, 0.0, 0.0]),
+        );
+        operator.gives(
+            tensor(&[2], &[3.9f32, 5.0]),
+            tensor(&[2, 2], &[1.0f32, 0.0, 0.0, 1.0]),
+        );
+    }
+}

@@ -1,0 +1,130 @@
+//! `Scaler`: `(x - offset) * scale`, by column.
+
+use tract_onnx::model::ParsingContext;
+use tract_onnx::pb::NodeProto;
+use tract_onnx::tract_hir::internal::*;
+
+use super::node::{ensure_numeric, ensure_per_column, filled, floats, per_column, singles, values};
+use super::{Built, Kernel, Signature, kernel};
+
+#[derive(Debug)]
+struct Scaler {
+    offset: Vec<f32>,
+    scale: Vec<f32>,
+}
+
+pub(super) fn build(_: &ParsingContext, node: &NodeProto) -> Built {
+    let or = |list: Vec<f32>, neutral: f32| if list.is_empty() { vec![neutral] } else { list };
+    let offset = or(floats(node, "offset")?, 0.0);
+    let scale = or(floats(node, "scale")?, 1.0);
+    kernel(node, 1..=1, Scaler { offset, scale })
+}
+
+impl Kernel for Scaler {
+    fn name(&self) -> &'static str {
+        "Scaler"
+    }
+
+    fn outputs(&self, inputs: &[Signature]) -> TractResult<Vec<Signature>> {
+        ensure_numeric(&inputs[0])?;
+        Ok(vec![Signature {
+            element: DatumType::F32,
+            ..inputs[0].clone()
+        }])
+    }
+
+    fn eval(&self, inputs: &[&Tensor]) -> TractResult<Vec<Tensor>> {
+        let input = inputs[0];
+        let columns = input.shape().last().copied().unwrap_or(1);
+        ensure_per_column("offset", self.offset.len(), columns)?;
+        ensure_per_column("scale", self.scale.len(), columns)?;
+        let output = filled(input.shape(), |out| {
+            // Differences of large doubles are small: they are taken before precision is dropped.
+            if input.datum_type() == DatumType::F64 {
+                let doubles = values::<f64>(input)?.chunks_exact(columns.max(1));
+                out.chunks_exact_mut(columns.max(1))
+                    .zip(doubles)
+                    .for_each(|(out, x)| {
+                        self.scale_row(out, |at, offset, scale| {
+                            ((x[at] - f64::from(offset)) * f64::from(scale)) as f32
+                        });
+                    });
+            } else {
+                let singles = singles(input)?;
+                let rows = singles.chunks_exact(columns.max(1));
+                out.chunks_exact_mut(columns.max(1))
+                    .zip(rows)
+                    .for_each(|(out, x)| {
+                        self.scale_row(out, |at, offset, scale| (x[at] - offset) * scale);
+                    });
+            }
+            Ok(())
+        })?;
+        Ok(vec![output])
+    }
+}
+
+impl Scaler {
+    fn scale_row(&self, out: &mut [f32], scaled: impl Fn(usize, f32, f32) -> f32) {
+        for (at, out) in out.iter_mut().enumerate() {
+            *out = scaled(
+                at,
+                per_column(&self.offset, at),
+                per_column(&self.scale, at),
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{floats, ints_in, ml, tensor};
+
+    #[test]
+    fn each_column_is_shifted_and_scaled() {
+        ml(
+            "Scaler",
+            vec![floats("offset", &[1.0, -1.0]), floats("scale", &[2.0, 0.5])],
+        )
+        .gives(
+            tensor(&[2, 2], &[1.0f32, 3.0, 0.0, 1.0]),
+            tensor(&[2, 2], &[0.0f32, 2.0, -2.0, 1.0]),
+        );
+    }
+
+    #[test]
+    fn one_value_serves_all_columns_and_integers_become_floats() {
+        ml(
+            "Scaler",
+            vec![floats("offset", &[10.0]), floats("scale", &[0.5])],
+        )
+        .gives(
+            ints_in(&[2, 2], &[10, 12, 14, 16]),
+            tensor(&[2, 2], &[0.0f32, 1.0, 2.0, 3.0]),
+        );
+    }
+
+    #[test]
+    fn large_doubles_keep_their_difference() {
+        ml(
+            "Scaler",
+            vec![floats("offset", &[16_777_216.0]), floats("scale", &[1.0])],
+        )
+        .gives(
+            tensor(&[2, 1], &[16_777_217.0f64, 16_777_219.0]),
+            tensor(&[2, 1], &[1.0f32, 3.0]),
+        );
+    }
+
+    #[test]
+    fn a_wrong_number_of_offsets_is_refused() {
+        ml(
+            "Scaler",
+            vec![floats("offset", &[1.0, 2.0, 3.0]), floats("scale", &[1.0])],
+        )
+        .refuses(
+            tensor(&[2, 2], &[1.0f32; 4]),
+            "offset has 3 values for 2 columns",
+        );
+    }
+}

@@ -1,0 +1,128 @@
+//! An optimised model and the states that run it.
+
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tract_onnx::tract_core::plan::eval;
+use tract_onnx::tract_hir::internal::*;
+
+use super::Batch;
+use super::blueprint::invalid;
+use crate::error::Error;
+use crate::ops::Refusal;
+
+/// One optimised model. Weights are shared; every run in progress has a state of its own, which is
+/// kept for the next one.
+#[derive(Debug)]
+pub(super) struct Engine {
+    plan: Arc<TypedSimplePlan>,
+    idle: Mutex<Vec<TypedSimpleState>>,
+    batch: Batch,
+}
+
+impl Engine {
+    pub(super) fn new(model: TypedModel, batch: Batch) -> Result<Engine, Error> {
+        let plan = model.into_optimized().and_then(TypedSimplePlan::new);
+        let plan = plan.map_err(|error| invalid(&error))?;
+        Ok(Engine {
+            plan,
+            idle: Mutex::default(),
+            batch,
+        })
+    }
+
+    pub(super) fn rows_max(&self) -> usize {
+        self.batch.rows_max()
+    }
+
+    /// Scores `rows` rows, at most [`Engine::rows_max`] and at least one.
+    pub(super) fn score(&self, rows: usize, inputs: Vec<Tensor>) -> Result<Vec<Tensor>, Error> {
+        let padded = match self.batch {
+            Batch::Fixed(batch) => batch,
+            Batch::UpTo(_) => rows,
+        };
+        let inputs = inputs
+            .into_iter()
+            .map(|input| Ok(pad(input, rows, padded)?.into_tvalue()))
+            .collect::<TractResult<TVec<TValue>>>();
+        let inputs = inputs.map_err(|error| Error::Input(error.to_string()))?;
+        let outputs = self.run(inputs)?;
+        outputs
+            .into_iter()
+            .map(|output| trim(output, padded, rows))
+            .collect()
+    }
+
+    fn run(&self, inputs: TVec<TValue>) -> Result<TVec<TValue>, Error> {
+        let idle = self
+            .idle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop();
+        let state = idle.map_or_else(|| self.plan.spawn(), Ok);
+        let mut state = state.map_err(|error| invalid(&error))?;
+        let at = Cell::new(None);
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            state.run_plan_with_eval(inputs, |context, op_state, node, values| {
+                at.set(Some(node.id));
+                eval(context, op_state, node, values)
+            })
+        }));
+        match outcome {
+            Ok(Ok(outputs)) => {
+                // Only a state whose run ended well is used again.
+                self.idle
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .push(state);
+                Ok(outputs)
+            }
+            Ok(Err(error)) => Err(Error::Failed(format!("{}{}", self.place(&at), why(&error)))),
+            // The message of the panic may hold values of the data.
+            Err(_) => Err(Error::Panicked(self.place(&at))),
+        }
+    }
+
+    fn place(&self, at: &Cell<Option<usize>>) -> String {
+        let node = at.get().map(|id| self.plan.model().node(id));
+        node.map_or_else(String::new, |node| {
+            format!("at node `{}` ({})", node.name, node.op.name())
+        })
+    }
+}
+
+/// What our own operators say; tract's messages hold values of the data.
+fn why(error: &TractError) -> String {
+    let refusal = error
+        .chain()
+        .find_map(|cause| cause.downcast_ref::<Refusal>());
+    refusal.map_or_else(String::new, |refusal| format!(": {refusal}"))
+}
+
+/// `input` with its last row repeated: whatever holds for the data holds for the padding.
+fn pad(input: Tensor, rows: usize, padded: usize) -> TractResult<Tensor> {
+    if rows == padded {
+        return Ok(input);
+    }
+    let last = input.slice(0, rows - 1, rows)?;
+    let mut parts = vec![&input];
+    parts.resize(1 + padded - rows, &last);
+    Tensor::stack_tensors(0, &parts)
+}
+
+fn trim(output: TValue, padded: usize, rows: usize) -> Result<Tensor, Error> {
+    let output = output.into_tensor();
+    if output.shape().first() != Some(&padded) {
+        return Err(Error::Failed(format!(
+            "{padded} rows went in, an output came out with shape {:?}",
+            output.shape()
+        )));
+    }
+    if rows == padded {
+        return Ok(output);
+    }
+    output
+        .slice(0, 0, rows)
+        .map_err(|error| Error::Failed(error.to_string()))
+}

@@ -1,0 +1,237 @@
+//! All trees of an ensemble, and the sums of what their leaves say.
+
+use super::description::{Description, Weight};
+use super::layout::{FEATURE_MAX, Node, lay};
+use super::walk::{LANES, walk};
+use super::{Malformed, Real};
+
+/// Rows that go through all trees before the next ones: a tree stays in the nearest cache while
+/// they pass, and so do their columns.
+const BLOCK_ROWS: usize = 128;
+
+/// What becomes of the trees' contributions to a target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Aggregate {
+    Sum,
+    Average,
+    Min,
+    Max,
+}
+
+#[derive(Debug)]
+pub(super) struct Forest<T> {
+    nodes: Vec<Node<T>>,
+    trees: Vec<Tree>,
+    leaves: Leaves<T>,
+    targets: usize,
+    aggregate: Aggregate,
+}
+
+/// A tree's records among all, and the steps that reach any of its leaves.
+#[derive(Debug, Clone, Copy)]
+struct Tree {
+    start: usize,
+    end: usize,
+    depth: usize,
+}
+
+/// What each leaf contributes, by its number.
+#[derive(Debug)]
+enum Leaves<T> {
+    /// Exactly one sum for one target.
+    One(Vec<T>),
+    /// Any number: leaf `i` has `entries[starts[i]..starts[i + 1]]`.
+    Many {
+        starts: Vec<u32>,
+        entries: Vec<(u32, T)>,
+    },
+}
+
+impl<T: Real> Forest<T> {
+    pub(super) fn new(description: &Description, aggregate: Aggregate) -> Result<Self, Malformed> {
+        if description.columns_min() > FEATURE_MAX as usize {
+            return Err(Malformed("a feature is out of bounds".into()));
+        }
+        let mut forest = Forest {
+            nodes: Vec::new(),
+            trees: Vec::with_capacity(description.trees.len()),
+            leaves: Leaves::new(description, aggregate)?,
+            targets: description.targets,
+            aggregate,
+        };
+        let mut first_leaf = 0u32;
+        for (at, tree) in description.trees.iter().enumerate() {
+            let laid = lay(tree, first_leaf)
+                .map_err(|Malformed(why)| Malformed(format!("tree {at} is malformed: {why}")))?;
+            let start = forest.nodes.len();
+            forest.nodes.extend(laid.nodes);
+            forest.trees.push(Tree {
+                start,
+                end: forest.nodes.len(),
+                depth: laid.depth,
+            });
+            first_leaf += tree.len() as u32;
+        }
+        Ok(forest)
+    }
+
+    /// Calls `each` with every row's number, aggregated scores, and which targets were spoken of.
+    /// Rows are `columns` long; all features are below that.
+    pub(super) fn score(
+        &self,
+        rows: &[T],
+        columns: usize,
+        mut each: impl FnMut(usize, &mut [T], &[bool]),
+    ) {
+        let mut scores = vec![T::default(); BLOCK_ROWS * self.targets];
+        let mut spoken = vec![false; BLOCK_ROWS * self.targets];
+        for (at, block) in rows.chunks(BLOCK_ROWS * columns).enumerate() {
+            scores.fill(T::default());
+            spoken.fill(false);
+            let len = block.len() / columns;
+            self.score_block(block, columns, &mut scores, &mut spoken);
+            let all = scores
+                .chunks_exact_mut(self.targets)
+                .zip(spoken.chunks_exact(self.targets));
+            for (row, (scores, spoken)) in all.take(len).enumerate() {
+                self.finish(scores);
+                each(at * BLOCK_ROWS + row, scores, spoken);
+            }
+        }
+    }
+
+    fn score_block(&self, block: &[T], columns: usize, scores: &mut [T], spoken: &mut [bool]) {
+        let missing = block
+            .iter()
+            .fold(false, |missing, value| missing | value.is_nan());
+        for tree in &self.trees {
+            if missing {
+                self.score_tree::<true>(tree, block, columns, scores, spoken);
+            } else {
+                self.score_tree::<false>(tree, block, columns, scores, spoken);
+            }
+        }
+    }
+
+    fn score_tree<const MISSING: bool>(
+        &self,
+        tree: &Tree,
+        block: &[T],
+        columns: usize,
+        scores: &mut [T],
+        spoken: &mut [bool],
+    ) {
+        let nodes = &self.nodes[tree.start..tree.end];
+        let rows = block.len() / columns;
+        for first in (0..rows).step_by(LANES) {
+            // Lanes without a row of their own repeat the last one.
+            let starts = std::array::from_fn(|lane| (first + lane).min(rows - 1) * columns);
+            let places = walk::<T, MISSING>(nodes, tree.depth, block, &starts);
+            let lanes = LANES.min(rows - first);
+            match &self.leaves {
+                Leaves::One(weights) => {
+                    for (score, place) in scores[first..first + lanes].iter_mut().zip(places) {
+                        *score += weights[nodes[place as usize].leaf as usize];
+                    }
+                }
+                Leaves::Many { starts, entries } => {
+                    for lane in 0..lanes {
+                        let leaf = nodes[places[lane] as usize].leaf as usize;
+                        let said = &entries[starts[leaf] as usize..starts[leaf + 1] as usize];
+                        let from = (first + lane) * self.targets;
+                        self.add(said, &mut scores[from..], &mut spoken[from..]);
+                    }
+                }
+            }
+        }
+    }
+
+    fn add(&self, said: &[(u32, T)], scores: &mut [T], spoken: &mut [bool]) {
+        for &(target, weight) in said {
+            let (score, spoken) = (&mut scores[target as usize], &mut spoken[target as usize]);
+            match self.aggregate {
+                Aggregate::Sum | Aggregate::Average => *score += weight,
+                Aggregate::Min if *spoken && *score <= weight => {}
+                Aggregate::Max if *spoken && *score >= weight => {}
+                Aggregate::Min | Aggregate::Max => *score = weight,
+            }
+            *spoken = true;
+        }
+    }
+
+    fn finish(&self, scores: &mut [T]) {
+        if self.aggregate == Aggregate::Average {
+            let trees = T::of(self.trees.len() as f64);
+            scores.iter_mut().for_each(|score| *score /= trees);
+        }
+    }
+}
+
+impl Forest<f32> {
+    /// The same forest for rows of doubles.
+    pub(super) fn widened(&self) -> Forest<f64> {
+        Forest {
+            nodes: self.nodes.iter().map(Node::widened).collect(),
+            trees: self.trees.clone(),
+            leaves: self.leaves.widened(),
+            targets: self.targets,
+            aggregate: self.aggregate,
+        }
+    }
+}
+
+impl<T: Real> Leaves<T> {
+    fn new(description: &Description, aggregate: Aggregate) -> Result<Self, Malformed> {
+        let weights = description.leaf_weights()?;
+        let sizes = description.trees.iter().map(Vec::len);
+        let leaves: usize = sizes.sum();
+        // Places and leaf numbers are 32 bits wide, to keep nodes small.
+        if leaves > (u32::MAX / 8) as usize || weights.len() > u32::MAX as usize {
+            return Err(Malformed("there are too many nodes".into()));
+        }
+        let firsts: Vec<usize> = description
+            .trees
+            .iter()
+            .scan(0, |first, tree| {
+                let this = *first;
+                *first += tree.len();
+                Some(this)
+            })
+            .collect();
+        let leaf = |weight: &Weight| firsts[weight.tree] + weight.node;
+        if description.targets == 1 && matches!(aggregate, Aggregate::Sum | Aggregate::Average) {
+            let mut one = vec![T::default(); leaves];
+            for weight in &weights {
+                one[leaf(weight)] += T::of(weight.value);
+            }
+            return Ok(Leaves::One(one));
+        }
+        let mut starts = vec![0u32; leaves + 1];
+        for weight in &weights {
+            starts[leaf(weight) + 1] += 1;
+        }
+        for at in 0..leaves {
+            starts[at + 1] += starts[at];
+        }
+        let entries = weights
+            .iter()
+            .map(|it| (it.target as u32, T::of(it.value)))
+            .collect();
+        Ok(Leaves::Many { starts, entries })
+    }
+}
+
+impl Leaves<f32> {
+    fn widened(&self) -> Leaves<f64> {
+        match self {
+            Leaves::One(weights) => Leaves::One(weights.iter().map(|&v| f64::from(v)).collect()),
+            Leaves::Many { starts, entries } => Leaves::Many {
+                starts: starts.clone(),
+                entries: entries
+                    .iter()
+                    .map(|&(target, v)| (target, f64::from(v)))
+                    .collect(),
+            },
+        }
+    }
+}
