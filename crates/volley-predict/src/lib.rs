@@ -1,1 +1,33 @@
-//! Makes registered models a SQL function: pinned when planned, scored when executed.
+//! Makes registered models a SQL function: pinned when planned, scored when executed, carried by our codec.
+//!
+//! The path of a call: [`sql`] gives it its plain form and its inputs, [`Pins`] fixes its model,
+//! [`PredictRule`] binds it and moves it into a [`PredictNode`], [`PredictPlanner`] makes that a
+//! [`PredictExec`], which scores with the models of a [`ModelHost`].
+
+mod call;
+pub mod codec;
+mod error;
+mod exec;
+mod function;
+mod host;
+mod node;
+mod options;
+mod pins;
+mod planner;
+mod problem;
+mod prune;
+mod rule;
+pub mod sql;
+
+pub use call::BoundCall;
+pub use error::PredictError;
+pub use exec::{ExecCall, PredictExec};
+pub use function::{BoundPredict, UnboundPredict};
+pub use host::{LoadedModel, ModelHost, Scored};
+pub use node::{NodeCall, PredictNode};
+pub use options::PredictOptions;
+pub use pins::Pins;
+pub use planner::PredictPlanner;
+pub use problem::{Place, Problem, Site, UnplacedProblem};
+pub use prune::PruneCalls;
+pub use rule::PredictRule;

@@ -1,0 +1,405 @@
+//! Fills a call without inputs from the columns in scope: `predict('m')` becomes
+//! `predict('m', named_struct('age', "t"."age", …))`.
+
+use std::ops::ControlFlow;
+
+use datafusion::common::{Column, DFSchema, Result, TableReference};
+use datafusion::sql::parser::Statement;
+use datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken;
+use datafusion::sql::sqlparser::ast::{
+    Cte, Expr, Function as SqlFunction, FunctionArg, FunctionArgumentList, FunctionArguments, GroupByExpr, Ident,
+    ObjectName, OrderBy, Query, Select, SelectFlavor, SelectItem, SetExpr, TableWithJoins, Value,
+    VisitMut, VisitorMut, WildcardAdditionalOptions, With,
+};
+use volley_model::{Contract, Function};
+
+use super::{called_function, contains_call, plain_arguments, string_literal, text_value, unnamed, visit};
+use crate::pins::Pins;
+use crate::problem::{Place, Problem};
+
+/// Fills every call without inputs in a statement whose calls were collected.
+///
+/// `schema_of` plans a query and gives its columns; it is asked once for each SELECT that holds such a call.
+/// What cannot be filled is returned; an error of `schema_of` ends the search.
+pub fn fill_inputs(
+    statement: &mut Statement,
+    pins: &Pins,
+    schema_of: &mut dyn FnMut(Query) -> Result<DFSchema>,
+) -> Result<Vec<Problem>> {
+    let mut filler = Filler { pins, schema_of, ctes: Vec::new(), problems: Vec::new(), failure: None };
+    visit(statement, &mut QueryFinder { filler: &mut filler, depth: 0 });
+    let Filler { mut problems, failure, .. } = filler;
+    if let Some(failure) = failure {
+        return Err(failure);
+    }
+    let mut told = Vec::new();
+    problems.retain(|problem| !told.contains(problem) && { told.push(problem.clone()); true });
+    Ok(problems)
+}
+
+struct Filler<'a> {
+    pins: &'a Pins,
+    schema_of: &'a mut dyn FnMut(Query) -> Result<DFSchema>,
+    /// The common table expressions in scope, outermost first, already filled.
+    ctes: Vec<Cte>,
+    problems: Vec<Problem>,
+    failure: Option<datafusion::error::DataFusionError>,
+}
+
+impl Filler<'_> {
+    fn fill_query(&mut self, query: &mut Query) {
+        let outer = self.ctes.len();
+        for cte in query.with.iter_mut().flat_map(|with| &mut with.cte_tables) {
+            self.fill_query(&mut cte.query);
+            self.ctes.push(cte.clone());
+        }
+        self.fill_body(&mut query.body);
+        if let Some(order_by) = &mut query.order_by {
+            self.fill_order(order_by, &query.body);
+        }
+        self.ctes.truncate(outer);
+    }
+
+    fn fill_body(&mut self, body: &mut SetExpr) {
+        match body {
+            SetExpr::Select(select) => self.fill_select(select),
+            SetExpr::Query(query) => self.fill_query(query),
+            SetExpr::SetOperation { left, right, .. } => {
+                self.fill_body(left);
+                self.fill_body(right);
+            }
+            _ => {}
+        }
+    }
+
+    fn fill_select(&mut self, select: &mut Select) {
+        // Inner queries first: the scope below is planned from them.
+        self.fill_inner_queries(&mut select.from);
+        if !has_open_call(select) {
+            self.fill_inner_queries(select);
+            return;
+        }
+        if let Some(scope) = self.scope_of(&select.from) {
+            let _ = select.visit(&mut CallFiller { filler: self, scope: &scope, depth: 0 });
+        }
+    }
+
+    /// ORDER BY of a SELECT sees its FROM; of a UNION, the columns that come out.
+    fn fill_order(&mut self, order_by: &mut OrderBy, body: &SetExpr) {
+        if !has_open_call(order_by) {
+            return;
+        }
+        let scope = match body {
+            SetExpr::Select(select) => self.scope_of(&select.from),
+            other => self.schema(query_of(other.clone())),
+        };
+        if let Some(scope) = scope {
+            let _ = order_by.visit(&mut CallFiller { filler: self, scope: &scope, depth: 0 });
+        }
+    }
+
+    fn fill_inner_queries<T: VisitMut>(&mut self, node: &mut T) {
+        let _ = node.visit(&mut QueryFinder { filler: self, depth: 0 });
+    }
+
+    fn scope_of(&mut self, from: &[TableWithJoins]) -> Option<DFSchema> {
+        if from.is_empty() {
+            return Some(DFSchema::empty());
+        }
+        let mut from = from.to_vec();
+        let _ = from.visit(&mut ConditionRemover { depth: 0 });
+        self.schema(query_of(SetExpr::Select(Box::new(select_all(from)))))
+    }
+
+    fn schema(&mut self, mut query: Query) -> Option<DFSchema> {
+        if !self.ctes.is_empty() {
+            let cte_tables = self.ctes.clone();
+            query.with = Some(With { with_token: AttachedToken::empty(), recursive: false, cte_tables });
+        }
+        match (self.schema_of)(query) {
+            Ok(schema) => Some(schema),
+            Err(failure) => {
+                self.failure.get_or_insert(failure);
+                None
+            }
+        }
+    }
+
+    fn fill_call(&mut self, function: Function, call: &mut SqlFunction, scope: &DFSchema) {
+        let place = call.name.0.first().and_then(|part| part.as_ident()).map(|name| name.span.start);
+        let place = place.map(|start| Place { line: start.line, column: start.column });
+        let Some(model) = open_model(call).map(str::to_string) else { return };
+        let Some(pin) = self.pins.get(&model) else { return };
+        match struct_from_scope(function, &model, &pin.contract, scope) {
+            Ok(inputs) => plain_arguments(call).into_iter().for_each(|arguments| arguments.extend(inputs.clone())),
+            Err(problems) => {
+                let placed = problems.into_iter().map(|(code, message)| Problem { code, message, place });
+                self.problems.extend(placed);
+            }
+        }
+    }
+}
+
+/// The model of a collected call without inputs.
+fn open_model(call: &SqlFunction) -> Option<&str> {
+    let FunctionArguments::List(list) = &call.args else { return None };
+    let [FunctionArg::Unnamed(model), FunctionArg::Unnamed(_)] = list.args.as_slice() else { return None };
+    match model {
+        datafusion::sql::sqlparser::ast::FunctionArgExpr::Expr(expr) => string_literal(expr),
+        _ => None,
+    }
+}
+
+fn is_open_call(expr: &Expr) -> bool {
+    called_function(expr).is_some_and(|(_, call)| open_model(call).is_some())
+}
+
+/// Whether a call without inputs stands in the node itself, inner queries aside.
+fn has_open_call<T: VisitMut + Clone>(node: &T) -> bool {
+    struct Finder {
+        depth: usize,
+    }
+    impl VisitorMut for Finder {
+        type Break = ();
+        fn pre_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
+            self.depth += 1;
+            ControlFlow::Continue(())
+        }
+        fn post_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
+            self.depth -= 1;
+            ControlFlow::Continue(())
+        }
+        fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+            if self.depth == 0 && is_open_call(expr) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        }
+    }
+    node.clone().visit(&mut Finder { depth: 0 }).is_break()
+}
+
+/// Hands the outermost queries of a node to the filler, which goes on inside them by itself.
+struct QueryFinder<'f, 'a> {
+    filler: &'f mut Filler<'a>,
+    depth: usize,
+}
+
+impl VisitorMut for QueryFinder<'_, '_> {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+        if self.depth == 0 {
+            self.filler.fill_query(query);
+        }
+        self.depth += 1;
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
+        self.depth -= 1;
+        ControlFlow::Continue(())
+    }
+}
+
+/// Fills the calls of one SELECT from its scope, and its inner queries from theirs.
+struct CallFiller<'f, 'a, 's> {
+    filler: &'f mut Filler<'a>,
+    scope: &'s DFSchema,
+    depth: usize,
+}
+
+impl VisitorMut for CallFiller<'_, '_, '_> {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+        if self.depth == 0 {
+            self.filler.fill_query(query);
+        }
+        self.depth += 1;
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
+        self.depth -= 1;
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        if self.depth == 0
+            && let Some((function, _)) = called_function(expr)
+            && let Expr::Function(call) = expr
+        {
+            self.filler.fill_call(function, call, self.scope);
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// Makes join conditions with open calls true: a scope does not depend on them.
+struct ConditionRemover {
+    depth: usize,
+}
+
+impl VisitorMut for ConditionRemover {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
+        self.depth += 1;
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
+        self.depth -= 1;
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        if self.depth == 0 && contains_call(expr) {
+            *expr = Expr::Value(Value::Boolean(true).into());
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+type InputProblem = (&'static str, String);
+
+fn struct_from_scope(
+    function: Function,
+    model: &str,
+    contract: &Contract,
+    scope: &DFSchema,
+) -> std::result::Result<Option<FunctionArg>, Vec<InputProblem>> {
+    let columns = scope.columns();
+    let mut fields = Vec::new();
+    let mut problems = Vec::new();
+    for input in &contract.inputs {
+        let Some(name) = &input.name else {
+            return Err(vec![unnamed_inputs(function, model, contract.inputs.len())]);
+        };
+        match candidates(name, &columns).as_slice() {
+            [] if !input.required => {}
+            [] => {
+                let given: Vec<String> = columns.iter().map(|column| column.name.clone()).collect();
+                problems.push(("missing_input", missing_input(model, name, &given)));
+            }
+            [column] => fields.extend([text_value(name), identifier(column)]),
+            several => problems.push(ambiguous_column(model, name, several)),
+        }
+    }
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    Ok((!fields.is_empty()).then(|| unnamed(named_struct(fields))))
+}
+
+/// Columns of exactly that name, else those that differ in case alone.
+fn candidates<'a>(name: &str, columns: &'a [Column]) -> Vec<&'a Column> {
+    let exact: Vec<_> = columns.iter().filter(|column| column.name == name).collect();
+    if !exact.is_empty() {
+        return exact;
+    }
+    let folded = name.to_lowercase();
+    columns.iter().filter(|column| column.name.to_lowercase() == folded).collect()
+}
+
+/// Columns of a scope that an error names; a wide table would drown the message.
+const COLUMNS_NAMED_MAX: usize = 20;
+
+fn missing_input(model: &str, input: &str, given: &[String]) -> String {
+    let named: Vec<&str> = given.iter().map(String::as_str).take(COLUMNS_NAMED_MAX).collect();
+    let more = if given.len() > named.len() { ", …" } else { "" };
+    let similarity = |name: &str| strsim::jaro_winkler(&name.to_lowercase(), &input.to_lowercase());
+    let nearest = given.iter().max_by(|a, b| similarity(a).total_cmp(&similarity(b)));
+    let hint = match nearest.filter(|name| similarity(name) > 0.8) {
+        Some(name) => format!("; did you mean \"{name}\"?"),
+        None => String::new(),
+    };
+    format!("model `{model}` needs column `{input}`: the query gives {}{more}{hint}", named.join(", "))
+}
+
+fn unnamed_inputs(function: Function, model: &str, count: usize) -> InputProblem {
+    let message = format!(
+        "model `{model}` has no input names, so nothing can be taken from scope: give its {count} inputs in order, \
+         {}('{model}', a, b, …)",
+        function.name()
+    );
+    ("unnamed_inputs", message)
+}
+
+fn ambiguous_column(model: &str, input: &str, columns: &[&Column]) -> InputProblem {
+    let names: Vec<_> = columns.iter().map(|column| column.quoted_flat_name()).collect();
+    let message = format!(
+        "model `{model}` needs column `{input}`, and {} match it: name one, {{'{input}': {}}}",
+        names.join(" and "),
+        names[0]
+    );
+    ("ambiguous_column", message)
+}
+
+fn identifier(column: &Column) -> Expr {
+    let quoted = |part: &str| Ident::with_quote('"', part);
+    let Some(relation) = &column.relation else { return Expr::Identifier(quoted(&column.name)) };
+    let mut parts = match relation {
+        TableReference::Bare { table } => vec![quoted(table)],
+        TableReference::Partial { schema, table } => vec![quoted(schema), quoted(table)],
+        TableReference::Full { catalog, schema, table } => vec![quoted(catalog), quoted(schema), quoted(table)],
+    };
+    parts.push(quoted(&column.name));
+    Expr::CompoundIdentifier(parts)
+}
+
+fn named_struct(fields: Vec<Expr>) -> Expr {
+    let args = fields.into_iter().map(unnamed).collect();
+    Expr::Function(SqlFunction {
+        name: ObjectName::from(vec![Ident::new("named_struct")]),
+        uses_odbc_syntax: false,
+        parameters: FunctionArguments::None,
+        args: FunctionArguments::List(FunctionArgumentList { duplicate_treatment: None, args, clauses: vec![] }),
+        filter: None,
+        null_treatment: None,
+        over: None,
+        within_group: vec![],
+    })
+}
+
+fn query_of(body: SetExpr) -> Query {
+    Query {
+        with: None,
+        body: Box::new(body),
+        order_by: None,
+        limit_clause: None,
+        fetch: None,
+        locks: vec![],
+        for_clause: None,
+        settings: None,
+        format_clause: None,
+        pipe_operators: vec![],
+    }
+}
+
+fn select_all(from: Vec<TableWithJoins>) -> Select {
+    Select {
+        select_token: AttachedToken::empty(),
+        optimizer_hints: vec![],
+        distinct: None,
+        select_modifiers: None,
+        top: None,
+        top_before_distinct: false,
+        projection: vec![SelectItem::Wildcard(WildcardAdditionalOptions::default())],
+        exclude: None,
+        into: None,
+        from,
+        lateral_views: vec![],
+        prewhere: None,
+        selection: None,
+        connect_by: vec![],
+        group_by: GroupByExpr::Expressions(vec![], vec![]),
+        cluster_by: vec![],
+        distribute_by: vec![],
+        sort_by: vec![],
+        having: None,
+        named_window: vec![],
+        qualify: None,
+        window_before_qualify: false,
+        value_table_mode: None,
+        flavor: SelectFlavor::Standard,
+    }
+}
