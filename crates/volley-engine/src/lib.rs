@@ -1,1 +1,30 @@
 //! Turns a statement into pinned plans over predict and connect, and drives their splits in this process.
+//!
+//! An [`Engine`] holds what a process has once: state, registry, models, stores. A [`Session`] holds tables,
+//! views and settings, and runs statements: [`parse_script`] reads them, they are prepared (models pinned,
+//! inputs filled in, planned), and then give rows or are written as a job that is published all at once or
+//! not at all.
+
+mod assembly;
+mod codec;
+mod engine;
+mod error;
+mod params;
+mod prepare;
+mod progress;
+mod script;
+mod session;
+mod settings;
+mod snapshot;
+mod write;
+
+pub use codec::PlanCodec;
+pub use engine::Engine;
+pub use error::EngineError;
+pub use params::{ParamValue, Params};
+pub use progress::{Moment, Progress};
+pub use script::{ScriptStatement, is_complete, parse_script};
+pub use session::{Answer, Output, Rows, Session};
+pub use settings::EngineSettings;
+pub use volley_predict::{Place, Problem};
+pub use write::{ModelUse, Summary};

@@ -1,0 +1,185 @@
+//! What went wrong with a statement, told with place and stable code.
+
+use std::error::Error as StdError;
+
+use datafusion::arrow::error::ArrowError;
+use datafusion::common::SchemaError;
+use datafusion::error::DataFusionError;
+use volley_connect::ConnectError;
+use volley_predict::{Place, PredictError, Problem, Site};
+
+/// An error that a user of the engine sees: one problem, or all problems of one statement.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{}", one_per_line(problems))]
+pub struct EngineError {
+    /// At least one, in the order of the text.
+    pub problems: Vec<Problem>,
+}
+
+fn one_per_line(problems: &[Problem]) -> String {
+    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+impl EngineError {
+    /// One problem without a place.
+    pub fn new(code: &'static str, message: impl Into<String>) -> Self {
+        Self::at(code, message, None)
+    }
+
+    /// One problem at a place of the text.
+    pub fn at(code: &'static str, message: impl Into<String>, place: Option<Place>) -> Self {
+        Self { problems: vec![Problem { code, message: one_line(&message.into()), place }] }
+    }
+
+    /// All of several problems, in the order of the text.
+    pub fn all(mut problems: Vec<Problem>) -> Self {
+        problems.sort_by_key(|problem| problem.place);
+        Self { problems }
+    }
+
+    /// The code of the first problem.
+    pub fn code(&self) -> &'static str {
+        self.problems.first().map_or("internal", |problem| problem.code)
+    }
+
+    /// Turns an error of DataFusion, in which ours travel, into what a user can act on. `sites` are the
+    /// predict calls of the statement, to give binding problems their places.
+    pub(crate) fn from_datafusion(error: &DataFusionError, sites: &[Site]) -> Self {
+        if let Some(ours) = find::<EngineError>(error) {
+            return ours.clone();
+        }
+        if let Some(predict) = find::<PredictError>(error) {
+            return match predict {
+                PredictError::Binding(problems) => {
+                    Self::all(problems.iter().map(|problem| problem.clone().placed(sites)).collect())
+                }
+                other => Self::new(other.code(), other.to_string()),
+            };
+        }
+        if let Some(connect) = find::<ConnectError>(error) {
+            return Self::new(connect.code(), connect.to_string());
+        }
+        if let Some(commit) = find::<volley_commit::Error>(error) {
+            return commit.into();
+        }
+        let (code, message) = told(error);
+        Self::at(code, message, place_of(error))
+    }
+}
+
+impl From<&volley_commit::Error> for EngineError {
+    fn from(error: &volley_commit::Error) -> Self {
+        Self::new(error.code(), error.to_string())
+    }
+}
+
+impl From<volley_commit::Error> for EngineError {
+    fn from(error: volley_commit::Error) -> Self {
+        Self::from(&error)
+    }
+}
+
+impl From<volley_registry::Error> for EngineError {
+    fn from(error: volley_registry::Error) -> Self {
+        Self::new(error.code(), error.to_string())
+    }
+}
+
+/// The error of a type among an error and its causes.
+fn find<T: StdError + 'static>(error: &DataFusionError) -> Option<&T> {
+    let mut next: Option<&(dyn StdError + 'static)> = Some(error);
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref::<T>() {
+            return Some(found);
+        }
+        next = match error.downcast_ref::<DataFusionError>() {
+            Some(DataFusionError::External(inner)) => Some(inner.as_ref()),
+            Some(DataFusionError::Collection(all)) => all.first().map(|first| first as _),
+            Some(DataFusionError::Shared(inner)) => Some(inner.as_ref()),
+            _ => match error.downcast_ref::<ArrowError>() {
+                Some(ArrowError::ExternalError(inner)) => Some(inner.as_ref()),
+                _ => error.source(),
+            },
+        };
+    }
+    None
+}
+
+fn told(error: &DataFusionError) -> (&'static str, String) {
+    match error.find_root() {
+        DataFusionError::SQL(parser, _) => ("syntax", without_position(&parser.to_string())),
+        DataFusionError::SchemaError(schema, _) => schema_error(schema),
+        DataFusionError::Plan(message) => ("plan", message.clone()),
+        DataFusionError::NotImplemented(message) => ("not_supported", message.clone()),
+        DataFusionError::ResourcesExhausted(message) => ("out_of_memory", message.clone()),
+        DataFusionError::Execution(message) => ("execution_failed", message.clone()),
+        DataFusionError::ArrowError(arrow, _) => ("execution_failed", arrow.to_string()),
+        DataFusionError::ObjectStore(store) => ("store_failed", store.to_string()),
+        DataFusionError::IoError(io) => ("io_failed", io.to_string()),
+        DataFusionError::Configuration(message) => ("invalid_setting", message.clone()),
+        DataFusionError::Internal(message) => ("internal", message.clone()),
+        other => ("execution_failed", other.strip_backtrace()),
+    }
+}
+
+fn schema_error(error: &SchemaError) -> (&'static str, String) {
+    match error {
+        SchemaError::FieldNotFound { field, valid_fields } => {
+            let names: Vec<_> = valid_fields.iter().map(|column| column.name.clone()).collect();
+            let similarity = |name: &str| strsim::jaro_winkler(&name.to_lowercase(), &field.name.to_lowercase());
+            let nearest = names.iter().max_by(|a, b| similarity(a).total_cmp(&similarity(b)));
+            let hint = nearest.filter(|name| similarity(name) > 0.8).map(|name| format!("; did you mean \"{name}\"?"));
+            let given: Vec<_> = names.iter().take(20).map(String::as_str).collect();
+            let message =
+                format!("there is no column `{}`: there is {}{}", field.name, given.join(", "), hint.unwrap_or_default());
+            ("unknown_column", message)
+        }
+        SchemaError::AmbiguousReference { field } => {
+            ("ambiguous_column", format!("column `{}` is in several tables: put the table's name before it", field.name))
+        }
+        other => ("plan", other.to_string()),
+    }
+}
+
+fn place_of(error: &DataFusionError) -> Option<Place> {
+    if let DataFusionError::SQL(parser, _) = error.find_root() {
+        return position(&parser.to_string());
+    }
+    let start = error.diagnostic()?.span?.start;
+    Some(Place { line: start.line, column: start.column })
+}
+
+/// sqlparser puts the place at the end of its message: `… at Line: 3, Column: 7`.
+fn position(message: &str) -> Option<Place> {
+    let (_, place) = message.rsplit_once(" at Line: ")?;
+    let (line, column) = place.split_once(", Column: ")?;
+    Some(Place { line: line.trim().parse().ok()?, column: column.trim().parse().ok()? })
+}
+
+fn without_position(message: &str) -> String {
+    let message = message.strip_prefix("sql parser error: ").unwrap_or(message);
+    message.rsplit_once(" at Line: ").map_or(message, |(message, _)| message).to_string()
+}
+
+fn one_line(message: &str) -> String {
+    message.split('\n').map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_place_of_a_syntax_error_is_taken_from_its_message() {
+        let message = "sql parser error: Expected: an expression, found: FROM at Line: 3, Column: 7";
+        assert_eq!(position(message), Some(Place { line: 3, column: 7 }));
+        assert_eq!(without_position(message), "Expected: an expression, found: FROM");
+    }
+
+    #[test]
+    fn an_error_of_ours_is_found_under_wrappers() {
+        let ours = DataFusionError::External(Box::new(EngineError::new("some_code", "what")));
+        let wrapped = DataFusionError::ArrowError(Box::new(ArrowError::ExternalError(Box::new(ours))), None);
+        assert_eq!(EngineError::from_datafusion(&wrapped.context("while"), &[]).code(), "some_code");
+    }
+}

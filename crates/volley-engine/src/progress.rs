@@ -1,0 +1,69 @@
+//! How far a job is, for whoever watches it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use datafusion::physical_plan::ExecutionPlan;
+
+/// What is running now, shared between the engine that runs it and those who watch.
+#[derive(Debug, Default)]
+pub struct Progress(Mutex<Option<Running>>);
+
+#[derive(Debug)]
+struct Running {
+    plan: Arc<dyn ExecutionPlan>,
+    rows_total: Option<u64>,
+    splits_total: usize,
+    splits_done: usize,
+    start: Instant,
+}
+
+/// The state of a running job at one moment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Moment {
+    /// Rows written so far.
+    pub rows: u64,
+    /// Rows that the inputs hold, when that is known; a filter may leave fewer to write.
+    pub rows_total: Option<u64>,
+    /// Splits that are done.
+    pub splits_done: usize,
+    /// Splits in all.
+    pub splits_total: usize,
+    /// Time since the first split began.
+    pub elapsed: Duration,
+}
+
+impl Progress {
+    /// Where the job is now; none while no job runs.
+    pub fn moment(&self) -> Option<Moment> {
+        let running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        running.as_ref().map(|running| Moment {
+            rows: metric_sum(running.plan.as_ref(), "rows_written"),
+            rows_total: running.rows_total,
+            splits_done: running.splits_done,
+            splits_total: running.splits_total,
+            elapsed: running.start.elapsed(),
+        })
+    }
+
+    pub(crate) fn begin(&self, plan: Arc<dyn ExecutionPlan>, splits_total: usize, rows_total: Option<u64>) {
+        let running = Running { plan, rows_total, splits_total, splits_done: 0, start: Instant::now() };
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(running);
+    }
+
+    pub(crate) fn split_done(&self) {
+        if let Some(running) = self.0.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+            running.splits_done += 1;
+        }
+    }
+
+    pub(crate) fn end(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+/// The sum of a metric over a plan and all below it.
+pub(crate) fn metric_sum(plan: &dyn ExecutionPlan, name: &str) -> u64 {
+    let own = plan.metrics().and_then(|metrics| metrics.sum_by_name(name)).map_or(0, |value| value.as_usize() as u64);
+    own + plan.children().into_iter().map(|child| metric_sum(child.as_ref(), name)).sum::<u64>()
+}

@@ -1,0 +1,177 @@
+//! A text of SQL statements, parsed one by one with their places in the whole text.
+
+use datafusion::sql::parser::{CreateExternalTable, DFParser, DFParserBuilder, Statement};
+use datafusion::sql::sqlparser::ast::{Query, Statement as SqlStatement};
+use datafusion::sql::sqlparser::dialect::GenericDialect;
+use datafusion::sql::sqlparser::keywords::Keyword;
+use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
+use datafusion::error::DataFusionError;
+use volley_predict::Place;
+
+use crate::error::EngineError;
+
+/// One statement of a script.
+#[derive(Debug, Clone)]
+pub enum ScriptStatement {
+    /// Anything that DataFusion's grammar knows.
+    Sql(Box<Statement>),
+    /// `CREATE EXTERNAL TABLE … LOCATION … AS SELECT …`: makes the table and fills it.
+    CreateTableAs {
+        /// The table, as if made without a query.
+        table: Box<CreateExternalTable>,
+        /// What fills it.
+        query: Box<Query>,
+    },
+}
+
+/// Parses all statements of a text; a syntax error has its place.
+pub fn parse_script(text: &str) -> Result<Vec<ScriptStatement>, EngineError> {
+    let tokens = Tokenizer::new(&GenericDialect {}, text)
+        .tokenize_with_location()
+        .map_err(|error| EngineError::at("syntax", error.message, Some(place(error.location))))?;
+    let significant: Vec<TokenWithSpan> =
+        tokens.into_iter().filter(|token| !matches!(token.token, Token::Whitespace(_) | Token::EOF)).collect();
+    significant
+        .split(|token| token.token == Token::SemiColon)
+        .filter(|tokens| !tokens.is_empty())
+        .map(|tokens| parse_statement(text, tokens))
+        .collect()
+}
+
+/// Whether a text ends a statement, so that a prompt need not ask for another line.
+pub fn is_complete(text: &str) -> bool {
+    let Ok(tokens) = Tokenizer::new(&GenericDialect {}, text).tokenize() else { return false };
+    tokens.into_iter().rfind(|token| !matches!(token, Token::Whitespace(_) | Token::EOF)) == Some(Token::SemiColon)
+}
+
+fn parse_statement(text: &str, tokens: &[TokenWithSpan]) -> Result<ScriptStatement, EngineError> {
+    match position_of_as(tokens) {
+        None => parse_one(text, tokens).map(|statement| ScriptStatement::Sql(Box::new(statement))),
+        Some(at) => {
+            let Statement::CreateExternalTable(table) = parse_one(text, &tokens[..at])? else {
+                return Err(EngineError::new("syntax", "CREATE EXTERNAL TABLE … AS needs a table before AS"));
+            };
+            let query = parse_query(text, &tokens[at + 1..], place(tokens[at].span.start))?;
+            Ok(ScriptStatement::CreateTableAs { table: Box::new(table), query })
+        }
+    }
+}
+
+fn parse_one(text: &str, tokens: &[TokenWithSpan]) -> Result<Statement, EngineError> {
+    let padded = padded(text, tokens);
+    let mut parser: DFParser = DFParserBuilder::new(padded.as_str()).build().map_err(syntax)?;
+    let mut statements = parser.parse_statements().map_err(syntax)?;
+    statements.pop_front().ok_or_else(|| EngineError::new("syntax", "there is no statement"))
+}
+
+fn parse_query(text: &str, tokens: &[TokenWithSpan], after: Place) -> Result<Box<Query>, EngineError> {
+    let no_query = || EngineError::at("syntax", "AS must be followed by a query", Some(after));
+    if tokens.is_empty() {
+        return Err(no_query());
+    }
+    match parse_one(text, tokens)? {
+        Statement::Statement(inner) => match *inner {
+            SqlStatement::Query(query) => Ok(query),
+            _ => Err(no_query()),
+        },
+        _ => Err(no_query()),
+    }
+}
+
+fn syntax(error: DataFusionError) -> EngineError {
+    EngineError::from_datafusion(&error, &[])
+}
+
+/// Where `AS` stands in a `CREATE [OR REPLACE] EXTERNAL TABLE … AS query`.
+fn position_of_as(tokens: &[TokenWithSpan]) -> Option<usize> {
+    let is_external = tokens.iter().take(4).any(|token| keyword(token) == Some(Keyword::EXTERNAL));
+    if keyword(tokens.first()?) != Some(Keyword::CREATE) || !is_external {
+        return None;
+    }
+    let mut depth = 0;
+    for (index, token) in tokens.iter().enumerate() {
+        match token.token {
+            Token::LParen => depth += 1,
+            Token::RParen => depth -= 1,
+            _ => {}
+        }
+        let is_stored_as = index > 0 && keyword(&tokens[index - 1]) == Some(Keyword::STORED);
+        if depth == 0 && keyword(token) == Some(Keyword::AS) && !is_stored_as {
+            return Some(index);
+        }
+    }
+    None
+}
+
+fn keyword(token: &TokenWithSpan) -> Option<Keyword> {
+    match &token.token {
+        Token::Word(word) if word.quote_style.is_none() => Some(word.keyword),
+        _ => None,
+    }
+}
+
+/// The text of `tokens` alone, with blanks in place of what stands before, so that places stay true.
+fn padded(text: &str, tokens: &[TokenWithSpan]) -> String {
+    let (Some(first), Some(last)) = (tokens.first(), tokens.last()) else { return String::new() };
+    let (start, end) = (place(first.span.start), place(last.span.end));
+    let mut here = Place { line: 1, column: 1 };
+    let mut kept = String::with_capacity(text.len());
+    for character in text.chars() {
+        if here >= end {
+            break;
+        }
+        kept.push(if here >= start || character == '\n' { character } else { ' ' });
+        here = match character {
+            '\n' => Place { line: here.line + 1, column: 1 },
+            _ => Place { line: here.line, column: here.column + 1 },
+        };
+    }
+    kept
+}
+
+fn place(location: Location) -> Place {
+    Place { line: location.line, column: location.column }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kinds(text: &str) -> Vec<&'static str> {
+        parse_script(text)
+            .unwrap()
+            .iter()
+            .map(|statement| match statement {
+                ScriptStatement::Sql(_) => "sql",
+                ScriptStatement::CreateTableAs { .. } => "create as",
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_script_is_split_at_its_semicolons() {
+        assert_eq!(kinds("SELECT 1; -- a; comment\nSELECT ';' AS x;\n"), ["sql", "sql"]);
+        assert!(kinds(" ;; -- nothing\n").is_empty());
+    }
+
+    #[test]
+    fn an_external_table_can_be_made_from_a_query() {
+        let made = "CREATE EXTERNAL TABLE t STORED AS PARQUET LOCATION 'x/' AS SELECT 1 AS a";
+        assert_eq!(kinds(made), ["create as"]);
+        assert_eq!(kinds("CREATE EXTERNAL TABLE t STORED AS PARQUET LOCATION 'x/'"), ["sql"]);
+    }
+
+    #[test]
+    fn a_syntax_error_has_its_place_in_the_whole_text() {
+        let error = parse_script("SELECT 1;\nSELECT a FORM t").unwrap_err();
+        assert_eq!(error.code(), "syntax");
+        assert_eq!(error.problems[0].place.map(|place| place.line), Some(2));
+    }
+
+    #[test]
+    fn a_statement_is_complete_at_its_semicolon() {
+        assert!(is_complete("SELECT 1;  "));
+        assert!(!is_complete("SELECT ';"));
+        assert!(!is_complete("SELECT 1"));
+    }
+}
