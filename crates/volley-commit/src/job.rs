@@ -29,7 +29,7 @@ impl JobId {
         Self(Uuid::now_v7())
     }
 
-    /// The last 12 hexadecimal digits, all random: what file names carry.
+    /// The last 12 hexadecimal digits, the random tail: what file names carry.
     pub fn short(&self) -> String {
         self.0.simple().to_string()[20..].to_owned()
     }
