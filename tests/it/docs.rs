@@ -97,18 +97,36 @@ fn literals(text: &str) -> impl Iterator<Item = (&str, &str, &str)> {
     })
 }
 
-/// Whether a literal stands where codes stand: `code: "…"`, the first part of a pair, or the first
-/// argument of an error's constructor.
+/// Ends of what constructs an error from a code and a message.
+const CONSTRUCTORS: [&str; 7] = [
+    "Error::new",
+    "Error::at",
+    "Failure::failed",
+    "Failure::wrong",
+    "Self::failed",
+    "Self::wrong",
+    ".mistake",
+];
+
+/// Whether a literal stands where codes stand: `code: "…"`, the first part of a pair, the first argument
+/// of an error's constructor, a constant.
 fn stands_for_code(before: &str, after: &str) -> bool {
     let before = before.trim_end();
     let Some(callee) = before.strip_suffix('(') else {
-        return before.ends_with(" code:");
+        let is_constant = ["CODE: &str =", "INVALID: &str ="]
+            .iter()
+            .any(|end| before.ends_with(end));
+        return before.ends_with(" code:") || is_constant;
     };
-    let name_start = callee
-        .rfind(|c: char| !(c.is_alphanumeric() || "_:!".contains(c)))
-        .map_or(0, |at| at + 1);
-    let name = &callee[name_start..];
-    after.starts_with(',') && (name.is_empty() || name.contains("Error::"))
+    // A pair in a list is a row of a table.
+    let is_pair = !callee
+        .trim_end()
+        .ends_with(|c: char| c.is_alphanumeric() || "_!,[".contains(c));
+    after.starts_with(',')
+        && (is_pair
+            || CONSTRUCTORS
+                .iter()
+                .any(|constructor| callee.ends_with(constructor)))
 }
 
 /// The codes that a source file gives to users, its tests aside.
@@ -216,11 +234,11 @@ fn codes_are_found_in_every_way_they_are_written() {
         Problem { code: "three", message }
         EngineError::new("four", message)
         Err(("five", message))
+        Failure::wrong("six", message)
+        const INVALID: &str = "seven";
         set("not_a_code", message)
         let name = "neither";
     "#;
-    assert_eq!(
-        codes(source),
-        BTreeSet::from(["one", "two", "three", "four", "five"])
-    );
+    let expected = ["one", "two", "three", "four", "five", "six", "seven"];
+    assert_eq!(codes(source), BTreeSet::from(expected));
 }
