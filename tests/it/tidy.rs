@@ -8,8 +8,14 @@ const LINES_MAX: usize = 500;
 
 /// Files that are longer, each with the reason why they are still one file.
 const LONG: [(&str, &str); 2] = [
-    ("crates/volley-model/src/contract.rs", "the types of a contract explain each other"),
-    ("crates/volley-registry/src/registry.rs", "one short method for each promise of the registry"),
+    (
+        "crates/volley-model/src/contract.rs",
+        "the types of a contract explain each other",
+    ),
+    (
+        "crates/volley-registry/src/registry.rs",
+        "one short method for each promise of the registry",
+    ),
 ];
 
 /// Names that say nothing: a type lives with its owner.
