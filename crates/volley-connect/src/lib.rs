@@ -1,1 +1,30 @@
-//! Tables in, results out: sources, formats, and the partition-preserving write node.
+//! Tables in, results out: file tables from quoted paths, and the partition-preserving write node.
+//!
+//! ```text
+//! FROM 'trips/'                 TableFactory   -> ListingTable, or an error that says what is wrong
+//! CREATE EXTERNAL TABLE         TableFactory   -> the same checks
+//! COPY … TO, INSERT INTO        WriteRule      -> Write (logical) -> WritePlanner -> WriteExec
+//! a physical plan with a write  pack_splits    -> partitions cut from row groups, one split each
+//! WriteExec partition           volley-commit  -> staged files and a receipt; nothing else, ever
+//! ```
+//!
+//! Nothing here begins, decides or publishes a job: the caller does, with `volley-commit`, and hands
+//! the job to the plan with [`with_write_context`].
+
+mod codec;
+mod error;
+mod exec;
+mod format;
+mod location;
+mod pack;
+mod table;
+mod write;
+
+pub use codec::{decode_logical, decode_physical, encode_logical, encode_physical};
+pub use error::{ConnectError, Result};
+pub use exec::{WriteContext, WriteExec, with_write_context};
+pub use format::Format;
+pub use location::{absolute_url, location};
+pub use pack::{PackedPlan, Split, SplitFile, pack_splits};
+pub use table::{TableFactory, forget_listings};
+pub use write::{Write, WritePlanner, WriteRule, WriteTarget};

@@ -1,0 +1,245 @@
+//! What can go wrong with tables and results, divided by what the user can change.
+
+use std::error::Error as StdError;
+use std::io;
+
+use datafusion::error::DataFusionError;
+
+/// The result of an operation of this crate.
+pub type Result<T, E = ConnectError> = std::result::Result<T, E>;
+
+/// Why a table cannot be read or a result cannot be written.
+///
+/// Inside DataFusion it travels as [`DataFusionError::External`], or as an I/O error while
+/// [`ConnectError::is_transient`] holds.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// Nothing lies there. Trying again does not help.
+    #[error("table '{table}' does not exist{hint}")]
+    TableNotFound {
+        /// The table as the statement spells it.
+        table: String,
+        /// Empty, or a way out: `; did you mean 'trips.parquet'?`.
+        hint: String,
+    },
+    /// A folder without data files. Trying again does not help.
+    #[error("table '{table}' has no data files{hint}")]
+    TableEmpty {
+        /// The table.
+        table: String,
+        /// Empty, or a way out.
+        hint: String,
+    },
+    /// The store refuses to show it. Trying again does not help.
+    #[error("access to '{table}' is refused: check the permissions or the connection's credentials")]
+    TableAccessDenied {
+        /// The table.
+        table: String,
+        /// The store's answer.
+        source: Box<dyn StdError + Send + Sync>,
+    },
+    /// No reader for such files. Trying again does not help.
+    #[error(
+        "the format of '{file}' is unknown: Volley reads .parquet, .csv, .json, .ndjson, .jsonl, .arrow, .feather and .ipc"
+    )]
+    UnknownFormat {
+        /// The file, or the name of the format.
+        file: String,
+    },
+    /// One folder, several kinds of files. Trying again does not help.
+    #[error(
+        "folder '{table}' mixes files of different kinds, '{first}' and '{second}': name one kind with a pattern such as '{table}*.parquet'"
+    )]
+    MixedFormats {
+        /// The folder.
+        table: String,
+        /// A file.
+        first: String,
+        /// A file that does not go with it.
+        second: String,
+    },
+    /// The folder belongs to a table format, whose removed files would be read. Trying again does not help.
+    #[error(
+        "'{table}' is a {kind} table: read as plain files it would give removed rows, and {kind} cannot be read yet"
+    )]
+    TableFormat {
+        /// The folder.
+        table: String,
+        /// `Delta Lake`, `Iceberg` or `Hudi`.
+        kind: &'static str,
+    },
+    /// A file that is not what its name says, or does not go with its neighbours. Trying again does not help.
+    #[error("file '{file}' cannot be read: {reason}")]
+    BadFile {
+        /// The file.
+        file: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Results are folders. Trying again does not help.
+    #[error("destination '{destination}' names a file: a result is a folder, for example '{folder}'")]
+    DestinationIsFile {
+        /// The destination as the statement spells it.
+        destination: String,
+        /// A folder to use in its place.
+        folder: String,
+    },
+    /// An option that does not exist, or a value that it does not take. Trying again does not help.
+    #[error("{message}")]
+    UnknownOption {
+        /// Names the option and those that exist.
+        message: String,
+    },
+    /// Columns that the format or the partitioning cannot hold. Trying again does not help.
+    #[error("{message}")]
+    UnsupportedColumns {
+        /// Names the column and the way out.
+        message: String,
+    },
+    /// Planned for a later version. Trying again does not help.
+    #[error("{what} is not built yet{hint}")]
+    NotBuilt {
+        /// The feature.
+        what: String,
+        /// Empty, or a way out.
+        hint: String,
+    },
+    /// The store failed. [`ConnectError::is_transient`] says whether to try again.
+    #[error("'{path}' cannot be reached")]
+    Store {
+        /// Path or URL.
+        path: String,
+        /// The store's answer.
+        source: Box<dyn StdError + Send + Sync>,
+        /// Whether the same call may succeed later.
+        transient: bool,
+    },
+    /// The commit protocol refused or failed. [`ConnectError::is_transient`] says whether to try again.
+    #[error(transparent)]
+    Commit(#[from] volley_commit::Error),
+}
+
+impl ConnectError {
+    /// The stable code that a user sees in brackets.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::TableNotFound { .. } => "table_not_found",
+            Self::TableEmpty { .. } => "table_empty",
+            Self::TableAccessDenied { .. } => "table_access_denied",
+            Self::UnknownFormat { .. } => "unknown_format",
+            Self::MixedFormats { .. } => "mixed_formats",
+            Self::TableFormat { .. } => "table_format",
+            Self::BadFile { .. } => "bad_file",
+            Self::DestinationIsFile { .. } => "destination_is_file",
+            Self::UnknownOption { .. } => "unknown_option",
+            Self::UnsupportedColumns { .. } => "unsupported_columns",
+            Self::NotBuilt { .. } => "not_built",
+            Self::Store { .. } => "store_failed",
+            Self::Commit(error) => error.code(),
+        }
+    }
+
+    /// Whether the same call may succeed later without anyone changing anything.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Store { transient, .. } => *transient,
+            Self::Commit(error) => error.is_transient(),
+            _ => false,
+        }
+    }
+
+    /// The error of a store call about `path`.
+    pub(crate) fn store(path: &str, source: object_store::Error) -> Self {
+        let path = path.to_owned();
+        if is_denied(&source) {
+            return Self::TableAccessDenied { table: path, source: Box::new(source) };
+        }
+        let transient = !is_permanent(&source);
+        Self::Store { path, source: Box::new(source), transient }
+    }
+
+    /// This crate's error in what DataFusion reports, however deep it lies.
+    pub fn find(error: &DataFusionError) -> Option<&ConnectError> {
+        let mut cause: Option<&(dyn StdError + 'static)> = Some(error);
+        while let Some(error) = cause {
+            if let Some(found) = error.downcast_ref::<ConnectError>() {
+                return Some(found);
+            }
+            cause = match error.downcast_ref::<DataFusionError>() {
+                Some(DataFusionError::Shared(shared)) => Some(shared.as_ref()),
+                Some(DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner)) => {
+                    Some(inner.as_ref())
+                }
+                Some(DataFusionError::External(inner)) => Some(inner.as_ref()),
+                Some(DataFusionError::IoError(inner)) => inner.get_ref().map(|e| e as &(dyn StdError + 'static)),
+                _ => error.source(),
+            };
+        }
+        None
+    }
+}
+
+impl From<ConnectError> for DataFusionError {
+    // Ballista tries again only when the root cause is an I/O error.
+    fn from(error: ConnectError) -> Self {
+        if error.is_transient() {
+            DataFusionError::IoError(io::Error::other(error))
+        } else {
+            DataFusionError::External(Box::new(error))
+        }
+    }
+}
+
+/// Local stores wrap the operating system's refusal in a generic error.
+fn is_denied(error: &object_store::Error) -> bool {
+    use object_store::Error as E;
+    if matches!(error, E::PermissionDenied { .. } | E::Unauthenticated { .. }) {
+        return true;
+    }
+    let mut cause: Option<&(dyn StdError + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if error.downcast_ref::<io::Error>().is_some_and(|io| io.kind() == io::ErrorKind::PermissionDenied) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
+/// Answers that a store gives on purpose; all others may be a bad moment.
+fn is_permanent(error: &object_store::Error) -> bool {
+    use object_store::Error as E;
+    matches!(
+        error,
+        E::NotFound { .. }
+            | E::InvalidPath { .. }
+            | E::NotSupported { .. }
+            | E::NotImplemented { .. }
+            | E::UnknownConfigurationKey { .. }
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn generic(kind: io::ErrorKind) -> object_store::Error {
+        object_store::Error::Generic { store: "test", source: Box::new(io::Error::from(kind)) }
+    }
+
+    #[test]
+    fn a_refusal_of_the_operating_system_is_access_denied() {
+        let error = ConnectError::store("t.parquet", generic(io::ErrorKind::PermissionDenied));
+        assert_eq!(error.code(), "table_access_denied");
+        assert!(!error.is_transient());
+    }
+
+    #[test]
+    fn a_bad_moment_of_the_store_travels_as_an_io_error_and_is_found_again() {
+        let error = ConnectError::store("t.parquet", generic(io::ErrorKind::TimedOut));
+        let error = DataFusionError::from(error).context("planning");
+        assert!(matches!(error.find_root(), DataFusionError::IoError(_)));
+        assert_eq!(ConnectError::find(&error).expect("found").code(), "store_failed");
+    }
+}

@@ -1,0 +1,115 @@
+//! The work of one partition: ask for the receipt, else stage the rows and seal them.
+
+use std::sync::Arc;
+
+use datafusion::common::Result;
+use datafusion::execution::TaskContext;
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::metrics::{Count, ExecutionPlanMetricsSet, MetricBuilder, Time};
+use futures::StreamExt;
+use volley_commit::{Attempt, Job, Receipt, StagedFile, Tally};
+
+use super::WriteContext;
+use super::files::Files;
+use crate::error::ConnectError;
+use crate::location::location;
+use crate::write::WriteTarget;
+
+/// What [`super::WriteExec`] counts, a partition each.
+pub(super) struct Counters {
+    rows_written: Count,
+    bytes_written: Count,
+    write_time: Time,
+}
+
+impl Counters {
+    pub(super) fn new(metrics: &ExecutionPlanMetricsSet, partition: usize) -> Self {
+        Self {
+            rows_written: MetricBuilder::new(metrics).counter("rows_written", partition),
+            bytes_written: MetricBuilder::new(metrics).counter("bytes_written", partition),
+            write_time: MetricBuilder::new(metrics).subset_time("write_time", partition),
+        }
+    }
+}
+
+/// One split to be written.
+pub(super) struct Work {
+    pub(super) split: u32,
+    pub(super) partition: usize,
+    pub(super) input: Arc<dyn ExecutionPlan>,
+    pub(super) target: Arc<WriteTarget>,
+    pub(super) context: Arc<WriteContext>,
+    pub(super) counters: Counters,
+    pub(super) task: Arc<TaskContext>,
+}
+
+impl Work {
+    /// The split's receipt: the one that exists, or that of this work.
+    pub(super) async fn receipt(&self) -> Result<Receipt> {
+        let job = self.job().await?;
+        // A sealed split is never computed again, and its input not even begun.
+        if let Some(receipt) = job.receipt(self.split).await.map_err(ConnectError::from)? {
+            return Ok(receipt);
+        }
+        let attempt = job.attempt(self.split);
+        let (tally, files) = match self.stage(&job, &attempt).await {
+            Ok(staged) => staged,
+            Err(error) => {
+                // The job's abort removes what this cannot.
+                let _ = attempt.discard().await;
+                return Err(error);
+            }
+        };
+        Ok(attempt.seal(tally, files).await.map_err(ConnectError::from)?)
+    }
+
+    async fn job(&self) -> Result<Job> {
+        let runtime = self.task.runtime_env();
+        let state = location(&self.context.state, &runtime)?;
+        let open = move |url: &str| location(url, &runtime).map_err(|error| Box::new(error) as _);
+        Ok(Job::open(&state, self.context.job, &open).await.map_err(ConnectError::from)?)
+    }
+
+    async fn stage(&self, job: &Job, attempt: &Attempt) -> Result<(Tally, Vec<StagedFile>)> {
+        let mut metadata = self.context.provenance.clone();
+        metadata.insert("volley.job".to_owned(), self.context.job.to_string());
+        metadata.insert("volley.split".to_owned(), self.split.to_string());
+        let store = job.staging().store.clone();
+        let mut files = Files::new(attempt, store, self.input.schema(), &self.target, &metadata)?;
+        let staged = self.drain(&mut files).await;
+        if staged.is_err() {
+            files.abort().await;
+        }
+        staged
+    }
+
+    async fn drain(&self, files: &mut Files<'_>) -> Result<(Tally, Vec<StagedFile>)> {
+        let held = self.reservation();
+        let mut rows = self.input.execute(self.partition, self.task.clone())?;
+        let mut tally = Tally::default();
+        while let Some(batch) = rows.next().await.transpose()? {
+            // Each batch ends in a point where a cancelled task stops, whatever lies below.
+            tokio::task::coop::consume_budget().await;
+            let _timer = self.counters.write_time.timer();
+            let count = batch.num_rows();
+            files.write(batch).await?;
+            tally.rows_in += count as u64;
+            self.counters.rows_written.add(count);
+            // Recorded, not asked for: what is held is bounded already, and a writer that failed for
+            // want of memory would fail again.
+            held.resize(files.in_progress());
+        }
+        tally.rows_out = tally.rows_in;
+        let staged = match (tally.rows_out, self.split) {
+            (0, 0) => files.finish_empty().await?,
+            _ => files.finish().await?,
+        };
+        self.counters.bytes_written.add(staged.iter().map(|file| file.bytes as usize).sum());
+        Ok((tally, staged))
+    }
+
+    fn reservation(&self) -> MemoryReservation {
+        MemoryConsumer::new(format!("WriteExec[{}]", self.partition)).register(self.task.memory_pool())
+    }
+}

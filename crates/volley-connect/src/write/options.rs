@@ -1,0 +1,162 @@
+//! The options of a write: which exist, and what they set in the formats' writers.
+
+use std::collections::{BTreeMap, HashMap};
+
+use datafusion::common::file_options::csv_writer::CsvWriterOptions;
+use datafusion::config::{ConfigFileType, TableOptions};
+use datafusion::error::DataFusionError;
+use datafusion::parquet::file::properties::WriterPropertiesBuilder;
+use volley_commit::Mode;
+
+use crate::error::{ConnectError, Result};
+use crate::format::Format;
+
+const PARQUET: &[&str] = &[
+    "bloom_filter_fpp",
+    "bloom_filter_ndv",
+    "bloom_filter_on_write",
+    "compression",
+    "data_page_row_count_limit",
+    "data_pagesize_limit",
+    "dictionary_enabled",
+    "dictionary_page_size_limit",
+    "encoding",
+    "max_row_group_size",
+    "statistics_enabled",
+    "writer_version",
+];
+
+const CSV: &[&str] = &[
+    "date_format",
+    "datetime_format",
+    "delimiter",
+    "double_quote",
+    "escape",
+    "has_header",
+    "null_value",
+    "quote",
+    "quote_style",
+    "time_format",
+    "timestamp_format",
+    "timestamp_tz_format",
+];
+
+fn known(format: Format) -> &'static [&'static str] {
+    match format {
+        Format::Parquet => PARQUET,
+        Format::Csv => CSV,
+        Format::Json | Format::Arrow => &[],
+    }
+}
+
+/// Mode and format options out of `OPTIONS (…)`, whose plain names DataFusion prefixes with `format.`.
+/// Without a mode it is `error`.
+pub(super) fn parse(given: &HashMap<String, String>, format: Format) -> Result<(Mode, BTreeMap<String, String>)> {
+    let mut mode = Mode::Error;
+    let mut options = BTreeMap::new();
+    for (name, value) in given {
+        let name = name.strip_prefix("format.").unwrap_or(name);
+        match name {
+            "mode" => mode = parse_mode(value)?,
+            "rejects" | "max_rejects" => return Err(not_built(&format!("option '{name}'"))),
+            name if known(format).contains(&name) => {
+                options.insert(name.to_owned(), value.clone());
+            }
+            name => return Err(unknown(name, format)),
+        }
+    }
+    check(format, &options)?;
+    Ok((mode, options))
+}
+
+fn parse_mode(value: &str) -> Result<Mode> {
+    match value.to_ascii_lowercase().as_str() {
+        "overwrite_partitions" => Err(not_built("mode 'overwrite_partitions'")),
+        mode => Ok(mode.parse()?),
+    }
+}
+
+fn not_built(what: &str) -> ConnectError {
+    ConnectError::NotBuilt { what: what.to_owned(), hint: String::new() }
+}
+
+fn unknown(name: &str, format: Format) -> ConnectError {
+    let known = known(format);
+    let near = known.iter().filter(|k| strsim::damerau_levenshtein(k, name) <= 2).min();
+    let hint = match (near, known) {
+        (Some(near), _) => format!("did you mean '{near}'?"),
+        (None, []) => format!("{format} takes only 'mode'"),
+        (None, known) => format!("{format} takes 'mode', '{}'", known.join("', '")),
+    };
+    ConnectError::UnknownOption { message: format!("unknown option '{name}': {hint}") }
+}
+
+/// A value that the writer would refuse later is refused now.
+fn check(format: Format, options: &BTreeMap<String, String>) -> Result<()> {
+    match format {
+        Format::Parquet => parquet_properties(options).map(|_| ()),
+        Format::Csv => csv_writer(options).map(|_| ()),
+        Format::Json | Format::Arrow => Ok(()),
+    }
+}
+
+/// The Parquet writer's settings, DataFusion's defaults where nothing is given.
+pub(crate) fn parquet_properties(options: &BTreeMap<String, String>) -> Result<WriterPropertiesBuilder> {
+    let global = table_options(ConfigFileType::PARQUET, options)?.parquet.global;
+    global.into_writer_properties_builder().map_err(|error| invalid(&error))
+}
+
+/// The CSV writer's settings.
+pub(crate) fn csv_writer(options: &BTreeMap<String, String>) -> Result<CsvWriterOptions> {
+    let csv = table_options(ConfigFileType::CSV, options)?.csv;
+    CsvWriterOptions::try_from(&csv).map_err(|error| invalid(&error))
+}
+
+fn table_options(format: ConfigFileType, options: &BTreeMap<String, String>) -> Result<TableOptions> {
+    let mut table = TableOptions::default();
+    table.set_config_format(format);
+    let prefixed = options.iter().map(|(name, value)| (format!("format.{name}"), value.clone())).collect();
+    table.alter_with_string_hash_map(&prefixed).map_err(|error| invalid(&error))?;
+    Ok(table)
+}
+
+fn invalid(error: &DataFusionError) -> ConnectError {
+    let message = error.strip_backtrace();
+    let first_line = message.lines().next().unwrap_or_default();
+    ConnectError::UnknownOption { message: format!("an option has a value that it does not take: {first_line}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(format: Format, options: &[(&str, &str)]) -> Result<(Mode, BTreeMap<String, String>)> {
+        let given = options.iter().map(|(k, v)| (format!("format.{k}"), (*v).to_owned())).collect();
+        super::parse(&given, format)
+    }
+
+    #[test]
+    fn modes_and_format_options_are_told_apart() {
+        let (mode, options) =
+            parse(Format::Parquet, &[("mode", "Overwrite"), ("compression", "snappy")]).expect("fine");
+        assert_eq!(mode, Mode::Overwrite);
+        assert_eq!(options, BTreeMap::from([("compression".to_owned(), "snappy".to_owned())]));
+        assert_eq!(parse(Format::Csv, &[]).expect("fine").0, Mode::Error);
+    }
+
+    #[test]
+    fn what_does_not_exist_is_refused_with_what_does() {
+        let check = |format, name, value, code, part: &str| {
+            let error = parse(format, &[(name, value)]).expect_err(name);
+            assert_eq!(error.code(), code, "{error}");
+            assert!(error.to_string().contains(part), "{error}");
+        };
+        check(Format::Parquet, "mode", "replace", "unknown_mode", "'replace'");
+        check(Format::Parquet, "mode", "overwrite_partitions", "not_built", "overwrite_partitions");
+        check(Format::Parquet, "rejects", "s3://x/", "not_built", "rejects");
+        check(Format::Parquet, "compresion", "zstd", "unknown_option", "did you mean 'compression'?");
+        check(Format::Parquet, "compression", "zip", "unknown_option", "zip");
+        check(Format::Csv, "compression", "gzip", "unknown_option", "'delimiter'");
+        check(Format::Json, "delimiter", ";", "unknown_option", "only 'mode'");
+    }
+}
