@@ -4,7 +4,7 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::error::Error;
 
@@ -18,6 +18,7 @@ pub(crate) fn within<T: Send + 'static>(
     limit: Duration,
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
+    let started = Instant::now();
     let (sender, receiver) = sync_channel(1);
     let body = move || {
         let outcome = contained("while loading", work);
@@ -30,6 +31,8 @@ pub(crate) fn within<T: Send + 'static>(
         .spawn(body)
         .map_err(|error| Error::Failed(format!("no thread to load the model in: {error}")))?;
     match receiver.recv_timeout(limit) {
+        // A machine under load may let us look only after the limit.
+        Ok(_) if started.elapsed() > limit => Err(Error::LoadTimeout(limit)),
         Ok(outcome) => outcome,
         Err(RecvTimeoutError::Timeout) => Err(Error::LoadTimeout(limit)),
         Err(RecvTimeoutError::Disconnected) => Err(Error::Panicked("while loading".into())),
@@ -37,20 +40,14 @@ pub(crate) fn within<T: Send + 'static>(
 }
 
 /// Runs `work`; a panic in it is an error that says `when` it happened.
-pub(crate) fn contained<T>(
-    when: &str,
-    work: impl FnOnce() -> Result<T, Error>,
-) -> Result<T, Error> {
+pub(crate) fn contained<T>(when: &str, work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
     catch_unwind(AssertUnwindSafe(work))
         .unwrap_or_else(|payload| Err(Error::Panicked(format!("{when}{}", reason(&*payload)))))
 }
 
 /// The first line of a panic message.
 fn reason(payload: &(dyn Any + Send)) -> String {
-    let text = payload
-        .downcast_ref::<String>()
-        .map(String::as_str)
-        .or_else(|| payload.downcast_ref::<&str>().copied());
+    let text = payload.downcast_ref::<String>().map(String::as_str).or_else(|| payload.downcast_ref::<&str>().copied());
     match text.and_then(|text| text.lines().next()) {
         Some(line) => format!(": {line}"),
         None => String::new(),
@@ -66,8 +63,9 @@ mod tests {
         let limit = Duration::from_millis(20);
         let (release, hold) = sync_channel::<()>(0);
         let outcome = within(limit, move || {
-            drop(hold.recv());
-            Ok(())
+            // Held until the end of the test.
+            let held = hold.recv();
+            held.map_err(|error| Error::Failed(error.to_string()))
         });
         drop(release);
         assert_eq!(outcome, Err(Error::LoadTimeout(limit)));
@@ -75,12 +73,7 @@ mod tests {
 
     #[test]
     fn a_panic_is_an_error_with_its_first_line() {
-        let outcome: Result<(), Error> = within(Duration::from_secs(60), || {
-            panic!("no such tensor\nand more")
-        });
-        assert_eq!(
-            outcome,
-            Err(Error::Panicked("while loading: no such tensor".into()))
-        );
+        let outcome: Result<(), Error> = within(Duration::from_secs(60), || panic!("no such tensor\nand more"));
+        assert_eq!(outcome, Err(Error::Panicked("while loading: no such tensor".into())));
     }
 }

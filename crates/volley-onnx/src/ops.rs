@@ -99,9 +99,7 @@ pub(crate) fn is_known(onnx: &Onnx, domain: &str, op_type: &str) -> bool {
     match domain {
         // A ZipMap is cut out before tract sees the graph.
         "ai.onnx.ml" => ml || op_type == "ZipMap",
-        "" | "ai.onnx" => {
-            onnx.op_register.0.contains_key(op_type) && !ml && !CONTRIB_ONLY.contains(&op_type)
-        }
+        "" | "ai.onnx" => onnx.op_register.0.contains_key(op_type) && !ml && !CONTRIB_ONLY.contains(&op_type),
         "com.microsoft" => CONTRIB.contains(&op_type) && onnx.op_register.0.contains_key(op_type),
         _ => false,
     }
@@ -116,10 +114,7 @@ pub(crate) struct Signature {
 
 impl Signature {
     pub(crate) fn new(element: DatumType, shape: impl IntoIterator<Item = TDim>) -> Signature {
-        Signature {
-            element,
-            shape: shape.into_iter().collect(),
-        }
+        Signature { element, shape: shape.into_iter().collect() }
     }
 
     /// `[N]` for a matrix or a vector of `N` rows.
@@ -141,26 +136,13 @@ pub(crate) trait Kernel: fmt::Debug + Send + Sync + 'static {
 }
 
 /// Wraps `kernel` for tract, if `node` has between `inputs.start()` and `inputs.end()` inputs.
-pub(crate) fn kernel(
-    node: &NodeProto,
-    inputs: std::ops::RangeInclusive<usize>,
-    kernel: impl Kernel,
-) -> Built {
+pub(crate) fn kernel(node: &NodeProto, inputs: std::ops::RangeInclusive<usize>, kernel: impl Kernel) -> Built {
     let given = node.input.len();
     if !inputs.contains(&given) || node.input.iter().any(String::is_empty) {
         return node.bail(&format!("{given} inputs are not what the operator takes"));
     }
-    let kept = (0..node.output.len())
-        .filter(|&at| !node.output[at].is_empty())
-        .collect();
-    Ok((
-        expand(Operator {
-            kernel: Arc::new(kernel),
-            inputs: given,
-            kept,
-        }),
-        vec![],
-    ))
+    let kept = (0..node.output.len()).filter(|&at| !node.output[at].is_empty()).collect();
+    Ok((expand(Operator { kernel: Arc::new(kernel), inputs: given, kept }), vec![]))
 }
 
 /// A kernel in tract's clothes.
@@ -217,30 +199,20 @@ impl Expansion for Operator {
     ) -> InferenceResult {
         check_input_arity(inputs, self.inputs)?;
         check_output_arity(outputs, self.kept.len())?;
-        s.given_all(
-            inputs.iter().map(|input| &input.datum_type),
-            move |s, elements| {
-                s.given_all(inputs.iter().map(|input| &input.shape), move |s, shapes| {
-                    let pairs = elements.iter().zip(shapes);
-                    let known: Vec<Signature> = pairs
-                        .map(|(element, shape)| Signature::new(*element, shape))
-                        .collect();
-                    for (output, expected) in outputs.iter().zip(self.kept_outputs(&known)?) {
-                        s.equals(&output.datum_type, expected.element)?;
-                        s.equals(&output.shape, expected.shape)?;
-                    }
-                    Ok(())
-                })
-            },
-        )
+        s.given_all(inputs.iter().map(|input| &input.datum_type), move |s, elements| {
+            s.given_all(inputs.iter().map(|input| &input.shape), move |s, shapes| {
+                let pairs = elements.iter().zip(shapes);
+                let known: Vec<Signature> = pairs.map(|(element, shape)| Signature::new(*element, shape)).collect();
+                for (output, expected) in outputs.iter().zip(self.kept_outputs(&known)?) {
+                    s.equals(&output.datum_type, expected.element)?;
+                    s.equals(&output.shape, expected.shape)?;
+                }
+                Ok(())
+            })
+        })
     }
 
-    fn wire(
-        &self,
-        prefix: &str,
-        model: &mut TypedModel,
-        inputs: &[OutletId],
-    ) -> TractResult<TVec<OutletId>> {
+    fn wire(&self, prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> TractResult<TVec<OutletId>> {
         model.wire_node(prefix, self.clone(), inputs)
     }
 }
@@ -258,17 +230,9 @@ impl EvalOp for Operator {
 
     fn eval(&self, _ctx: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
         let inputs: TVec<&Tensor> = inputs.iter().map(|value| &**value).collect();
-        let mut all: Vec<Option<Tensor>> =
-            self.kernel.eval(&inputs)?.into_iter().map(Some).collect();
+        let mut all: Vec<Option<Tensor>> = self.kernel.eval(&inputs)?.into_iter().map(Some).collect();
         let mut take = |at: usize| all.get_mut(at).and_then(Option::take);
-        self.kept
-            .iter()
-            .map(|&at| {
-                Ok(take(at)
-                    .context("an operator gives all its outputs")?
-                    .into_tvalue())
-            })
-            .collect()
+        self.kept.iter().map(|&at| Ok(take(at).context("an operator gives all its outputs")?.into_tvalue())).collect()
     }
 }
 
@@ -276,14 +240,9 @@ impl TypedOp for Operator {
     as_op!();
 
     fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
-        let known: Vec<Signature> = inputs
-            .iter()
-            .map(|fact| Signature::new(fact.datum_type, fact.shape.iter().cloned()))
-            .collect();
+        let known: Vec<Signature> =
+            inputs.iter().map(|fact| Signature::new(fact.datum_type, fact.shape.iter().cloned())).collect();
         let outputs = self.kept_outputs(&known)?;
-        Ok(outputs
-            .into_iter()
-            .map(|it| it.element.fact(&*it.shape))
-            .collect())
+        Ok(outputs.into_iter().map(|it| it.element.fact(&*it.shape)).collect())
     }
 }

@@ -47,22 +47,13 @@ pub struct Plan {
 }
 
 impl Plan {
-    pub(crate) fn new(
-        blueprint: &Arc<Blueprint>,
-        draft: &Draft,
-        limits: &Limits,
-    ) -> Result<Plan, Error> {
+    pub(crate) fn new(blueprint: &Arc<Blueprint>, draft: &Draft, limits: &Limits) -> Result<Plan, Error> {
         let started = Instant::now();
         let wide = optimised(draft.model.clone(), draft.batch, limits.load_time_max)?;
         let left = limits.load_time_max.saturating_sub(started.elapsed());
         let small = small(blueprint, draft.batch, left);
         let outputs = draft.ports(blueprint.outputs.clone());
-        Ok(Plan {
-            blueprint: blueprint.clone(),
-            outputs,
-            wide,
-            small,
-        })
+        Ok(Plan { blueprint: blueprint.clone(), outputs, wide, small })
     }
 
     /// Scores `rows` rows, any number of them.
@@ -89,20 +80,13 @@ impl Plan {
         while start < rows {
             let engine = self.engine(rows - start);
             let end = rows.min(start + engine.rows_max());
-            let batch: Vec<Tensor> = inputs
-                .iter()
-                .map(|input| slice(input, start, end))
-                .collect::<Result<_, _>>()?;
+            let batch: Vec<Tensor> = inputs.iter().map(|input| slice(input, start, end)).collect::<Result<_, _>>()?;
             for (output, part) in parts.iter_mut().zip(engine.score(end - start, batch)?) {
                 output.push(part);
             }
             start = end;
         }
-        parts
-            .iter()
-            .zip(&self.outputs)
-            .map(|(parts, port)| stack(parts, port))
-            .collect()
+        parts.iter().zip(&self.outputs).map(|(parts, port)| stack(parts, port)).collect()
     }
 
     /// The engine for the next batch, of which at most `rows` rows are left.
@@ -116,16 +100,9 @@ impl Plan {
     fn check(&self, rows: usize, inputs: &[Tensor]) -> Result<(), Error> {
         let ports = &self.blueprint.inputs;
         if inputs.len() != ports.len() {
-            return Err(Error::Input(format!(
-                "{} tensors for {}",
-                inputs.len(),
-                ports.len()
-            )));
+            return Err(Error::Input(format!("{} tensors for {}", inputs.len(), ports.len())));
         }
-        ports
-            .iter()
-            .zip(inputs)
-            .try_for_each(|(port, tensor)| check_input(port, rows, tensor))
+        ports.iter().zip(inputs).try_for_each(|(port, tensor)| check_input(port, rows, tensor))
     }
 }
 
@@ -135,8 +112,7 @@ fn optimised(model: TypedModel, batch: Batch, limit: Duration) -> Result<Engine,
 
 /// A plan for few rows, where there is one: a model that needs its batch size fixed has none.
 fn small(blueprint: &Arc<Blueprint>, wide: Batch, limit: Duration) -> Option<Engine> {
-    let worthwhile = blueprint.fixed_batch.is_none()
-        && matches!(wide, Batch::Fixed(rows) if rows > SMALL_ROWS_MAX);
+    let worthwhile = blueprint.fixed_batch.is_none() && matches!(wide, Batch::Fixed(rows) if rows > SMALL_ROWS_MAX);
     if !worthwhile {
         return None;
     }
@@ -150,14 +126,10 @@ fn check_input(port: &Port, rows: usize, tensor: &Tensor) -> Result<(), Error> {
         && tensor.shape().first() == Some(&rows)
         && port.shape.as_ref().is_none_or(|dims| {
             dims.len() == tensor.rank()
-                && dims
-                    .iter()
-                    .zip(tensor.shape())
-                    .skip(1)
-                    .all(|(dim, len)| match dim {
-                        Dim::Fixed(expected) => expected == len,
-                        Dim::Free => true,
-                    })
+                && dims.iter().zip(tensor.shape()).skip(1).all(|(dim, len)| match dim {
+                    Dim::Fixed(expected) => expected == len,
+                    Dim::Free => true,
+                })
         });
     if fits {
         return Ok(());
@@ -186,16 +158,154 @@ fn empty(port: &Port) -> Tensor {
 }
 
 fn slice(tensor: &Tensor, start: usize, end: usize) -> Result<Tensor, Error> {
-    tensor
-        .slice(0, start, end)
-        .map_err(|error| Error::Input(error.to_string()))
+    tensor.slice(0, start, end).map_err(|error| Error::Input(error.to_string()))
 }
 
 fn stack(parts: &[Tensor], port: &Port) -> Result<Tensor, Error> {
-    Tensor::stack_tensors(0, parts).map_err(|_| {
-        Error::Failed(format!(
-            "the output `{}` has another shape in each batch",
-            port.name
-        ))
-    })
+    Tensor::stack_tensors(0, parts)
+        .map_err(|_| Error::Failed(format!("the output `{}` has another shape in each batch", port.name)))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{ModelBuilder, ints_in, strings, strings_in, tensor};
+    use crate::{Element, Error, Tensor, tensor_values};
+
+    /// `y = 2 x`, for rows of two columns.
+    fn doubling(rows: i64) -> ModelBuilder {
+        ModelBuilder::default()
+            .input("x", Element::F32, &[rows, 2])
+            .output("y", Element::F32)
+            .constant("two", &tensor(&[1, 1], &[2.0f32]))
+            .node("", "Mul", &["x", "two"], &["y"], vec![])
+    }
+
+    fn check_rows(model: &ModelBuilder, rows: usize) {
+        let values: Vec<f32> = (0..2 * rows).map(|v| v as f32).collect();
+        let expected: Vec<f32> = values.iter().map(|v| 2.0 * v).collect();
+        let got = model.run(rows, vec![tensor(&[rows, 2], &values)]).expect("a sound model");
+        assert_eq!(got[0].shape(), [rows, 2]);
+        assert_eq!(tensor_values::<f32>(&got[0]), Some(&*expected), "{rows} rows");
+    }
+
+    #[test]
+    fn any_number_of_rows_is_scored() {
+        for rows in [0, 1, 128, 129, 1023, 1024, 1025, 2500] {
+            check_rows(&doubling(-1), rows);
+        }
+    }
+
+    #[test]
+    fn a_batch_that_the_graph_fixes_is_looped_over() {
+        for rows in [0, 1, 2, 3, 4, 7] {
+            check_rows(&doubling(1), rows);
+            check_rows(&doubling(3), rows);
+        }
+        assert_eq!(doubling(3).parse().map(|graph| graph.fixed_batch()), Ok(Some(3)));
+    }
+
+    #[test]
+    fn strings_are_cut_padded_and_joined_like_numbers() {
+        let model = ModelBuilder::default().input("x", Element::String, &[2, 1]).output("y", Element::String).node(
+            "",
+            "Identity",
+            &["x"],
+            &["y"],
+            vec![],
+        );
+        let got = model.run(3, vec![strings_in(&[3, 1], &["a", "b", "c"])]).expect("a sound model");
+        assert_eq!(tensor_values::<String>(&got[0]).map(|texts| texts.join("")), Some("abc".into()));
+    }
+
+    #[test]
+    fn no_rows_of_strings_are_strings() {
+        let model = ModelBuilder::default().input("x", Element::F32, &[-1]).output("y", Element::String).node(
+            "ai.onnx.ml",
+            "LabelEncoder",
+            &["x"],
+            &["y"],
+            vec![crate::testing::floats("keys_floats", &[1.0]), strings("values_strings", &["one"])],
+        );
+        let got = model.run(0, vec![tensor::<f32>(&[0], &[])]).expect("a sound model");
+        assert_eq!(tensor_values::<String>(&got[0]), Some(&[][..]));
+    }
+
+    /// Looks `x` up in a table of three; tract panics on an index outside.
+    fn lookup() -> ModelBuilder {
+        ModelBuilder::default()
+            .input("x", Element::I64, &[-1])
+            .output("y", Element::F32)
+            .constant("table", &tensor(&[3], &[0.0f32, 0.1, 0.2]))
+            .node("", "Gather", &["table", "x"], &["y"], vec![])
+    }
+
+    #[test]
+    fn a_panic_under_the_model_is_an_error_and_the_plan_lives_on() {
+        let plan = lookup().parse().and_then(|graph| graph.plan()).expect("a sound model");
+        let error = plan.run(2, vec![ints_in(&[2], &[1, 99])]).expect_err("an index outside");
+        assert!(matches!(error, Error::Panicked(_) | Error::Failed(_)), "{error}");
+        assert!(!error.to_string().contains("99"), "{error}");
+        let good = plan.run(2, vec![ints_in(&[2], &[1, 2])]).expect("the plan is unharmed");
+        assert_eq!(tensor_values::<f32>(&good[0]), Some(&[0.1f32, 0.2][..]));
+    }
+
+    #[test]
+    fn a_plan_is_shared_between_threads() {
+        let plan = doubling(-1).parse().and_then(|graph| graph.plan()).expect("a sound model");
+        std::thread::scope(|scope| {
+            for thread in 0..4 {
+                let plan = &plan;
+                scope.spawn(move || {
+                    let input = tensor(&[1, 2], &[thread as f32, 1.0]);
+                    let got = plan.run(1, vec![input]).expect("a sound model");
+                    assert_eq!(tensor_values::<f32>(&got[0]), Some(&[2.0 * thread as f32, 2.0][..]));
+                });
+            }
+        });
+    }
+
+    fn check_input_refused(inputs: Vec<Tensor>) {
+        let error = doubling(-1).run(2, inputs).expect_err("a tensor that does not fit");
+        assert!(matches!(error, Error::Input(_)), "{error}");
+        assert_eq!(error.code(), "score_failed");
+    }
+
+    #[test]
+    fn tensors_that_do_not_fit_the_inputs_are_refused() {
+        check_input_refused(vec![]);
+        check_input_refused(vec![tensor(&[2, 2], &[0i64; 4])]);
+        check_input_refused(vec![tensor(&[3, 2], &[0.0f32; 6])]);
+        check_input_refused(vec![tensor(&[2, 3], &[0.0f32; 6])]);
+        check_input_refused(vec![tensor(&[2], &[0.0f32; 2])]);
+    }
+
+    #[test]
+    fn an_output_without_a_row_dimension_is_refused_when_parsed() {
+        let model = ModelBuilder::default().input("x", Element::F32, &[-1, 2]).output("y", Element::F32).node(
+            "",
+            "ReduceMean",
+            &["x"],
+            &["y"],
+            vec![crate::testing::int("keepdims", 0)],
+        );
+        let error = model.parse().expect_err("one value for all rows");
+        assert_eq!(error.code(), "model_invalid");
+        assert!(error.to_string().contains("`y`"), "{error}");
+    }
+
+    #[test]
+    fn lengths_that_the_graph_leaves_open_are_taken_from_the_data() {
+        let model = ModelBuilder::default().input("x", Element::F32, &[-1, -1]).output("y", Element::F32).node(
+            "",
+            "Relu",
+            &["x"],
+            &["y"],
+            vec![],
+        );
+        let plan = model.parse().and_then(|graph| graph.plan()).expect("a sound model");
+        for columns in [1, 3] {
+            let got = plan.run(200, vec![tensor(&[200, columns], &vec![-1.0f32; 200 * columns])]);
+            assert_eq!(got.expect("a sound model")[0].shape(), [200, columns]);
+        }
+    }
 }

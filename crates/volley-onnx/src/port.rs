@@ -106,30 +106,17 @@ impl Port {
     /// Reads the declaration of an input or output. Sequences, maps and optionals are refused.
     pub(crate) fn declared(info: &ValueInfoProto) -> Result<Port, Error> {
         let name = info.name.clone();
-        let tensor = tensor_type(info).ok_or_else(|| {
-            Error::Invalid(format!(
-                "`{name}` is not a tensor: sequences and maps cannot be scored"
-            ))
-        })?;
-        let element = Element::from_onnx(tensor.elem_type).ok_or_else(|| {
-            Error::Invalid(format!(
-                "`{name}` has an element type that cannot be computed with"
-            ))
-        })?;
-        Ok(Port {
-            name,
-            element,
-            shape: declared_shape(tensor),
-        })
+        let tensor = tensor_type(info)
+            .ok_or_else(|| Error::Invalid(format!("`{name}` is not a tensor: sequences and maps cannot be scored")))?;
+        let element = Element::from_onnx(tensor.elem_type)
+            .ok_or_else(|| Error::Invalid(format!("`{name}` has an element type that cannot be computed with")))?;
+        Ok(Port { name, element, shape: declared_shape(tensor) })
     }
 }
 
 pub(crate) fn tensor_type(info: &ValueInfoProto) -> Option<&type_proto::Tensor> {
     match info.r#type.as_ref() {
-        Some(TypeProto {
-            value: Some(type_proto::Value::TensorType(tensor)),
-            ..
-        }) => Some(tensor),
+        Some(TypeProto { value: Some(type_proto::Value::TensorType(tensor)), .. }) => Some(tensor),
         _ => None,
     }
 }

@@ -7,9 +7,7 @@ use tract_onnx::prelude::{Datum, Tensor, tract_ndarray};
 /// # Panics
 /// If `shape` does not hold exactly `values.len()` elements.
 pub fn tensor_from<T: Datum>(shape: &[usize], values: Vec<T>) -> Tensor {
-    tract_ndarray::ArrayD::from_shape_vec(shape, values)
-        .expect("the shape holds exactly the given values")
-        .into()
+    tract_ndarray::ArrayD::from_shape_vec(shape, values).expect("the shape holds exactly the given values").into()
 }
 
 /// The elements of `tensor` in row-major order; `None` if they are of another type.

@@ -48,11 +48,7 @@ impl Ensemble {
             Precision::Double(Forest::new(description, aggregate)?)
         };
         let columns_min = description.columns_min();
-        Ok(Ensemble {
-            precision,
-            targets: description.targets,
-            columns_min,
-        })
+        Ok(Ensemble { precision, targets: description.targets, columns_min })
     }
 
     /// Numbers in a row's score.
@@ -87,16 +83,112 @@ impl Ensemble {
     }
 
     /// Scores rows of doubles, compared as doubles.
-    pub(crate) fn score_doubles(
-        &self,
-        rows: &[f64],
-        columns: usize,
-        each: impl FnMut(usize, &mut [f64], &[bool]),
-    ) {
+    pub(crate) fn score_doubles(&self, rows: &[f64], columns: usize, each: impl FnMut(usize, &mut [f64], &[bool])) {
         let forest = match &self.precision {
             Precision::Single(single, double) => double.get_or_init(|| single.widened()),
             Precision::Double(forest) => forest,
         };
         forest.score(rows, columns, each);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Numbers that look random and are always the same.
+    struct Dice(u64);
+
+    impl Dice {
+        fn below(&mut self, bound: usize) -> usize {
+            self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (self.0 >> 33) as usize % bound
+        }
+
+        /// One of few values, so that equality is met often.
+        fn value(&mut self) -> f32 {
+            [f32::NEG_INFINITY, -1.5, -0.0, 0.0, 1.0, 1.5, f32::INFINITY, f32::NAN][self.below(8)]
+        }
+
+        fn comparison(&mut self) -> Comparison {
+            use Comparison::*;
+            [LessOrEqual, Less, GreaterOrEqual, Greater, Equal, NotEqual][self.below(6)]
+        }
+
+        fn tree(&mut self, depth: usize) -> Vec<TreeNode> {
+            let mut nodes = vec![];
+            self.grow(depth, &mut nodes);
+            nodes
+        }
+
+        fn grow(&mut self, depth: usize, nodes: &mut Vec<TreeNode>) -> usize {
+            let at = nodes.len();
+            nodes.push(TreeNode::Leaf);
+            if depth > 0 && self.below(8) > 0 {
+                let (yes, no) = (self.grow(depth - 1, nodes), self.grow(depth - 1, nodes));
+                nodes[at] = TreeNode::Split(Split {
+                    feature: self.below(3) as u32,
+                    comparison: self.comparison(),
+                    threshold: f64::from(self.value()),
+                    missing_is_yes: self.below(2) == 0,
+                    yes,
+                    no,
+                });
+            }
+            at
+        }
+    }
+
+    /// The plainest way down a tree.
+    fn leaf(tree: &[TreeNode], row: &[f64]) -> usize {
+        let mut at = 0;
+        while let TreeNode::Split(split) = &tree[at] {
+            let (value, threshold) = (row[split.feature as usize], split.threshold);
+            let yes = match split.comparison {
+                Comparison::LessOrEqual => value <= threshold,
+                Comparison::Less => value < threshold,
+                Comparison::GreaterOrEqual => value >= threshold,
+                Comparison::Greater => value > threshold,
+                Comparison::Equal => value == threshold,
+                Comparison::NotEqual => value != threshold,
+            };
+            at = if yes || (value.is_nan() && split.missing_is_yes) { split.yes } else { split.no };
+        }
+        at
+    }
+
+    fn description(trees: Vec<Vec<TreeNode>>) -> Description {
+        let weights = trees
+            .iter()
+            .enumerate()
+            .flat_map(|(tree, nodes)| {
+                (0..nodes.len()).map(move |node| Weight { tree, node, target: 0, value: (tree * 1000 + node) as f64 })
+            })
+            .collect();
+        Description { trees, weights, targets: 1 }
+    }
+
+    #[test]
+    fn rows_in_lockstep_end_where_each_would_alone() {
+        let mut dice = Dice(7);
+        for depth in [0, 1, 3, 12] {
+            let trees: Vec<Vec<TreeNode>> = (0..20).map(|_| dice.tree(depth)).collect();
+            let rows: Vec<f32> = (0..3 * 150).map(|_| dice.value()).collect();
+            let description = description(trees);
+            let ensemble = Ensemble::new(&description, Aggregate::Sum).expect("sound trees");
+            let doubles: Vec<f64> = rows.iter().map(|&v| f64::from(v)).collect();
+            let expected: Vec<f64> = doubles
+                .chunks_exact(3)
+                .map(|row| {
+                    let leaves = description.trees.iter().map(|tree| leaf(tree, row)).enumerate();
+                    leaves.map(|(tree, node)| (tree * 1000 + node) as f64).sum()
+                })
+                .collect();
+            let (mut singly, mut doubly) = (vec![], vec![]);
+            ensemble.score_singles(&rows, 3, |_, scores, _| singly.push(f64::from(scores[0])));
+            ensemble.score_doubles(&doubles, 3, |_, scores, _| doubly.push(scores[0]));
+            assert_eq!(singly, expected, "depth {depth}");
+            assert_eq!(doubly, expected, "depth {depth}, doubles");
+        }
     }
 }

@@ -9,11 +9,7 @@ use crate::limits::Limits;
 pub(super) fn check_file(bytes: usize, limits: &Limits) -> Result<(), Error> {
     let max = limits.file_bytes_max;
     if bytes > max {
-        return Err(Error::TooLarge {
-            what: "file size in bytes",
-            size: bytes,
-            max,
-        });
+        return Err(Error::TooLarge { what: "file size in bytes", size: bytes, max });
     }
     Ok(())
 }
@@ -21,20 +17,14 @@ pub(super) fn check_file(bytes: usize, limits: &Limits) -> Result<(), Error> {
 pub(super) fn check_nodes(graph: &GraphProto, limits: &Limits) -> Result<(), Error> {
     let (size, max) = (nodes(graph).len(), limits.nodes_max);
     if size > max {
-        return Err(Error::TooLarge {
-            what: "number of nodes",
-            size,
-            max,
-        });
+        return Err(Error::TooLarge { what: "number of nodes", size, max });
     }
     Ok(())
 }
 
 pub(super) fn check_attributes(graph: &GraphProto) -> Result<(), Error> {
     if !graph.sparse_initializer.is_empty() {
-        return Err(Error::Invalid(
-            "sparse initializers are not supported".into(),
-        ));
+        return Err(Error::Invalid("sparse initializers are not supported".into()));
     }
     nodes(graph).into_iter().try_for_each(check_attributes_of)
 }
@@ -52,27 +42,18 @@ fn check_attributes_of(node: &NodeProto) -> Result<(), Error> {
     if sound {
         return Ok(());
     }
-    Err(Error::Invalid(format!(
-        "the attributes of {} `{}` make no sense",
-        node.op_type, node.name
-    )))
+    Err(Error::Invalid(format!("the attributes of {} `{}` make no sense", node.op_type, node.name)))
 }
 
 fn list<'n>(node: &'n NodeProto, name: &str) -> Option<&'n [i64]> {
-    node.attribute
-        .iter()
-        .find(|it| it.name == name)
-        .map(|it| it.ints.as_slice())
+    node.attribute.iter().find(|it| it.name == name).map(|it| it.ints.as_slice())
 }
 
 /// Each axis once. With one twice, tract asks for memory for a shape that never was.
 fn is_permutation(axes: &[i64]) -> bool {
     let mut sorted = axes.to_vec();
     sorted.sort_unstable();
-    sorted
-        .iter()
-        .enumerate()
-        .all(|(at, &axis)| axis == at as i64)
+    sorted.iter().enumerate().all(|(at, &axis)| axis == at as i64)
 }
 
 #[cfg(test)]

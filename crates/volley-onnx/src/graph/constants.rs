@@ -16,19 +16,14 @@ const SHAPE_LEN_MAX: usize = 64;
 /// Checks every stored tensor against its own shape, and the bytes of all constants together
 /// against `bytes_max`.
 pub(super) fn check(graph: &mut GraphProto, bytes_max: usize) -> Result<(), Error> {
-    let mut budget = Budget {
-        spent: 0,
-        max: bytes_max,
-    };
+    let mut budget = Budget { spent: 0, max: bytes_max };
     for_each_tensor(graph, &mut |tensor| {
         budget.spend(checked_bytes(tensor)?)?;
         widen_unsigned(tensor);
         Ok(())
     })?;
     let known = small_constants(graph);
-    nodes(graph)
-        .into_iter()
-        .try_for_each(|node| budget.spend(folded_bytes(node, &known)))
+    nodes(graph).into_iter().try_for_each(|node| budget.spend(folded_bytes(node, &known)))
 }
 
 struct Budget {
@@ -40,11 +35,7 @@ impl Budget {
     fn spend(&mut self, bytes: usize) -> Result<(), Error> {
         self.spent = self.spent.saturating_add(bytes);
         if self.spent > self.max {
-            return Err(Error::TooLarge {
-                what: "memory for constants in bytes",
-                size: self.spent,
-                max: self.max,
-            });
+            return Err(Error::TooLarge { what: "memory for constants in bytes", size: self.spent, max: self.max });
         }
         Ok(())
     }
@@ -62,25 +53,14 @@ fn checked_bytes(tensor: &TensorProto) -> Result<usize, Error> {
         }
         return Ok(tensor.string_data.iter().map(|text| text.len() + 24).sum());
     };
-    let bytes = len
-        .checked_mul(width)
-        .ok_or_else(|| invalid("has an impossible shape"))?;
-    let fits = if tensor.raw_data.is_empty() {
-        typed_len(tensor, element) == len
-    } else {
-        tensor.raw_data.len() == bytes
-    };
-    if fits {
-        Ok(bytes)
-    } else {
-        Err(invalid("holds another number of elements than its shape"))
-    }
+    let bytes = len.checked_mul(width).ok_or_else(|| invalid("has an impossible shape"))?;
+    let fits =
+        if tensor.raw_data.is_empty() { typed_len(tensor, element) == len } else { tensor.raw_data.len() == bytes };
+    if fits { Ok(bytes) } else { Err(invalid("holds another number of elements than its shape")) }
 }
 
 fn element_count(dims: &[i64]) -> Option<usize> {
-    dims.iter().try_fold(1usize, |len, &dim| {
-        len.checked_mul(usize::try_from(dim).ok()?)
-    })
+    dims.iter().try_fold(1usize, |len, &dim| len.checked_mul(usize::try_from(dim).ok()?))
 }
 
 /// How many elements are stored in the field of the element's type.
@@ -99,10 +79,7 @@ fn widen_unsigned(tensor: &mut TensorProto) {
     let values = std::mem::take(&mut tensor.uint64_data);
     match Element::from_onnx(tensor.data_type) {
         Some(Element::U32) if !values.is_empty() => {
-            tensor.raw_data = values
-                .iter()
-                .flat_map(|&v| (v as u32).to_le_bytes())
-                .collect();
+            tensor.raw_data = values.iter().flat_map(|&v| (v as u32).to_le_bytes()).collect();
         }
         Some(Element::U64) if !values.is_empty() => {
             tensor.raw_data = values.iter().flat_map(|&v| v.to_le_bytes()).collect();
@@ -113,18 +90,12 @@ fn widen_unsigned(tensor: &mut TensorProto) {
 
 /// Short numeric constants by name: what shapes and ranges are made of.
 fn small_constants(graph: &GraphProto) -> HashMap<&str, Vec<f64>> {
-    let stored = graph
-        .initializer
-        .iter()
-        .map(|tensor| (tensor.name.as_str(), numbers(tensor)));
+    let stored = graph.initializer.iter().map(|tensor| (tensor.name.as_str(), numbers(tensor)));
     let made = nodes(graph)
         .into_iter()
         .filter(|node| is_standard(node, "Constant") && node.output.len() == 1)
         .map(|node| (node.output[0].as_str(), constant_numbers(node)));
-    stored
-        .chain(made)
-        .filter_map(|(name, values)| Some((name, values?)))
-        .collect()
+    stored.chain(made).filter_map(|(name, values)| Some((name, values?))).collect()
 }
 
 fn constant_numbers(node: &NodeProto) -> Option<Vec<f64>> {
@@ -146,37 +117,13 @@ fn numbers(tensor: &TensorProto) -> Option<Vec<f64>> {
     let raw = &tensor.raw_data;
     Some(match DataType::try_from(tensor.data_type).ok()? {
         DataType::Int64 if raw.is_empty() => tensor.int64_data.iter().map(|&v| v as f64).collect(),
-        DataType::Int64 => raw
-            .as_chunks()
-            .0
-            .iter()
-            .map(|&b| i64::from_le_bytes(b) as f64)
-            .collect(),
-        DataType::Int32 if raw.is_empty() => {
-            tensor.int32_data.iter().map(|&v| f64::from(v)).collect()
-        }
-        DataType::Int32 => raw
-            .as_chunks()
-            .0
-            .iter()
-            .map(|&b| f64::from(i32::from_le_bytes(b)))
-            .collect(),
-        DataType::Float if raw.is_empty() => {
-            tensor.float_data.iter().map(|&v| f64::from(v)).collect()
-        }
-        DataType::Float => raw
-            .as_chunks()
-            .0
-            .iter()
-            .map(|&b| f64::from(f32::from_le_bytes(b)))
-            .collect(),
+        DataType::Int64 => raw.as_chunks().0.iter().map(|&b| i64::from_le_bytes(b) as f64).collect(),
+        DataType::Int32 if raw.is_empty() => tensor.int32_data.iter().map(|&v| f64::from(v)).collect(),
+        DataType::Int32 => raw.as_chunks().0.iter().map(|&b| f64::from(i32::from_le_bytes(b))).collect(),
+        DataType::Float if raw.is_empty() => tensor.float_data.iter().map(|&v| f64::from(v)).collect(),
+        DataType::Float => raw.as_chunks().0.iter().map(|&b| f64::from(f32::from_le_bytes(b))).collect(),
         DataType::Double if raw.is_empty() => tensor.double_data.clone(),
-        DataType::Double => raw
-            .as_chunks()
-            .0
-            .iter()
-            .map(|&b| f64::from_le_bytes(b))
-            .collect(),
+        DataType::Double => raw.as_chunks().0.iter().map(|&b| f64::from_le_bytes(b)).collect(),
         _ => return None,
     })
 }
@@ -199,11 +146,7 @@ fn folded_bytes(node: &NodeProto, known: &HashMap<&str, Vec<f64>>) -> usize {
     (elements.unwrap_or(0.0) * ELEMENT_BYTES) as usize
 }
 
-fn range_len(
-    start: Option<&Vec<f64>>,
-    limit: Option<&Vec<f64>>,
-    delta: Option<&Vec<f64>>,
-) -> Option<f64> {
+fn range_len(start: Option<&Vec<f64>>, limit: Option<&Vec<f64>>, delta: Option<&Vec<f64>>) -> Option<f64> {
     let (start, limit, delta) = (start?.first()?, limit?.first()?, delta?.first()?);
     // A step of zero would never arrive: infinite, and so over any budget.
     Some(((limit - start) / delta).max(0.0))

@@ -23,11 +23,7 @@ pub(super) fn inline<'a>(
         let bytes = referred(tensor, files)?;
         total = total.saturating_add(bytes.len());
         if total > bytes_max {
-            return Err(Error::TooLarge {
-                what: "external data in bytes",
-                size: total,
-                max: bytes_max,
-            });
+            return Err(Error::TooLarge { what: "external data in bytes", size: total, max: bytes_max });
         }
         tensor.raw_data = bytes.to_vec();
         tensor.data_location = None;
@@ -36,43 +32,25 @@ pub(super) fn inline<'a>(
     })
 }
 
-fn referred<'a>(
-    tensor: &TensorProto,
-    files: &dyn Fn(&str) -> Option<&'a [u8]>,
-) -> Result<&'a [u8], Error> {
-    let entries: HashMap<&str, &str> = tensor
-        .external_data
-        .iter()
-        .map(|entry| (&*entry.key, &*entry.value))
-        .collect();
-    let location = entries.get("location").ok_or_else(|| {
-        Error::Invalid(format!(
-            "tensor `{}` names no external data file",
-            tensor.name
-        ))
-    })?;
+fn referred<'a>(tensor: &TensorProto, files: &dyn Fn(&str) -> Option<&'a [u8]>) -> Result<&'a [u8], Error> {
+    let entries: HashMap<&str, &str> = tensor.external_data.iter().map(|entry| (&*entry.key, &*entry.value)).collect();
+    let location = entries
+        .get("location")
+        .ok_or_else(|| Error::Invalid(format!("tensor `{}` names no external data file", tensor.name)))?;
     let path = inside_folder(location)?;
     let file = files(&path).ok_or_else(|| Error::ExternalDataMissing(path.clone()))?;
     let number = |key: &str, default: usize| match entries.get(key) {
         None => Ok(default),
-        Some(text) => text
-            .parse::<usize>()
-            .map_err(|_| outside_file(tensor, &path)),
+        Some(text) => text.parse::<usize>().map_err(|_| outside_file(tensor, &path)),
     };
     let offset = number("offset", 0)?;
     let length = number("length", file.len().saturating_sub(offset))?;
-    let end = offset
-        .checked_add(length)
-        .ok_or_else(|| outside_file(tensor, &path))?;
-    file.get(offset..end)
-        .ok_or_else(|| outside_file(tensor, &path))
+    let end = offset.checked_add(length).ok_or_else(|| outside_file(tensor, &path))?;
+    file.get(offset..end).ok_or_else(|| outside_file(tensor, &path))
 }
 
 fn outside_file(tensor: &TensorProto, path: &str) -> Error {
-    Error::Invalid(format!(
-        "the data of tensor `{}` lies outside the file `{path}`",
-        tensor.name
-    ))
+    Error::Invalid(format!("the data of tensor `{}` lies outside the file `{path}`", tensor.name))
 }
 
 /// The path as the caller's lookup knows it; an error if it leaves the model's folder.
@@ -83,10 +61,7 @@ fn inside_folder(location: &str) -> Result<String, Error> {
     if escapes {
         return Err(Error::PathEscape(location.to_owned()));
     }
-    let parts: Vec<&str> = location
-        .split('/')
-        .filter(|part| !part.is_empty() && *part != ".")
-        .collect();
+    let parts: Vec<&str> = location.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
     Ok(parts.join("/"))
 }
 
@@ -97,10 +72,7 @@ mod tests {
     fn check(location: &str, expected: Option<&str>) {
         match expected {
             Some(path) => assert_eq!(inside_folder(location), Ok(path.to_owned())),
-            None => assert_eq!(
-                inside_folder(location),
-                Err(Error::PathEscape(location.into()))
-            ),
+            None => assert_eq!(inside_folder(location), Err(Error::PathEscape(location.into()))),
         }
     }
 

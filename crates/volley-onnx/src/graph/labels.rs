@@ -31,10 +31,7 @@ const MEANING_KEPT: [&str; 17] = [
 
 /// The classes of each output that has any, by output name. `zipmaps` are those of the cut
 /// `ZipMap` nodes, which come first.
-pub(super) fn of_outputs(
-    graph: &GraphProto,
-    zipmaps: &BTreeMap<String, ClassLabels>,
-) -> BTreeMap<String, ClassLabels> {
+pub(super) fn of_outputs(graph: &GraphProto, zipmaps: &BTreeMap<String, ClassLabels>) -> BTreeMap<String, ClassLabels> {
     let trail = Trail::new(graph);
     let mut found = zipmaps.clone();
     for output in &graph.output {
@@ -49,19 +46,13 @@ pub(super) fn of_outputs(
 
 /// The labels in one of two attributes of `node`, if there are any.
 pub(super) fn attribute(node: &NodeProto, ints: &str, strings: &str) -> Option<ClassLabels> {
-    let find = |name: &str, kind: AttributeType| {
-        node.attribute
-            .iter()
-            .find(|it| it.name == name && it.r#type == kind as i32)
-    };
+    let find =
+        |name: &str, kind: AttributeType| node.attribute.iter().find(|it| it.name == name && it.r#type == kind as i32);
     if let Some(ints) = find(ints, AttributeType::Ints).filter(|it| !it.ints.is_empty()) {
         return Some(ClassLabels::Ints(ints.ints.clone()));
     }
     let strings = find(strings, AttributeType::Strings).filter(|it| !it.strings.is_empty())?;
-    let texts = strings
-        .strings
-        .iter()
-        .map(|text| String::from_utf8_lossy(text).into_owned());
+    let texts = strings.strings.iter().map(|text| String::from_utf8_lossy(text).into_owned());
     Some(ClassLabels::Strings(texts.collect()))
 }
 
@@ -73,29 +64,15 @@ struct Trail<'g> {
 
 impl<'g> Trail<'g> {
     fn new(graph: &'g GraphProto) -> Self {
-        let makers = graph
-            .node
-            .iter()
-            .flat_map(|node| node.output.iter().map(move |name| (name.as_str(), node)))
-            .collect();
-        let stored = graph
-            .initializer
-            .iter()
-            .map(|it| (it.name.as_str(), it))
-            .collect();
-        Trail {
-            graph,
-            makers,
-            stored,
-        }
+        let makers =
+            graph.node.iter().flat_map(|node| node.output.iter().map(move |name| (name.as_str(), node))).collect();
+        let stored = graph.initializer.iter().map(|it| (it.name.as_str(), it)).collect();
+        Trail { graph, makers, stored }
     }
 
     fn classes(&self, output: &str) -> Option<ClassLabels> {
         let origin = self.origin(output);
-        let direct = self
-            .makers
-            .get(origin)
-            .and_then(|node| self.classes_of(node));
+        let direct = self.makers.get(origin).and_then(|node| self.classes_of(node));
         direct.or_else(|| self.looked_up_with(origin))
     }
 
@@ -106,10 +83,7 @@ impl<'g> Trail<'g> {
         while seen.insert(at)
             && let Some(node) = self.makers.get(at)
             && MEANING_KEPT.contains(&node.op_type.as_str())
-            && let Some(input) = node
-                .input
-                .iter()
-                .find(|input| !self.stored.contains_key(input.as_str()))
+            && let Some(input) = node.input.iter().find(|input| !self.stored.contains_key(input.as_str()))
         {
             at = input;
         }
@@ -131,8 +105,7 @@ impl<'g> Trail<'g> {
     fn looked_up_with(&self, scores: &str) -> Option<ClassLabels> {
         self.graph.node.iter().find_map(|node| {
             let index = self.makers.get(self.origin_in(node.input.get(1)?))?;
-            let ranked =
-                is_standard(index, "ArgMax") && self.origin_in(index.input.first()?) == scores;
+            let ranked = is_standard(index, "ArgMax") && self.origin_in(index.input.first()?) == scores;
             ranked.then(|| self.classes_of(node))?
         })
     }
@@ -147,23 +120,15 @@ impl<'g> Trail<'g> {
     /// The labels in a stored tensor.
     fn table(&self, name: &str) -> Option<ClassLabels> {
         let constant = || {
-            let node = self
-                .makers
-                .get(name)
-                .filter(|node| is_standard(node, "Constant"))?;
+            let node = self.makers.get(name).filter(|node| is_standard(node, "Constant"))?;
             node.attribute.first()?.t.as_ref()
         };
         let tensor = self.stored.get(name).copied().or_else(constant)?;
         if !tensor.string_data.is_empty() {
-            let texts = tensor
-                .string_data
-                .iter()
-                .map(|it| String::from_utf8_lossy(it).into_owned());
+            let texts = tensor.string_data.iter().map(|it| String::from_utf8_lossy(it).into_owned());
             return Some(ClassLabels::Strings(texts.collect()));
         }
-        ints(tensor)
-            .filter(|ints| !ints.is_empty())
-            .map(ClassLabels::Ints)
+        ints(tensor).filter(|ints| !ints.is_empty()).map(ClassLabels::Ints)
     }
 }
 
@@ -172,21 +137,9 @@ fn ints(tensor: &TensorProto) -> Option<Vec<i64>> {
     let raw = &tensor.raw_data;
     Some(match DataType::try_from(tensor.data_type).ok()? {
         DataType::Int64 if raw.is_empty() => tensor.int64_data.clone(),
-        DataType::Int64 => raw
-            .as_chunks()
-            .0
-            .iter()
-            .map(|&b| i64::from_le_bytes(b))
-            .collect(),
-        DataType::Int32 if raw.is_empty() => {
-            tensor.int32_data.iter().map(|&v| i64::from(v)).collect()
-        }
-        DataType::Int32 => raw
-            .as_chunks()
-            .0
-            .iter()
-            .map(|&b| i64::from(i32::from_le_bytes(b)))
-            .collect(),
+        DataType::Int64 => raw.as_chunks().0.iter().map(|&b| i64::from_le_bytes(b)).collect(),
+        DataType::Int32 if raw.is_empty() => tensor.int32_data.iter().map(|&v| i64::from(v)).collect(),
+        DataType::Int32 => raw.as_chunks().0.iter().map(|&b| i64::from(i32::from_le_bytes(b))).collect(),
         _ => return None,
     })
 }

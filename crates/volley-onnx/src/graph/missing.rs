@@ -40,11 +40,7 @@ pub(super) fn tracked(graph: &GraphProto, input: &str) -> bool {
         if graph.output.iter().any(|output| output.name == value) {
             return false;
         }
-        for node in graph
-            .node
-            .iter()
-            .filter(|node| node.input.iter().any(|name| name == value))
-        {
+        for node in graph.node.iter().filter(|node| node.input.iter().any(|name| name == value)) {
             used = true;
             if handles_missing(graph, node, value) {
                 continue;
@@ -52,12 +48,7 @@ pub(super) fn tracked(graph: &GraphProto, input: &str) -> bool {
             if !NAN_KEPT.contains(&node.op_type.as_str()) {
                 return false;
             }
-            open.extend(
-                node.output
-                    .iter()
-                    .map(String::as_str)
-                    .filter(|name| seen.insert(name)),
-            );
+            open.extend(node.output.iter().map(String::as_str).filter(|name| seen.insert(name)));
         }
     }
     used
@@ -65,10 +56,7 @@ pub(super) fn tracked(graph: &GraphProto, input: &str) -> bool {
 
 fn handles_missing(graph: &GraphProto, node: &NodeProto, value: &str) -> bool {
     if is_ml(node, "Imputer") {
-        return node
-            .attribute
-            .iter()
-            .any(|it| it.name == "replaced_value_float" && it.f.is_nan());
+        return node.attribute.iter().any(|it| it.name == "replaced_value_float" && it.f.is_nan());
     }
     if is_standard(node, "Where") {
         return chosen_by_nan_test(graph, node, value);
@@ -78,10 +66,7 @@ fn handles_missing(graph: &GraphProto, node: &NodeProto, value: &str) -> bool {
 
 fn tracks_missing(node: &NodeProto) -> bool {
     node.op_type.starts_with("TreeEnsemble")
-        && node
-            .attribute
-            .iter()
-            .any(|it| it.name == "nodes_missing_value_tracks_true" && it.ints.contains(&1))
+        && node.attribute.iter().any(|it| it.name == "nodes_missing_value_tracks_true" && it.ints.contains(&1))
 }
 
 /// `Where(IsNaN(x), replacement, x)`.

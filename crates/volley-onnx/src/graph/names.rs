@@ -18,15 +18,9 @@ fn check_within<'g>(graph: &'g GraphProto, outer: &HashSet<&'g str>) -> Result<(
     known.extend(inputs);
     known.extend(graph.initializer.iter().map(|tensor| tensor.name.as_str()));
     for node in &graph.node {
-        let label = if node.name.is_empty() {
-            &node.op_type
-        } else {
-            &node.name
-        };
+        let label = if node.name.is_empty() { &node.op_type } else { &node.name };
         if let Some(missing) = node.input.iter().find(|name| !is_known(&known, name)) {
-            return Err(Error::Invalid(format!(
-                "node `{label}` reads `{missing}`, which nothing before it makes"
-            )));
+            return Err(Error::Invalid(format!("node `{label}` reads `{missing}`, which nothing before it makes")));
         }
         for inner in subgraphs(node) {
             check_within(inner, &known)?;
@@ -37,15 +31,8 @@ fn check_within<'g>(graph: &'g GraphProto, outer: &HashSet<&'g str>) -> Result<(
             }
         }
     }
-    match graph
-        .output
-        .iter()
-        .find(|output| !known.contains(output.name.as_str()))
-    {
-        Some(output) => Err(Error::Invalid(format!(
-            "nothing makes the output `{}`",
-            output.name
-        ))),
+    match graph.output.iter().find(|output| !known.contains(output.name.as_str())) {
+        Some(output) => Err(Error::Invalid(format!("nothing makes the output `{}`", output.name))),
         None => Ok(()),
     }
 }

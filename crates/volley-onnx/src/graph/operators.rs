@@ -12,11 +12,7 @@ use crate::ops::{framework, is_known};
 pub(super) fn check(graph: &GraphProto) -> Result<Vec<String>, Error> {
     let onnx = framework();
     let nodes = nodes(graph);
-    let unknown = names(
-        nodes
-            .iter()
-            .filter(|node| !is_known(&onnx, &node.domain, &node.op_type)),
-    );
+    let unknown = names(nodes.iter().filter(|node| !is_known(&onnx, &node.domain, &node.op_type)));
     if !unknown.is_empty() {
         return Err(Error::UnsupportedOperator { operators: unknown });
     }

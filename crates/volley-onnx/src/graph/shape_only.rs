@@ -8,10 +8,7 @@ use crate::port::{Port, tensor_type};
 /// Removes all declared shapes, and gives for each of `inputs` the names of its dimensions.
 ///
 /// tract parses dimension names as expressions and unifies equal names; ours are plain names.
-pub(super) fn take_declarations(
-    graph: &mut GraphProto,
-    inputs: &[Port],
-) -> Vec<Vec<Option<String>>> {
+pub(super) fn take_declarations(graph: &mut GraphProto, inputs: &[Port]) -> Vec<Vec<Option<String>>> {
     let names = inputs
         .iter()
         .map(|port| {
@@ -27,9 +24,7 @@ pub(super) fn take_declarations(
 }
 
 fn dimension_names(info: &ValueInfoProto) -> Vec<Option<String>> {
-    let dims = tensor_type(info)
-        .and_then(|tensor| tensor.shape.as_ref())
-        .map(|shape| &shape.dim);
+    let dims = tensor_type(info).and_then(|tensor| tensor.shape.as_ref()).map(|shape| &shape.dim);
     dims.into_iter()
         .flatten()
         .map(|dim| match &dim.value {
@@ -40,11 +35,7 @@ fn dimension_names(info: &ValueInfoProto) -> Vec<Option<String>> {
 }
 
 fn forget_shape(info: &mut ValueInfoProto) {
-    if let Some(TypeProto {
-        value: Some(type_proto::Value::TensorType(tensor)),
-        ..
-    }) = info.r#type.as_mut()
-    {
+    if let Some(TypeProto { value: Some(type_proto::Value::TensorType(tensor)), .. }) = info.r#type.as_mut() {
         tensor.shape = None;
     }
 }

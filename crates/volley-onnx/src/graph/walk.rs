@@ -22,9 +22,7 @@ fn collect<'g>(graph: &'g GraphProto, found: &mut Vec<&'g NodeProto>) {
 
 /// The subgraphs of one node: the branches of an `If`, the body of a `Scan`.
 pub(super) fn subgraphs(node: &NodeProto) -> impl Iterator<Item = &GraphProto> {
-    node.attribute
-        .iter()
-        .flat_map(|attribute| attribute.g.iter().chain(&attribute.graphs))
+    node.attribute.iter().flat_map(|attribute| attribute.g.iter().chain(&attribute.graphs))
 }
 
 /// Calls `visit` on every stored tensor: initializers and attributes, those of subgraphs too.

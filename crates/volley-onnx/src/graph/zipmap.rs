@@ -26,15 +26,8 @@ pub(super) fn cut(graph: &mut GraphProto) -> Result<BTreeMap<String, ClassLabels
         };
         cuts.insert(name, classes);
     }
-    if let Some(name) = graph
-        .node
-        .iter()
-        .flat_map(|node| &node.input)
-        .find(|name| cuts.contains_key(*name))
-    {
-        return Err(Error::Invalid(format!(
-            "the map `{name}` feeds another node; only tensors can"
-        )));
+    if let Some(name) = graph.node.iter().flat_map(|node| &node.input).find(|name| cuts.contains_key(*name)) {
+        return Err(Error::Invalid(format!("the map `{name}` feeds another node; only tensors can")));
     }
     for output in &mut graph.output {
         if let Some(classes) = cuts.get(&output.name) {
@@ -52,28 +45,17 @@ fn keys(node: &NodeProto) -> Result<(String, ClassLabels), Error> {
     let classes = labels::attribute(node, "classlabels_int64s", "classlabels_strings");
     match (input, name, classes) {
         (Some(_), Some(name), Some(classes)) => Ok((name, classes)),
-        _ => Err(Error::Invalid(format!(
-            "ZipMap `{}` is not complete",
-            node.name
-        ))),
+        _ => Err(Error::Invalid(format!("ZipMap `{}` is not complete", node.name))),
     }
 }
 
 fn matrix_of(columns: usize) -> TypeProto {
     let rows = Dimension::default();
     let columns = dimension::Value::DimValue(columns as i64);
-    let columns = Dimension {
-        value: Some(columns),
-        ..Dimension::default()
-    };
+    let columns = Dimension { value: Some(columns), ..Dimension::default() };
     let tensor = type_proto::Tensor {
         elem_type: DataType::Float as i32,
-        shape: Some(TensorShapeProto {
-            dim: vec![rows, columns],
-        }),
+        shape: Some(TensorShapeProto { dim: vec![rows, columns] }),
     };
-    TypeProto {
-        value: Some(type_proto::Value::TensorType(tensor)),
-        ..TypeProto::default()
-    }
+    TypeProto { value: Some(type_proto::Value::TensorType(tensor)), ..TypeProto::default() }
 }

@@ -20,25 +20,14 @@ impl Kernel for ArrayFeatureExtractor {
     }
 
     fn outputs(&self, inputs: &[Signature]) -> TractResult<Vec<Signature>> {
-        let [input, index] = inputs else {
-            bail!("two inputs are needed")
-        };
+        let [input, index] = inputs else { bail!("two inputs are needed") };
         ensure!(!input.shape.is_empty(), "a single value has no columns");
-        ensure!(
-            matches!(index.element, DatumType::I64 | DatumType::TDim),
-            "the index must be of 64-bit integers"
-        );
+        ensure!(matches!(index.element, DatumType::I64 | DatumType::TDim), "the index must be of 64-bit integers");
         let picked: TDim = index.shape.iter().product();
         // A vector is one row, and the result keeps that row.
-        let outer = if input.shape.len() == 1 {
-            tvec!(1.to_dim())
-        } else {
-            input.shape[..input.shape.len() - 1].into()
-        };
-        Ok(vec![Signature::new(
-            input.element,
-            outer.into_iter().chain([picked]),
-        )])
+        let outer =
+            if input.shape.len() == 1 { tvec!(1.to_dim()) } else { input.shape[..input.shape.len() - 1].into() };
+        Ok(vec![Signature::new(input.element, outer.into_iter().chain([picked]))])
     }
 
     fn eval(&self, inputs: &[&Tensor]) -> TractResult<Vec<Tensor>> {
@@ -58,21 +47,12 @@ impl Kernel for ArrayFeatureExtractor {
 
 fn picked<T: Datum>(input: &Tensor, index: &[i64]) -> TractResult<Tensor> {
     let columns = input.shape().last().copied().unwrap_or(0);
-    if index
-        .iter()
-        .any(|&at| usize::try_from(at).ok().is_none_or(|at| at >= columns))
-    {
+    if index.iter().any(|&at| usize::try_from(at).ok().is_none_or(|at| at >= columns)) {
         return refuse(format!("an index points outside {columns} columns"));
     }
     let rows = values::<T>(input)?.chunks_exact(columns.max(1));
-    let out: Vec<T> = rows
-        .flat_map(|row| index.iter().map(|&at| row[at as usize].clone()))
-        .collect();
-    let outer = if input.rank() == 1 {
-        &[1]
-    } else {
-        &input.shape()[..input.rank() - 1]
-    };
+    let out: Vec<T> = rows.flat_map(|row| index.iter().map(|&at| row[at as usize].clone())).collect();
+    let outer = if input.rank() == 1 { &[1] } else { &input.shape()[..input.rank() - 1] };
     let shape: TVec<usize> = outer.iter().copied().chain([index.len()]).collect();
     Ok(crate::tensor_from(&shape, out))
 }
@@ -85,20 +65,14 @@ mod tests {
     fn columns_come_in_the_order_of_the_index() {
         ml("ArrayFeatureExtractor", vec![])
             .with(ints_in(&[2], &[2, 0]))
-            .gives(
-                tensor(&[2, 3], &[1.0f32, 2.0, 3.0, 4.0, 5.0, 6.0]),
-                tensor(&[2, 2], &[3.0f32, 1.0, 6.0, 4.0]),
-            );
+            .gives(tensor(&[2, 3], &[1.0f32, 2.0, 3.0, 4.0, 5.0, 6.0]), tensor(&[2, 2], &[3.0f32, 1.0, 6.0, 4.0]));
     }
 
     #[test]
     fn a_single_index_still_gives_a_matrix() {
         ml("ArrayFeatureExtractor", vec![])
             .with(ints_in(&[], &[1]))
-            .gives(
-                strings_in(&[2, 2], &["a", "b", "c", "d"]),
-                strings_in(&[2, 1], &["b", "d"]),
-            );
+            .gives(strings_in(&[2, 2], &["a", "b", "c", "d"]), strings_in(&[2, 1], &["b", "d"]));
     }
 
     #[test]

@@ -59,10 +59,7 @@ mod tests {
     #[test]
     fn only_values_above_the_threshold_are_one() {
         let operator = ml("Binarizer", vec![float("threshold", 1.0)]);
-        operator.gives(
-            tensor(&[1, 3], &[0.5f32, 1.0, 1.5]),
-            tensor(&[1, 3], &[0.0f32, 0.0, 1.0]),
-        );
+        operator.gives(tensor(&[1, 3], &[0.5f32, 1.0, 1.5]), tensor(&[1, 3], &[0.0f32, 0.0, 1.0]));
         operator.gives(ints_in(&[1, 2], &[1, 2]), ints_in(&[1, 2], &[0, 1]));
     }
 }

@@ -17,12 +17,7 @@ struct Cast {
 
 pub(super) fn build(_: &ParsingContext, node: &NodeProto) -> Built {
     match Element::from_onnx(node.get_attr::<i32>("to")?) {
-        Some(to) => Ok((
-            expand(Cast {
-                to: to.datum_type(),
-            }),
-            vec![],
-        )),
+        Some(to) => Ok((expand(Cast { to: to.datum_type() }), vec![])),
         None => node.bail_attr("to", "is a type that cannot be computed with"),
     }
 }
@@ -30,11 +25,7 @@ pub(super) fn build(_: &ParsingContext, node: &NodeProto) -> Built {
 impl Cast {
     /// Dimensions are integers to ONNX; to tract they are symbols, and must remain so.
     fn result(&self, from: DatumType) -> DatumType {
-        if from == DatumType::TDim && self.to == DatumType::I64 {
-            from
-        } else {
-            self.to
-        }
+        if from == DatumType::TDim && self.to == DatumType::I64 { from } else { self.to }
     }
 }
 
@@ -52,28 +43,17 @@ impl Expansion for Cast {
         check_input_arity(inputs, 1)?;
         check_output_arity(outputs, 1)?;
         s.equals(&outputs[0].shape, &inputs[0].shape)?;
-        s.given(&inputs[0].datum_type, move |s, from| {
-            s.equals(&outputs[0].datum_type, self.result(from))
-        })
+        s.given(&inputs[0].datum_type, move |s, from| s.equals(&outputs[0].datum_type, self.result(from)))
     }
 
-    fn wire(
-        &self,
-        prefix: &str,
-        model: &mut TypedModel,
-        inputs: &[OutletId],
-    ) -> TractResult<TVec<OutletId>> {
+    fn wire(&self, prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> TractResult<TVec<OutletId>> {
         let from = model.outlet_fact(inputs[0])?.datum_type;
         let to = self.result(from);
         if from == to {
             return Ok(inputs.into());
         }
         if from == DatumType::String || to == DatumType::String {
-            let operator = Operator {
-                kernel: Arc::new(TextCast { to }),
-                inputs: 1,
-                kept: tvec!(0),
-            };
+            let operator = Operator { kernel: Arc::new(TextCast { to }), inputs: 1, kept: tvec!(0) };
             return model.wire_node(prefix, operator, inputs);
         }
         model.wire_node(prefix, cast(to), inputs)
@@ -92,19 +72,12 @@ impl Kernel for TextCast {
     }
 
     fn outputs(&self, inputs: &[Signature]) -> TractResult<Vec<Signature>> {
-        Ok(vec![Signature {
-            element: self.to,
-            ..inputs[0].clone()
-        }])
+        Ok(vec![Signature { element: self.to, ..inputs[0].clone() }])
     }
 
     fn eval(&self, inputs: &[&Tensor]) -> TractResult<Vec<Tensor>> {
         let input = inputs[0];
-        let output = if self.to == DatumType::String {
-            written(input)
-        } else {
-            self.read(input)
-        };
+        let output = if self.to == DatumType::String { written(input) } else { self.read(input) };
         Ok(vec![output?])
     }
 }
@@ -120,19 +93,13 @@ impl TextCast {
                 let singles = parsed(texts, shape, |text| text.parse::<f32>().ok())?;
                 Ok(singles.cast_to_dt(self.to)?.into_owned())
             }
-            to if to.is_integer() => {
-                Ok(parsed(texts, shape, integer)?.cast_to_dt(to)?.into_owned())
-            }
+            to if to.is_integer() => Ok(parsed(texts, shape, integer)?.cast_to_dt(to)?.into_owned()),
             to => refuse(format!("text cannot be read as {to:?}")),
         }
     }
 }
 
-fn parsed<T: Datum>(
-    texts: &[String],
-    shape: &[usize],
-    parse: impl Fn(&str) -> Option<T>,
-) -> TractResult<Tensor> {
+fn parsed<T: Datum>(texts: &[String], shape: &[usize], parse: impl Fn(&str) -> Option<T>) -> TractResult<Tensor> {
     let numbers: Option<Vec<T>> = texts.iter().map(|text| parse(text.trim())).collect();
     match numbers {
         Some(numbers) => Ok(crate::tensor_from(shape, numbers)),
@@ -151,8 +118,8 @@ fn integer(text: &str) -> Option<i64> {
 fn written(input: &Tensor) -> TractResult<Tensor> {
     let shape = input.shape();
     Ok(match input.datum_type() {
-        DatumType::F32 => texts::<f32>(input, |&v| general(f64::from(v), 8))?,
-        DatumType::F64 => texts::<f64>(input, |&v| general(v, 17))?,
+        DatumType::F32 => texts::<f32>(input, |&v| general(f64::from(v), DIGITS))?,
+        DatumType::F64 => texts::<f64>(input, |&v| general(v, DIGITS))?,
         DatumType::Bool => texts::<bool>(input, |&v| u8::from(v).to_string())?,
         DatumType::F16 => return written(&*input.cast_to::<f32>()?),
         DatumType::U64 => texts::<u64>(input, u64::to_string)?,
@@ -169,6 +136,9 @@ fn texts<T: Datum>(input: &Tensor, write: impl Fn(&T) -> String) -> TractResult<
     Ok(crate::tensor_from(&[texts.len()], texts))
 }
 
+/// Significant digits of a float as text, of single and double precision alike.
+const DIGITS: usize = 8;
+
 /// A number with that many significant digits, like `%g` of C, which exporters count on.
 fn general(value: f64, digits: usize) -> String {
     if value.is_nan() {
@@ -178,9 +148,7 @@ fn general(value: f64, digits: usize) -> String {
         return if value < 0.0 { "-INF" } else { "INF" }.into();
     }
     let scientific = format!("{:.*e}", digits - 1, value);
-    let (mantissa, exponent) = scientific
-        .split_once('e')
-        .expect("scientific notation has an e");
+    let (mantissa, exponent) = scientific.split_once('e').expect("scientific notation has an e");
     let exponent: i32 = exponent.parse().expect("an exponent is an integer");
     if exponent < -4 || exponent >= digits as i32 {
         let sign = if exponent < 0 { '-' } else { '+' };
@@ -191,11 +159,7 @@ fn general(value: f64, digits: usize) -> String {
 }
 
 fn without_zeros(number: &str) -> &str {
-    if number.contains('.') {
-        number.trim_end_matches('0').trim_end_matches('.')
-    } else {
-        number
-    }
+    if number.contains('.') { number.trim_end_matches('0').trim_end_matches('.') } else { number }
 }
 
 #[cfg(test)]
@@ -210,35 +174,22 @@ mod tests {
     #[test]
     fn large_integers_survive() {
         let operator = standard("Cast", vec![int("to", INT64)]);
-        operator.gives(
-            tensor(&[2], &[1e12f64, -7.9]),
-            ints_in(&[2], &[1_000_000_000_000, -7]),
-        );
-        operator.gives(
-            ints_in(&[1], &[1_700_000_000_123]),
-            ints_in(&[1], &[1_700_000_000_123]),
-        );
+        operator.gives(tensor(&[2], &[1e12f64, -7.9]), ints_in(&[2], &[1_000_000_000_000, -7]));
+        operator.gives(ints_in(&[1], &[1_700_000_000_123]), ints_in(&[1], &[1_700_000_000_123]));
     }
 
     #[test]
     fn text_is_read_as_a_number() {
-        standard("Cast", vec![int("to", FLOAT)]).gives(
-            strings_in(&[3], &["1.5", " -2", "INF"]),
-            tensor(&[3], &[1.5f32, -2.0, f32::INFINITY]),
-        );
-        standard("Cast", vec![int("to", INT64)])
-            .gives(strings_in(&[2], &["12", "3.9"]), ints_in(&[2], &[12, 3]));
-        standard("Cast", vec![int("to", INT64)])
-            .refuses(strings_in(&[1], &["abc"]), "a text is not a number");
+        standard("Cast", vec![int("to", FLOAT)])
+            .gives(strings_in(&[3], &["1.5", " -2", "INF"]), tensor(&[3], &[1.5f32, -2.0, f32::INFINITY]));
+        standard("Cast", vec![int("to", INT64)]).gives(strings_in(&[2], &["12", "3.9"]), ints_in(&[2], &[12, 3]));
+        standard("Cast", vec![int("to", INT64)]).refuses(strings_in(&[1], &["abc"]), "a text is not a number");
     }
 
     #[test]
     fn numbers_are_written_as_text() {
         let operator = standard("Cast", vec![int("to", STRING)]);
-        operator.gives(
-            tensor(&[3], &[1.0f32, 0.1, f32::NAN]),
-            strings_in(&[3], &["1", "0.1", "NaN"]),
-        );
+        operator.gives(tensor(&[3], &[1.0f32, 0.1, f32::NAN]), strings_in(&[3], &["1", "0.1", "NaN"]));
         operator.gives(ints_in(&[1], &[-42]), strings_in(&[1], &["-42"]));
     }
 

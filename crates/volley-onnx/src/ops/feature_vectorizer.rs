@@ -14,10 +14,7 @@ struct FeatureVectorizer {
 }
 
 pub(super) fn build(_: &ParsingContext, node: &NodeProto) -> Built {
-    let widths: Result<Vec<usize>, _> = ints(node, "inputdimensions")?
-        .into_iter()
-        .map(usize::try_from)
-        .collect();
+    let widths: Result<Vec<usize>, _> = ints(node, "inputdimensions")?.into_iter().map(usize::try_from).collect();
     match widths {
         Ok(widths) if widths.len() == node.input.len() && !widths.is_empty() => {
             kernel(node, 1..=usize::MAX, FeatureVectorizer { widths })
@@ -34,10 +31,7 @@ impl Kernel for FeatureVectorizer {
     fn outputs(&self, inputs: &[Signature]) -> TractResult<Vec<Signature>> {
         inputs.iter().try_for_each(ensure_numeric)?;
         let width: usize = self.widths.iter().sum();
-        Ok(vec![Signature::new(
-            DatumType::F32,
-            [inputs[0].rows(), width.to_dim()],
-        )])
+        Ok(vec![Signature::new(DatumType::F32, [inputs[0].rows(), width.to_dim()])])
     }
 
     fn eval(&self, inputs: &[&Tensor]) -> TractResult<Vec<Tensor>> {
@@ -72,9 +66,6 @@ mod tests {
     fn inputs_are_put_side_by_side_as_floats() {
         ml("FeatureVectorizer", vec![ints("inputdimensions", &[1, 2])])
             .with(ints_in(&[2, 2], &[10, 20, 30, 40]))
-            .gives(
-                tensor(&[2, 1], &[1.0f32, 2.0]),
-                tensor(&[2, 3], &[1.0f32, 10.0, 20.0, 2.0, 30.0, 40.0]),
-            );
+            .gives(tensor(&[2, 1], &[1.0f32, 2.0]), tensor(&[2, 3], &[1.0f32, 10.0, 20.0, 2.0, 30.0, 40.0]));
     }
 }

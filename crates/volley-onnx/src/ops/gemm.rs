@@ -39,10 +39,7 @@ impl Expansion for Gemm {
         inputs: &'p [TensorProxy],
         outputs: &'p [TensorProxy],
     ) -> InferenceResult {
-        ensure!(
-            (2..=3).contains(&inputs.len()),
-            "Gemm takes two or three inputs"
-        );
+        ensure!((2..=3).contains(&inputs.len()), "Gemm takes two or three inputs");
         check_output_arity(outputs, 1)?;
         for input in inputs {
             s.equals(&input.datum_type, &outputs[0].datum_type)?;
@@ -57,12 +54,7 @@ impl Expansion for Gemm {
         s.equals(&outputs[0].shape[1], &inputs[1].shape[b_columns])
     }
 
-    fn wire(
-        &self,
-        prefix: &str,
-        model: &mut TypedModel,
-        inputs: &[OutletId],
-    ) -> TractResult<TVec<OutletId>> {
+    fn wire(&self, prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> TractResult<TVec<OutletId>> {
         let element = model.outlet_fact(inputs[0])?.datum_type;
         let axes = AxesMapping::for_numpy_matmul(2, self.transposed_a, self.transposed_b, false)?;
         let product = EinSum::new(axes, element);
@@ -78,12 +70,7 @@ impl Expansion for Gemm {
 }
 
 /// `outlet * factor`, in the element type of the matrix.
-fn scaled(
-    model: &mut TypedModel,
-    name: &str,
-    outlet: OutletId,
-    factor: f32,
-) -> TractResult<OutletId> {
+fn scaled(model: &mut TypedModel, name: &str, outlet: OutletId, factor: f32) -> TractResult<OutletId> {
     if factor == 1.0 {
         return Ok(outlet);
     }
@@ -107,25 +94,16 @@ mod tests {
 
     #[test]
     fn doubles_are_multiplied_as_doubles() {
-        standard(
-            "Gemm",
-            vec![float("alpha", 0.5), float("beta", 2.0), int("transB", 1)],
-        )
-        .with(tensor(&[1, 2], &[1e-9f64, 4.0]))
-        .with(tensor(&[1], &[1.0f64]))
-        .gives(
-            tensor(&[2, 2], &[2.0f64, 0.0, 0.0, 1.0]),
-            tensor(&[2, 1], &[2.0f64 + 1e-9, 4.0]),
-        );
+        standard("Gemm", vec![float("alpha", 0.5), float("beta", 2.0), int("transB", 1)])
+            .with(tensor(&[1, 2], &[1e-9f64, 4.0]))
+            .with(tensor(&[1], &[1.0f64]))
+            .gives(tensor(&[2, 2], &[2.0f64, 0.0, 0.0, 1.0]), tensor(&[2, 1], &[2.0f64 + 1e-9, 4.0]));
     }
 
     #[test]
     fn a_bias_may_be_missing() {
         standard("Gemm", vec![])
             .with(tensor(&[2, 1], &[1.0f32, 1.0]))
-            .gives(
-                tensor(&[2, 2], &[1.0f32, 2.0, 3.0, 4.0]),
-                tensor(&[2, 1], &[3.0f32, 7.0]),
-            );
+            .gives(tensor(&[2, 2], &[1.0f32, 2.0, 3.0, 4.0]), tensor(&[2, 1], &[3.0f32, 7.0]));
     }
 }

@@ -37,10 +37,7 @@ impl Kernel for Imputer {
     fn outputs(&self, inputs: &[Signature]) -> TractResult<Vec<Signature>> {
         ensure_numeric(&inputs[0])?;
         let float = matches!(inputs[0].element, DatumType::F32 | DatumType::F64);
-        ensure!(
-            float == self.ints.is_empty(),
-            "imputed values are not of the input's type"
-        );
+        ensure!(float == self.ints.is_empty(), "imputed values are not of the input's type");
         Ok(vec![inputs[0].clone()])
     }
 
@@ -48,14 +45,10 @@ impl Kernel for Imputer {
         let input = inputs[0];
         let (missing, missing_int) = (self.missing_float, self.missing_int);
         let output = match input.datum_type() {
-            DatumType::F32 => impute(input, &self.floats, |v: f32| {
-                v == missing || (missing.is_nan() && v.is_nan())
-            }),
+            DatumType::F32 => impute(input, &self.floats, |v: f32| v == missing || (missing.is_nan() && v.is_nan())),
             DatumType::F64 => {
                 let doubles: Vec<f64> = self.floats.iter().map(|&v| f64::from(v)).collect();
-                impute(input, &doubles, |v: f64| {
-                    v == f64::from(missing) || (missing.is_nan() && v.is_nan())
-                })
+                impute(input, &doubles, |v: f64| v == f64::from(missing) || (missing.is_nan() && v.is_nan()))
             }
             DatumType::I32 => {
                 let ints: Vec<i32> = self.ints.iter().map(|&v| v as i32).collect();
@@ -78,11 +71,7 @@ fn impute<T: Datum + Copy + tract_num_traits::Zero>(
     filled(input.shape(), |out| {
         for (out, row) in out.chunks_exact_mut(columns.max(1)).zip(rows) {
             for (at, (out, &v)) in out.iter_mut().zip(row).enumerate() {
-                *out = if missing(v) {
-                    per_column(imputed, at)
-                } else {
-                    v
-                };
+                *out = if missing(v) { per_column(imputed, at) } else { v };
             }
         }
         Ok(())
@@ -97,39 +86,19 @@ mod tests {
 
     #[test]
     fn nan_becomes_the_value_of_its_column() {
-        ml(
-            "Imputer",
-            vec![
-                floats("imputed_value_floats", &[7.0, 8.0]),
-                float("replaced_value_float", NAN),
-            ],
-        )
-        .gives(
-            tensor(&[2, 2], &[1.0f32, NAN, NAN, 0.0]),
-            tensor(&[2, 2], &[1.0f32, 8.0, 7.0, 0.0]),
-        );
+        ml("Imputer", vec![floats("imputed_value_floats", &[7.0, 8.0]), float("replaced_value_float", NAN)])
+            .gives(tensor(&[2, 2], &[1.0f32, NAN, NAN, 0.0]), tensor(&[2, 2], &[1.0f32, 8.0, 7.0, 0.0]));
     }
 
     #[test]
     fn the_missing_value_is_zero_unless_said_otherwise() {
-        ml("Imputer", vec![floats("imputed_value_floats", &[7.0])]).gives(
-            tensor(&[2, 2], &[1.0f64, 0.0, 2.0, 0.0]),
-            tensor(&[2, 2], &[1.0f64, 7.0, 2.0, 7.0]),
-        );
+        ml("Imputer", vec![floats("imputed_value_floats", &[7.0])])
+            .gives(tensor(&[2, 2], &[1.0f64, 0.0, 2.0, 0.0]), tensor(&[2, 2], &[1.0f64, 7.0, 2.0, 7.0]));
     }
 
     #[test]
     fn integers_are_imputed_with_integers() {
-        ml(
-            "Imputer",
-            vec![
-                ints("imputed_value_int64s", &[5, 6]),
-                int("replaced_value_int64", -1),
-            ],
-        )
-        .gives(
-            ints_in(&[2, 2], &[-1, -1, 3, 1 << 40]),
-            ints_in(&[2, 2], &[5, 6, 3, 1 << 40]),
-        );
+        ml("Imputer", vec![ints("imputed_value_int64s", &[5, 6]), int("replaced_value_int64", -1)])
+            .gives(ints_in(&[2, 2], &[-1, -1, 3, 1 << 40]), ints_in(&[2, 2], &[5, 6, 3, 1 << 40]));
     }
 }

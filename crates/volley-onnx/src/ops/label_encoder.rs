@@ -39,25 +39,15 @@ pub(super) fn build(ctx: &ParsingContext, node: &NodeProto) -> Built {
 /// In version 1 a list of strings stands for a table in both directions; the input decides.
 fn build_first_version(node: &NodeProto, classes: Vec<String>) -> Built {
     let default_int = node.get_attr_opt("default_int64")?.unwrap_or(-1i64);
-    let default_string = node
-        .get_attr_opt("default_string")?
-        .unwrap_or_else(|| "_Unused".to_string());
+    let default_string = node.get_attr_opt("default_string")?.unwrap_or_else(|| "_Unused".to_string());
     both_ways(node, classes, None, default_int, default_string)
 }
 
 pub(super) fn build_category_mapper(_: &ParsingContext, node: &NodeProto) -> Built {
     let default_int = node.get_attr_opt("default_int64")?.unwrap_or(-1i64);
-    let default_string = node
-        .get_attr_opt("default_string")?
-        .unwrap_or_else(|| "_Unused".to_string());
+    let default_string = node.get_attr_opt("default_string")?.unwrap_or_else(|| "_Unused".to_string());
     let numbers = ints(node, "cats_int64s")?;
-    both_ways(
-        node,
-        strings(node, "cats_strings")?,
-        Some(numbers),
-        default_int,
-        default_string,
-    )
+    both_ways(node, strings(node, "cats_strings")?, Some(numbers), default_int, default_string)
 }
 
 fn both_ways(
@@ -74,14 +64,7 @@ fn both_ways(
     let (texts, numbers) = (tensor1(&texts), tensor1(&numbers));
     let to_ints = encoder(&texts, numbers.clone(), tensor0(default_int))?;
     let to_strings = encoder(&numbers, texts, tensor0(default_string))?;
-    kernel(
-        node,
-        1..=1,
-        BothWays {
-            to_ints,
-            to_strings,
-        },
-    )
+    kernel(node, 1..=1, BothWays { to_ints, to_strings })
 }
 
 /// The list in `{name}_strings`, `{name}_int64s`, `{name}_floats` or `{name}_tensor`.
@@ -102,11 +85,7 @@ fn list(ctx: &ParsingContext, node: &NodeProto, name: &str) -> TractResult<Tenso
     }
 }
 
-fn default_value(
-    ctx: &ParsingContext,
-    node: &NodeProto,
-    element: DatumType,
-) -> TractResult<Tensor> {
+fn default_value(ctx: &ParsingContext, node: &NodeProto, element: DatumType) -> TractResult<Tensor> {
     if let Some(proto) = node.get_attr_opt::<&TensorProto>("default_tensor")? {
         return ctx.load_tensor(proto);
     }
@@ -137,32 +116,21 @@ fn encoder(keys: &Tensor, list: Tensor, default: Tensor) -> TractResult<LabelEnc
     let list = list.clone().into_shape(&[list.len()])?;
     let default = default.clone().into_shape(&[default.len()])?;
     ensure!(default.len() == 1, "the default is not one value");
-    Ok(LabelEncoder {
-        keys: Keys::new(keys)?,
-        values: Tensor::stack_tensors(0, &[list, default])?,
-    })
+    Ok(LabelEncoder { keys: Keys::new(keys)?, values: Tensor::stack_tensors(0, &[list, default])? })
 }
 
 impl Keys {
     fn new(keys: &Tensor) -> TractResult<Keys> {
         let element = keys.datum_type();
         Ok(match element {
-            DatumType::String => {
-                Keys::Strings(first_positions(values::<String>(keys)?.iter().cloned()))
-            }
+            DatumType::String => Keys::Strings(first_positions(values::<String>(keys)?.iter().cloned())),
             DatumType::I16 | DatumType::I32 | DatumType::I64 => {
                 let keys = keys.cast_to::<i64>()?;
-                Keys::Ints(
-                    first_positions(values::<i64>(&keys)?.iter().copied()),
-                    element,
-                )
+                Keys::Ints(first_positions(values::<i64>(&keys)?.iter().copied()), element)
             }
             DatumType::F32 | DatumType::F64 => {
                 let keys = keys.cast_to::<f64>()?;
-                Keys::Floats(
-                    first_positions(values::<f64>(&keys)?.iter().map(|&v| bits(v))),
-                    element,
-                )
+                Keys::Floats(first_positions(values::<f64>(&keys)?.iter().map(|&v| bits(v))), element)
             }
             other => bail!("keys of type {other:?} are not supported"),
         })
@@ -179,9 +147,7 @@ impl Keys {
     fn find(&self, input: &Tensor, default: usize) -> TractResult<Vec<usize>> {
         Ok(match self {
             Keys::Strings(known) => found(values::<String>(input)?, default, |v| known.get(v)),
-            Keys::Ints(known, DatumType::I64) => {
-                found(values::<i64>(input)?, default, |v| known.get(v))
-            }
+            Keys::Ints(known, DatumType::I64) => found(values::<i64>(input)?, default, |v| known.get(v)),
             Keys::Ints(known, _) => {
                 let input = input.cast_to::<i64>()?;
                 found(values::<i64>(&input)?, default, |v| known.get(v))
@@ -203,24 +169,13 @@ fn first_positions<K: Hash + Eq>(keys: impl Iterator<Item = K>) -> HashMap<K, us
     positions
 }
 
-fn found<'k, T>(
-    values: &[T],
-    default: usize,
-    find: impl Fn(&T) -> Option<&'k usize>,
-) -> Vec<usize> {
-    values
-        .iter()
-        .map(|value| find(value).copied().unwrap_or(default))
-        .collect()
+fn found<'k, T>(values: &[T], default: usize, find: impl Fn(&T) -> Option<&'k usize>) -> Vec<usize> {
+    values.iter().map(|value| find(value).copied().unwrap_or(default)).collect()
 }
 
 /// Floats as keys: all NaN are one key, and so are both zeros.
 fn bits(value: f64) -> u64 {
-    let canonical = if value.is_nan() {
-        f64::NAN
-    } else {
-        value + 0.0
-    };
+    let canonical = if value.is_nan() { f64::NAN } else { value + 0.0 };
     canonical.to_bits()
 }
 
@@ -231,14 +186,8 @@ impl Kernel for LabelEncoder {
 
     fn outputs(&self, inputs: &[Signature]) -> TractResult<Vec<Signature>> {
         let (given, needed) = (inputs[0].element, self.keys.element());
-        ensure!(
-            given == needed,
-            "keys are {needed:?}, the input is {given:?}"
-        );
-        Ok(vec![Signature {
-            element: self.values.datum_type(),
-            ..inputs[0].clone()
-        }])
+        ensure!(given == needed, "keys are {needed:?}, the input is {given:?}");
+        Ok(vec![Signature { element: self.values.datum_type(), ..inputs[0].clone() }])
     }
 
     fn eval(&self, inputs: &[&Tensor]) -> TractResult<Vec<Tensor>> {
@@ -259,10 +208,7 @@ impl Kernel for LabelEncoder {
 
 fn picked<T: Datum>(list: &Tensor, shape: &[usize], positions: &[usize]) -> TractResult<Tensor> {
     let list = values::<T>(list)?;
-    Ok(crate::tensor_from(
-        shape,
-        positions.iter().map(|&at| list[at].clone()).collect(),
-    ))
+    Ok(crate::tensor_from(shape, positions.iter().map(|&at| list[at].clone()).collect()))
 }
 
 /// A table that is read from strings to integers or back, whichever the input is.
@@ -274,11 +220,7 @@ struct BothWays {
 
 impl BothWays {
     fn direction(&self, element: DatumType) -> &LabelEncoder {
-        if element == DatumType::String {
-            &self.to_ints
-        } else {
-            &self.to_strings
-        }
+        if element == DatumType::String { &self.to_ints } else { &self.to_strings }
     }
 }
 
@@ -298,39 +240,21 @@ impl Kernel for BothWays {
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::{
-        float, floats, int, ints, ints_in, ml, stored, string, strings, strings_in, tensor,
-    };
+    use crate::testing::{float, floats, int, ints, ints_in, ml, stored, string, strings, strings_in, tensor};
 
     #[test]
     fn strings_become_integers_and_unknown_ones_the_default() {
         ml(
             "LabelEncoder",
-            vec![
-                strings("keys_strings", &["a", "b"]),
-                ints("values_int64s", &[4, 9]),
-                int("default_int64", 7),
-            ],
+            vec![strings("keys_strings", &["a", "b"]), ints("values_int64s", &[4, 9]), int("default_int64", 7)],
         )
-        .gives(
-            strings_in(&[3], &["b", "?", "a"]),
-            ints_in(&[3], &[9, 7, 4]),
-        );
+        .gives(strings_in(&[3], &["b", "?", "a"]), ints_in(&[3], &[9, 7, 4]));
     }
 
     #[test]
     fn integers_become_strings() {
-        ml(
-            "LabelEncoder",
-            vec![
-                ints("keys_int64s", &[0, 1]),
-                strings("values_strings", &["no", "yes"]),
-            ],
-        )
-        .gives(
-            ints_in(&[3], &[1, 0, 2]),
-            strings_in(&[3], &["yes", "no", "_Unused"]),
-        );
+        ml("LabelEncoder", vec![ints("keys_int64s", &[0, 1]), strings("values_strings", &["no", "yes"])])
+            .gives(ints_in(&[3], &[1, 0, 2]), strings_in(&[3], &["yes", "no", "_Unused"]));
     }
 
     #[test]
@@ -343,10 +267,7 @@ mod tests {
                 float("default_float", -5.0),
             ],
         )
-        .gives(
-            tensor(&[3], &[f32::NAN, -0.0, 3.0]),
-            tensor(&[3], &[1.0f32, 2.0, -5.0]),
-        );
+        .gives(tensor(&[3], &[f32::NAN, -0.0, 3.0]), tensor(&[3], &[1.0f32, 2.0, -5.0]));
     }
 
     #[test]
@@ -364,13 +285,7 @@ mod tests {
 
     #[test]
     fn version_one_reads_its_list_both_ways() {
-        let operator = ml(
-            "LabelEncoder",
-            vec![
-                strings("classes_strings", &["x", "y"]),
-                string("default_string", "z"),
-            ],
-        );
+        let operator = ml("LabelEncoder", vec![strings("classes_strings", &["x", "y"]), string("default_string", "z")]);
         operator.gives(strings_in(&[2], &["y", "w"]), ints_in(&[2], &[1, -1]));
         operator.gives(ints_in(&[2], &[0, 5]), strings_in(&[2], &["x", "z"]));
     }
@@ -379,11 +294,7 @@ mod tests {
     fn a_category_mapper_is_such_a_table_with_integers_of_its_own() {
         let operator = ml(
             "CategoryMapper",
-            vec![
-                strings("cats_strings", &["x", "y"]),
-                ints("cats_int64s", &[10, 20]),
-                int("default_int64", 0),
-            ],
+            vec![strings("cats_strings", &["x", "y"]), ints("cats_int64s", &[10, 20]), int("default_int64", 0)],
         );
         operator.gives(strings_in(&[2], &["y", "w"]), ints_in(&[2], &[20, 0]));
         operator.gives(ints_in(&[1], &[10]), strings_in(&[1], &["x"]));

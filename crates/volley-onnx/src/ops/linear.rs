@@ -4,9 +4,7 @@ use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
 
-use super::node::{
-    ensure_numeric, filled, floats, labels, refuse, row_dim, rows_and_columns, singles,
-};
+use super::node::{ensure_numeric, filled, floats, labels, refuse, row_dim, rows_and_columns, singles};
 use super::post_transform::{PostTransform, logistic};
 use super::{Built, Kernel, Signature, kernel};
 use crate::port::ClassLabels;
@@ -23,23 +21,12 @@ struct Linear {
 
 impl Linear {
     fn new(node: &NodeProto, targets: usize) -> TractResult<Linear> {
-        let (coefficients, intercepts) =
-            (floats(node, "coefficients")?, floats(node, "intercepts")?);
+        let (coefficients, intercepts) = (floats(node, "coefficients")?, floats(node, "intercepts")?);
         node.expect(targets > 0, "at least one target")?;
         node.expect(!coefficients.is_empty(), "coefficients")?;
-        node.expect(
-            coefficients.len().is_multiple_of(targets),
-            "as many coefficients for each target",
-        )?;
-        node.expect(
-            intercepts.is_empty() || intercepts.len() == targets,
-            "an intercept for each target",
-        )?;
-        Ok(Linear {
-            coefficients,
-            intercepts,
-            targets,
-        })
+        node.expect(coefficients.len().is_multiple_of(targets), "as many coefficients for each target")?;
+        node.expect(intercepts.is_empty() || intercepts.len() == targets, "an intercept for each target")?;
+        Ok(Linear { coefficients, intercepts, targets })
     }
 
     /// Calls `each` with every row's number and sums.
@@ -47,9 +34,7 @@ impl Linear {
         let (_, columns) = rows_and_columns(input)?;
         let expected = self.coefficients.len() / self.targets;
         if columns != expected {
-            return refuse(format!(
-                "{columns} columns where the model has {expected} coefficients"
-            ));
+            return refuse(format!("{columns} columns where the model has {expected} coefficients"));
         }
         let input = singles(input)?;
         let mut sums = vec![0.0; self.targets];
@@ -86,14 +71,7 @@ struct LinearRegressor {
 pub(super) fn build_regressor(_: &ParsingContext, node: &NodeProto) -> Built {
     let targets = node.get_attr_opt::<usize>("targets")?.unwrap_or(1);
     let linear = Linear::new(node, targets)?;
-    kernel(
-        node,
-        1..=1,
-        LinearRegressor {
-            linear,
-            transform: PostTransform::read(node)?,
-        },
-    )
+    kernel(node, 1..=1, LinearRegressor { linear, transform: PostTransform::read(node)? })
 }
 
 impl Kernel for LinearRegressor {
@@ -132,27 +110,12 @@ pub(super) fn build_classifier(_: &ParsingContext, node: &NodeProto) -> Built {
         return node.bail("no class labels are given");
     };
     let intercepts = floats(node, "intercepts")?.len();
-    let targets = if intercepts == 0 {
-        classes.len()
-    } else {
-        intercepts
-    };
+    let targets = if intercepts == 0 { classes.len() } else { intercepts };
     let linear = Linear::new(node, targets)?;
     if targets != classes.len() && (targets, classes.len()) != (1, 2) {
-        return node.bail(&format!(
-            "{targets} scores cannot tell {} classes",
-            classes.len()
-        ));
+        return node.bail(&format!("{targets} scores cannot tell {} classes", classes.len()));
     }
-    kernel(
-        node,
-        1..=1,
-        LinearClassifier {
-            linear,
-            classes,
-            transform: PostTransform::read(node)?,
-        },
-    )
+    kernel(node, 1..=1, LinearClassifier { linear, classes, transform: PostTransform::read(node)? })
 }
 
 impl Kernel for LinearClassifier {
@@ -209,14 +172,16 @@ impl LinearClassifier {
         }
     }
 
+    /// What one score says of two classes, as in ONNX Runtime.
     fn both(&self, sum: f32) -> (f32, f32) {
         match self.transform {
             PostTransform::Logistic => (logistic(-sum), logistic(sum)),
-            _ => {
-                let mut pair = [-sum, sum];
+            PostTransform::Probit => {
+                let mut pair = [1.0 - sum, sum];
                 self.transform.apply(&mut pair);
                 (pair[0], pair[1])
             }
+            _ => (1.0 - sum, sum),
         }
     }
 }
@@ -229,16 +194,9 @@ mod tests {
     fn a_regressor_gives_a_weighted_sum_for_each_target() {
         ml(
             "LinearRegressor",
-            vec![
-                int("targets", 2),
-                floats("coefficients", &[1.0, 2.0, 0.0, -1.0]),
-                floats("intercepts", &[0.5, 0.0]),
-            ],
+            vec![int("targets", 2), floats("coefficients", &[1.0, 2.0, 0.0, -1.0]), floats("intercepts", &[0.5, 0.0])],
         )
-        .gives(
-            tensor(&[2, 2], &[1.0f32, 1.0, 3.0, 0.0]),
-            tensor(&[2, 2], &[3.5f32, -1.0, 3.5, 0.0]),
-        );
+        .gives(tensor(&[2, 2], &[1.0f32, 1.0, 3.0, 0.0]), tensor(&[2, 2], &[3.5f32, -1.0, 3.5, 0.0]));
     }
 
     #[test]
@@ -274,18 +232,13 @@ mod tests {
         )
         .gives_all(
             tensor(&[2, 1], &[2.0f32.ln(), -(2.0f32.ln())]),
-            vec![
-                ints_in(&[2], &[6, 5]),
-                tensor(&[2, 2], &[third, 2.0 * third, 2.0 * third, third]),
-            ],
+            vec![ints_in(&[2], &[6, 5]), tensor(&[2, 2], &[third, 2.0 * third, 2.0 * third, third])],
         );
     }
 
     #[test]
     fn columns_and_coefficients_must_agree() {
-        ml("LinearRegressor", vec![floats("coefficients", &[1.0, 2.0])]).refuses(
-            tensor(&[1, 3], &[1.0f32; 3]),
-            "3 columns where the model has 2 coefficients",
-        );
+        ml("LinearRegressor", vec![floats("coefficients", &[1.0, 2.0])])
+            .refuses(tensor(&[1, 3], &[1.0f32; 3]), "3 columns where the model has 2 coefficients");
     }
 }

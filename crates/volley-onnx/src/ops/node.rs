@@ -29,18 +29,12 @@ pub(crate) fn refuse<T>(why: impl Into<String>) -> TractResult<T> {
 
 /// A list of floats; empty if the attribute is not there.
 pub(crate) fn floats(node: &NodeProto, name: &str) -> TractResult<Vec<f32>> {
-    Ok(node
-        .get_attr_opt_slice::<f32>(name)?
-        .unwrap_or_default()
-        .to_vec())
+    Ok(node.get_attr_opt_slice::<f32>(name)?.unwrap_or_default().to_vec())
 }
 
 /// A list of integers; empty if the attribute is not there.
 pub(crate) fn ints(node: &NodeProto, name: &str) -> TractResult<Vec<i64>> {
-    Ok(node
-        .get_attr_opt_slice::<i64>(name)?
-        .unwrap_or_default()
-        .to_vec())
+    Ok(node.get_attr_opt_slice::<i64>(name)?.unwrap_or_default().to_vec())
 }
 
 /// A list of strings; empty if the attribute is not there.
@@ -49,11 +43,7 @@ pub(crate) fn strings(node: &NodeProto, name: &str) -> TractResult<Vec<String>> 
 }
 
 /// Class labels from one of two attributes; `None` if neither is there.
-pub(crate) fn labels(
-    node: &NodeProto,
-    int_name: &str,
-    string_name: &str,
-) -> TractResult<Option<ClassLabels>> {
+pub(crate) fn labels(node: &NodeProto, int_name: &str, string_name: &str) -> TractResult<Option<ClassLabels>> {
     let (ints, strings) = (ints(node, int_name)?, strings(node, string_name)?);
     match (ints.is_empty(), strings.is_empty()) {
         (true, true) => Ok(None),
@@ -81,10 +71,7 @@ impl ClassLabels {
 }
 
 fn pick<T: Clone>(labels: &[T], positions: &[u32]) -> Vec<T> {
-    positions
-        .iter()
-        .map(|&at| labels[at as usize].clone())
-        .collect()
+    positions.iter().map(|&at| labels[at as usize].clone()).collect()
 }
 
 fn vector<T: Datum>(values: Vec<T>) -> Tensor {
@@ -96,10 +83,7 @@ pub(crate) fn rows_and_columns(tensor: &Tensor) -> TractResult<(usize, usize)> {
     match tensor.shape() {
         [columns] => Ok((1, *columns)),
         [rows, columns] => Ok((*rows, *columns)),
-        shape => refuse(format!(
-            "a matrix is needed, there are {} dimensions",
-            shape.len()
-        )),
+        shape => refuse(format!("a matrix is needed, there are {} dimensions", shape.len())),
     }
 }
 

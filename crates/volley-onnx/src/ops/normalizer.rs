@@ -34,20 +34,14 @@ impl Kernel for Normalizer {
 
     fn outputs(&self, inputs: &[Signature]) -> TractResult<Vec<Signature>> {
         ensure_numeric(&inputs[0])?;
-        Ok(vec![Signature {
-            element: DatumType::F32,
-            ..inputs[0].clone()
-        }])
+        Ok(vec![Signature { element: DatumType::F32, ..inputs[0].clone() }])
     }
 
     fn eval(&self, inputs: &[&Tensor]) -> TractResult<Vec<Tensor>> {
         let input = singles(inputs[0])?;
         let columns = inputs[0].shape().last().copied().unwrap_or(1).max(1);
         let output = filled(inputs[0].shape(), |out| {
-            for (out, row) in out
-                .chunks_exact_mut(columns)
-                .zip(input.chunks_exact(columns))
-            {
+            for (out, row) in out.chunks_exact_mut(columns).zip(input.chunks_exact(columns)) {
                 self.0.divide(row, out);
             }
             Ok(())
@@ -76,8 +70,7 @@ mod tests {
     use crate::testing::{ml, string, tensor};
 
     fn check(norm: &str, row: [f32; 2], expected: [f32; 2]) {
-        ml("Normalizer", vec![string("norm", norm)])
-            .gives(tensor(&[1, 2], &row), tensor(&[1, 2], &expected));
+        ml("Normalizer", vec![string("norm", norm)]).gives(tensor(&[1, 2], &row), tensor(&[1, 2], &expected));
     }
 
     #[test]

@@ -34,23 +34,12 @@ pub(super) fn build(_: &ParsingContext, node: &NodeProto) -> Built {
         ClassLabels::Strings(strings) => Categories::Strings(positions(strings)),
     };
     let zeros = node.get_attr_opt::<i64>("zeros")?.unwrap_or(1) != 0;
-    kernel(
-        node,
-        1..=1,
-        OneHotEncoder {
-            categories,
-            count,
-            zeros,
-        },
-    )
+    kernel(node, 1..=1, OneHotEncoder { categories, count, zeros })
 }
 
 /// Where a category is listed; the last time, as in ONNX Runtime.
 fn positions<K: std::hash::Hash + Eq>(list: Vec<K>) -> HashMap<K, usize> {
-    list.into_iter()
-        .enumerate()
-        .map(|(at, key)| (key, at))
-        .collect()
+    list.into_iter().enumerate().map(|(at, key)| (key, at)).collect()
 }
 
 impl Kernel for OneHotEncoder {
@@ -108,34 +97,20 @@ mod tests {
 
     #[test]
     fn an_unknown_string_is_a_row_of_zeros() {
-        ml("OneHotEncoder", vec![strings("cats_strings", &["a", "b"])]).gives(
-            strings_in(&[3, 1], &["b", "x", "a"]),
-            tensor(&[3, 1, 2], &[0.0f32, 1.0, 0.0, 0.0, 1.0, 0.0]),
-        );
+        ml("OneHotEncoder", vec![strings("cats_strings", &["a", "b"])])
+            .gives(strings_in(&[3, 1], &["b", "x", "a"]), tensor(&[3, 1, 2], &[0.0f32, 1.0, 0.0, 0.0, 1.0, 0.0]));
     }
 
     #[test]
     fn an_unknown_string_is_an_error_where_zeros_are_not_allowed() {
-        ml(
-            "OneHotEncoder",
-            vec![strings("cats_strings", &["a", "b"]), int("zeros", 0)],
-        )
-        .refuses(
-            strings_in(&[1, 1], &["x"]),
-            "not among those the model was trained on",
-        );
+        ml("OneHotEncoder", vec![strings("cats_strings", &["a", "b"]), int("zeros", 0)])
+            .refuses(strings_in(&[1, 1], &["x"]), "not among those the model was trained on");
     }
 
     #[test]
     fn integers_and_cut_off_floats_find_their_category() {
         let operator = ml("OneHotEncoder", vec![ints("cats_int64s", &[3, 5])]);
-        operator.gives(
-            ints_in(&[2], &[5, 4]),
-            tensor(&[2, 2], &[0.0f32, 1.0, 0.0, 0.0]),
-        );
-        operator.gives(
-            tensor(&[2], &[3.9f32, 5.0]),
-            tensor(&[2, 2], &[1.0f32, 0.0, 0.0, 1.0]),
-        );
+        operator.gives(ints_in(&[2], &[5, 4]), tensor(&[2, 2], &[0.0f32, 1.0, 0.0, 0.0]));
+        operator.gives(tensor(&[2], &[3.9f32, 5.0]), tensor(&[2, 2], &[1.0f32, 0.0, 0.0, 1.0]));
     }
 }

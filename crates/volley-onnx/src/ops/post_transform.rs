@@ -16,24 +16,21 @@ pub(crate) enum PostTransform {
 
 impl PostTransform {
     pub(crate) fn read(node: &NodeProto) -> TractResult<PostTransform> {
-        Ok(
-            match node
-                .get_attr_opt::<&str>("post_transform")?
-                .unwrap_or("NONE")
-            {
-                "NONE" => PostTransform::None,
-                "SOFTMAX" => PostTransform::Softmax,
-                "SOFTMAX_ZERO" => PostTransform::SoftmaxZero,
-                "LOGISTIC" => PostTransform::Logistic,
-                "PROBIT" => PostTransform::Probit,
-                _ => return node.bail_attr("post_transform", "is unknown"),
-            },
-        )
+        Ok(match node.get_attr_opt::<&str>("post_transform")?.unwrap_or("NONE") {
+            "NONE" => PostTransform::None,
+            "SOFTMAX" => PostTransform::Softmax,
+            "SOFTMAX_ZERO" => PostTransform::SoftmaxZero,
+            "LOGISTIC" => PostTransform::Logistic,
+            "PROBIT" => PostTransform::Probit,
+            _ => return node.bail_attr("post_transform", "is unknown"),
+        })
     }
 
-    /// Transforms the scores of one row.
+    /// Transforms the scores of one row. A score that stands alone is left as it is, except by
+    /// PROBIT: exporters rely on ONNX Runtime, which does so.
     pub(crate) fn apply(self, scores: &mut [f32]) {
         match self {
+            _ if scores.len() == 1 && self != PostTransform::Probit => {}
             PostTransform::None => {}
             PostTransform::Softmax => softmax(scores),
             PostTransform::SoftmaxZero => softmax_zero(scores),
@@ -105,16 +102,8 @@ mod tests {
         let e = std::f32::consts::E;
         check(PostTransform::None, &[3.0, -1.0], &[3.0, -1.0]);
         check(PostTransform::Logistic, &[0.0, 1.0], &[0.5, e / (1.0 + e)]);
-        check(
-            PostTransform::Softmax,
-            &[1.0, 2.0],
-            &[1.0 / (1.0 + e), e / (1.0 + e)],
-        );
-        check(
-            PostTransform::SoftmaxZero,
-            &[0.0, 1.0, 2.0],
-            &[0.0, 1.0 / (1.0 + e), e / (1.0 + e)],
-        );
+        check(PostTransform::Softmax, &[1.0, 2.0], &[1.0 / (1.0 + e), e / (1.0 + e)]);
+        check(PostTransform::SoftmaxZero, &[0.0, 1.0, 2.0], &[0.0, 1.0 / (1.0 + e), e / (1.0 + e)]);
     }
 
     #[test]

@@ -27,10 +27,7 @@ impl Kernel for Scaler {
 
     fn outputs(&self, inputs: &[Signature]) -> TractResult<Vec<Signature>> {
         ensure_numeric(&inputs[0])?;
-        Ok(vec![Signature {
-            element: DatumType::F32,
-            ..inputs[0].clone()
-        }])
+        Ok(vec![Signature { element: DatumType::F32, ..inputs[0].clone() }])
     }
 
     fn eval(&self, inputs: &[&Tensor]) -> TractResult<Vec<Tensor>> {
@@ -42,21 +39,15 @@ impl Kernel for Scaler {
             // Differences of large doubles are small: they are taken before precision is dropped.
             if input.datum_type() == DatumType::F64 {
                 let doubles = values::<f64>(input)?.chunks_exact(columns.max(1));
-                out.chunks_exact_mut(columns.max(1))
-                    .zip(doubles)
-                    .for_each(|(out, x)| {
-                        self.scale_row(out, |at, offset, scale| {
-                            ((x[at] - f64::from(offset)) * f64::from(scale)) as f32
-                        });
-                    });
+                out.chunks_exact_mut(columns.max(1)).zip(doubles).for_each(|(out, x)| {
+                    self.scale_row(out, |at, offset, scale| ((x[at] - f64::from(offset)) * f64::from(scale)) as f32);
+                });
             } else {
                 let singles = singles(input)?;
                 let rows = singles.chunks_exact(columns.max(1));
-                out.chunks_exact_mut(columns.max(1))
-                    .zip(rows)
-                    .for_each(|(out, x)| {
-                        self.scale_row(out, |at, offset, scale| (x[at] - offset) * scale);
-                    });
+                out.chunks_exact_mut(columns.max(1)).zip(rows).for_each(|(out, x)| {
+                    self.scale_row(out, |at, offset, scale| (x[at] - offset) * scale);
+                });
             }
             Ok(())
         })?;
@@ -67,11 +58,7 @@ impl Kernel for Scaler {
 impl Scaler {
     fn scale_row(&self, out: &mut [f32], scaled: impl Fn(usize, f32, f32) -> f32) {
         for (at, out) in out.iter_mut().enumerate() {
-            *out = scaled(
-                at,
-                per_column(&self.offset, at),
-                per_column(&self.scale, at),
-            );
+            *out = scaled(at, per_column(&self.offset, at), per_column(&self.scale, at));
         }
     }
 }
@@ -82,49 +69,25 @@ mod tests {
 
     #[test]
     fn each_column_is_shifted_and_scaled() {
-        ml(
-            "Scaler",
-            vec![floats("offset", &[1.0, -1.0]), floats("scale", &[2.0, 0.5])],
-        )
-        .gives(
-            tensor(&[2, 2], &[1.0f32, 3.0, 0.0, 1.0]),
-            tensor(&[2, 2], &[0.0f32, 2.0, -2.0, 1.0]),
-        );
+        ml("Scaler", vec![floats("offset", &[1.0, -1.0]), floats("scale", &[2.0, 0.5])])
+            .gives(tensor(&[2, 2], &[1.0f32, 3.0, 0.0, 1.0]), tensor(&[2, 2], &[0.0f32, 2.0, -2.0, 1.0]));
     }
 
     #[test]
     fn one_value_serves_all_columns_and_integers_become_floats() {
-        ml(
-            "Scaler",
-            vec![floats("offset", &[10.0]), floats("scale", &[0.5])],
-        )
-        .gives(
-            ints_in(&[2, 2], &[10, 12, 14, 16]),
-            tensor(&[2, 2], &[0.0f32, 1.0, 2.0, 3.0]),
-        );
+        ml("Scaler", vec![floats("offset", &[10.0]), floats("scale", &[0.5])])
+            .gives(ints_in(&[2, 2], &[10, 12, 14, 16]), tensor(&[2, 2], &[0.0f32, 1.0, 2.0, 3.0]));
     }
 
     #[test]
     fn large_doubles_keep_their_difference() {
-        ml(
-            "Scaler",
-            vec![floats("offset", &[16_777_216.0]), floats("scale", &[1.0])],
-        )
-        .gives(
-            tensor(&[2, 1], &[16_777_217.0f64, 16_777_219.0]),
-            tensor(&[2, 1], &[1.0f32, 3.0]),
-        );
+        ml("Scaler", vec![floats("offset", &[16_777_216.0]), floats("scale", &[1.0])])
+            .gives(tensor(&[2, 1], &[16_777_217.0f64, 16_777_219.0]), tensor(&[2, 1], &[1.0f32, 3.0]));
     }
 
     #[test]
     fn a_wrong_number_of_offsets_is_refused() {
-        ml(
-            "Scaler",
-            vec![floats("offset", &[1.0, 2.0, 3.0]), floats("scale", &[1.0])],
-        )
-        .refuses(
-            tensor(&[2, 2], &[1.0f32; 4]),
-            "offset has 3 values for 2 columns",
-        );
+        ml("Scaler", vec![floats("offset", &[1.0, 2.0, 3.0]), floats("scale", &[1.0])])
+            .refuses(tensor(&[2, 2], &[1.0f32; 4]), "offset has 3 values for 2 columns");
     }
 }

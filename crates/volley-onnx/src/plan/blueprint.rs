@@ -38,23 +38,13 @@ pub(crate) struct Draft {
 impl Blueprint {
     pub(crate) fn new(
         proto: &ModelProto,
-        inputs: &[Port],
-        outputs: &[Port],
+        inputs: Vec<Port>,
+        outputs: Vec<Port>,
         axes: Vec<Vec<Option<String>>>,
         fixed_batch: Option<usize>,
     ) -> Result<Blueprint, Error> {
-        let model = contained("while loading", || {
-            framework()
-                .model_for_proto_model(proto)
-                .map_err(|error| invalid(&error))
-        })?;
-        Ok(Blueprint {
-            model,
-            inputs: inputs.to_vec(),
-            outputs: outputs.to_vec(),
-            axes,
-            fixed_batch,
-        })
+        let model = framework().model_for_proto_model(proto).map_err(|error| invalid(&error))?;
+        Ok(Blueprint { model, inputs, outputs, axes, fixed_batch })
     }
 
     /// Types for the best batch that the graph allows: a fixed one, any, or row by row.
@@ -68,18 +58,14 @@ impl Blueprint {
                 rows if rows == most => Ok(draft),
                 rows => self.draft_for(Batch::Fixed(rows)),
             },
-            Err(error) => self
-                .draft_for(Batch::UpTo(most))
-                .or_else(|_| self.draft_for(Batch::Fixed(1)))
-                .map_err(|_| error),
+            Err(error) => {
+                self.draft_for(Batch::UpTo(most)).or_else(|_| self.draft_for(Batch::Fixed(1))).map_err(|_| error)
+            }
         }
     }
 
     fn draft_for(&self, batch: Batch) -> Result<Draft, Error> {
-        Ok(Draft {
-            model: self.typed(batch)?,
-            batch,
-        })
+        Ok(Draft { model: self.typed(batch)?, batch })
     }
 
     /// The graph with all types and shapes, its outputs of the declared element types.
@@ -87,18 +73,13 @@ impl Blueprint {
         contained("while loading", || {
             let model = self.shaped(batch).and_then(|model| model.into_typed());
             let mut model = model.map_err(|error| invalid(&error))?;
-            let outlets = model
-                .output_outlets()
-                .map_err(|error| invalid(&error))?
-                .to_vec();
+            let outlets = model.output_outlets().map_err(|error| invalid(&error))?.to_vec();
             let outlets = outlets
                 .into_iter()
                 .zip(&self.outputs)
                 .map(|(outlet, port)| output(&mut model, outlet, port, batch))
                 .collect::<Result<Vec<_>, _>>()?;
-            model
-                .select_output_outlets(&outlets)
-                .map_err(|error| invalid(&error))?;
+            model.select_output_outlets(&outlets).map_err(|error| invalid(&error))?;
             Ok(model)
         })
     }
@@ -114,14 +95,7 @@ impl Blueprint {
             for at in 0..self.inputs.len() {
                 let known = model.input_fact(at)?.clone();
                 let named = self.fact(&model, at, batch, true);
-                model.set_input_fact(
-                    at,
-                    if settled {
-                        merged(&known, &named)
-                    } else {
-                        named
-                    },
-                )?;
+                model.set_input_fact(at, if settled { merged(&known, &named) } else { named })?;
             }
         }
         Ok(model)
@@ -129,18 +103,15 @@ impl Blueprint {
 
     fn fact(&self, model: &InferenceModel, at: usize, batch: Batch, name: bool) -> InferenceFact {
         let port = &self.inputs[at];
-        let dims = dims(port)
-            .iter()
-            .enumerate()
-            .map(|(axis, dim)| match (axis, dim) {
-                (0, _) => DimFact::from(match batch {
-                    Batch::Fixed(rows) => rows.to_dim(),
-                    Batch::UpTo(_) => model.symbols.sym("rows").to_dim(),
-                }),
-                (_, Dim::Fixed(len)) => DimFact::from(len.to_dim()),
-                (_, Dim::Free) if name => DimFact::from(self.symbol(model, at, axis).to_dim()),
-                (_, Dim::Free) => DimFact::default(),
-            });
+        let dims = dims(port).iter().enumerate().map(|(axis, dim)| match (axis, dim) {
+            (0, _) => DimFact::from(match batch {
+                Batch::Fixed(rows) => rows.to_dim(),
+                Batch::UpTo(_) => model.symbols.sym("rows").to_dim(),
+            }),
+            (_, Dim::Fixed(len)) => DimFact::from(len.to_dim()),
+            (_, Dim::Free) if name => DimFact::from(self.symbol(model, at, axis).to_dim()),
+            (_, Dim::Free) => DimFact::default(),
+        });
         let shape = ShapeFactoid::closed(dims.collect());
         InferenceFact::dt_shape(port.element.datum_type(), shape)
     }
@@ -185,38 +156,22 @@ fn has_free_tail(port: &Port) -> bool {
 /// `known` where it is concrete, `named` elsewhere.
 fn merged(known: &InferenceFact, named: &InferenceFact) -> InferenceFact {
     let dims = named.shape.dims().enumerate().map(|(axis, dim)| {
-        let settled = known
-            .shape
-            .dim(axis)
-            .filter(|dim| dim.concretize().is_some());
+        let settled = known.shape.dim(axis).filter(|dim| dim.concretize().is_some());
         settled.unwrap_or_else(|| dim.clone())
     });
-    InferenceFact {
-        shape: ShapeFactoid::closed(dims.collect()),
-        ..named.clone()
-    }
+    InferenceFact { shape: ShapeFactoid::closed(dims.collect()), ..named.clone() }
 }
 
 /// The outlet for `port`: of its element type, and with a dimension of rows.
-fn output(
-    model: &mut TypedModel,
-    outlet: OutletId,
-    port: &Port,
-    batch: Batch,
-) -> Result<OutletId, Error> {
+fn output(model: &mut TypedModel, outlet: OutletId, port: &Port, batch: Batch) -> Result<OutletId, Error> {
     let name = &port.name;
-    let fact = model
-        .outlet_fact(outlet)
-        .map_err(|error| invalid(&error))?
-        .clone();
+    let fact = model.outlet_fact(outlet).map_err(|error| invalid(&error))?.clone();
     let rows = fact.shape.first().map(|dim| dim.to_usize().ok());
     match (rows, batch) {
-        (None, _) => Err(Error::Invalid(format!(
-            "the output `{name}` is one value, not one a row"
-        ))),
-        (Some(Some(got)), Batch::Fixed(rows)) if got != rows => Err(Error::Invalid(format!(
-            "the output `{name}` has {got} rows where {rows} went in"
-        ))),
+        (None, _) => Err(Error::Invalid(format!("the output `{name}` is one value, not one a row"))),
+        (Some(Some(got)), Batch::Fixed(rows)) if got != rows => {
+            Err(Error::Invalid(format!("the output `{name}` has {got} rows where {rows} went in")))
+        }
         _ => Ok(()),
     }?;
     let (from, to) = (fact.datum_type, port.element.datum_type());
@@ -224,9 +179,7 @@ fn output(
         return Ok(outlet);
     }
     if from == DatumType::String || to == DatumType::String {
-        return Err(Error::Invalid(format!(
-            "the output `{name}` is declared as {to:?} and computed as {from:?}"
-        )));
+        return Err(Error::Invalid(format!("the output `{name}` is declared as {to:?} and computed as {from:?}")));
     }
     let wired = model.wire_node(format!("{name}.declared"), cast(to), &[outlet]);
     Ok(wired.map_err(|error| invalid(&error))?[0])
@@ -235,10 +188,7 @@ fn output(
 /// How many rows keep the largest intermediate tensor within bounds, given a model for `rows`.
 fn comfortable_rows(model: &TypedModel, rows: usize) -> usize {
     let bytes = |fact: &TypedFact| {
-        let len: Option<usize> = fact
-            .shape
-            .iter()
-            .try_fold(1usize, |len, dim| Some(len * dim.to_usize().ok()?));
+        let len: Option<usize> = fact.shape.iter().try_fold(1usize, |len, dim| Some(len * dim.to_usize().ok()?));
         len.unwrap_or(0) * fact.datum_type.size_of()
     };
     let largest = model
@@ -250,34 +200,19 @@ fn comfortable_rows(model: &TypedModel, rows: usize) -> usize {
         .max()
         .unwrap_or(0);
     let fits = |candidate: &usize| largest / rows * candidate <= TENSOR_BYTES_MAX;
-    BATCH_ROWS
-        .into_iter()
-        .find(fits)
-        .unwrap_or(BATCH_ROWS[BATCH_ROWS.len() - 1])
+    BATCH_ROWS.into_iter().find(fits).unwrap_or(BATCH_ROWS[BATCH_ROWS.len() - 1])
 }
 
 /// tract's error in one line: what it was doing, and what was wrong.
 pub(super) fn invalid(error: &TractError) -> Error {
-    if let Some(refusal) = error
-        .chain()
-        .find_map(|cause| cause.downcast_ref::<Refusal>())
-    {
+    if let Some(refusal) = error.chain().find_map(|cause| cause.downcast_ref::<Refusal>()) {
         return Error::Invalid(refusal.0.clone());
     }
     let outer = first_line(&error.to_string());
     let root = first_line(&error.root_cause().to_string());
-    Error::Invalid(if outer == root {
-        outer
-    } else {
-        format!("{outer}: {root}")
-    })
+    Error::Invalid(if outer == root { outer } else { format!("{outer}: {root}") })
 }
 
 fn first_line(text: &str) -> String {
-    text.lines()
-        .next()
-        .unwrap_or_default()
-        .chars()
-        .take(REASON_LEN_MAX)
-        .collect()
+    text.lines().next().unwrap_or_default().chars().take(REASON_LEN_MAX).collect()
 }

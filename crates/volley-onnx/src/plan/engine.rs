@@ -25,11 +25,7 @@ impl Engine {
     pub(super) fn new(model: TypedModel, batch: Batch) -> Result<Engine, Error> {
         let plan = model.into_optimized().and_then(TypedSimplePlan::new);
         let plan = plan.map_err(|error| invalid(&error))?;
-        Ok(Engine {
-            plan,
-            idle: Mutex::default(),
-            batch,
-        })
+        Ok(Engine { plan, idle: Mutex::default(), batch })
     }
 
     pub(super) fn rows_max(&self) -> usize {
@@ -48,18 +44,11 @@ impl Engine {
             .collect::<TractResult<TVec<TValue>>>();
         let inputs = inputs.map_err(|error| Error::Input(error.to_string()))?;
         let outputs = self.run(inputs)?;
-        outputs
-            .into_iter()
-            .map(|output| trim(output, padded, rows))
-            .collect()
+        outputs.into_iter().map(|output| trim(output, padded, rows)).collect()
     }
 
     fn run(&self, inputs: TVec<TValue>) -> Result<TVec<TValue>, Error> {
-        let idle = self
-            .idle
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .pop();
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let state = idle.map_or_else(|| self.plan.spawn(), Ok);
         let mut state = state.map_err(|error| invalid(&error))?;
         let at = Cell::new(None);
@@ -72,10 +61,7 @@ impl Engine {
         match outcome {
             Ok(Ok(outputs)) => {
                 // Only a state whose run ended well is used again.
-                self.idle
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .push(state);
+                self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(state);
                 Ok(outputs)
             }
             Ok(Err(error)) => Err(Error::Failed(format!("{}{}", self.place(&at), why(&error)))),
@@ -86,17 +72,13 @@ impl Engine {
 
     fn place(&self, at: &Cell<Option<usize>>) -> String {
         let node = at.get().map(|id| self.plan.model().node(id));
-        node.map_or_else(String::new, |node| {
-            format!("at node `{}` ({})", node.name, node.op.name())
-        })
+        node.map_or_else(String::new, |node| format!("at node `{}` ({})", node.name, node.op.name()))
     }
 }
 
 /// What our own operators say; tract's messages hold values of the data.
 fn why(error: &TractError) -> String {
-    let refusal = error
-        .chain()
-        .find_map(|cause| cause.downcast_ref::<Refusal>());
+    let refusal = error.chain().find_map(|cause| cause.downcast_ref::<Refusal>());
     refusal.map_or_else(String::new, |refusal| format!(": {refusal}"))
 }
 
@@ -122,7 +104,5 @@ fn trim(output: TValue, padded: usize, rows: usize) -> Result<Tensor, Error> {
     if rows == padded {
         return Ok(output);
     }
-    output
-        .slice(0, 0, rows)
-        .map_err(|error| Error::Failed(error.to_string()))
+    output.slice(0, 0, rows).map_err(|error| Error::Failed(error.to_string()))
 }

@@ -55,15 +55,11 @@ impl Description {
     /// Whether every threshold and weight is a single.
     pub(super) fn is_single_precision(&self) -> bool {
         let fits = |value: f64| value.is_nan() || f64::from(value as f32) == value;
-        self.splits().all(|split| fits(split.threshold))
-            && self.weights.iter().all(|weight| fits(weight.value))
+        self.splits().all(|split| fits(split.threshold)) && self.weights.iter().all(|weight| fits(weight.value))
     }
 
     pub(super) fn columns_min(&self) -> usize {
-        self.splits()
-            .map(|split| split.feature as usize + 1)
-            .max()
-            .unwrap_or(0)
+        self.splits().map(|split| split.feature as usize + 1).max().unwrap_or(0)
     }
 
     fn splits(&self) -> impl Iterator<Item = &Split> {
@@ -78,21 +74,14 @@ impl Description {
     pub(super) fn leaf_weights(&self) -> Result<Vec<Weight>, Malformed> {
         let mut weights = Vec::with_capacity(self.weights.len());
         for weight in &self.weights {
-            let node = self
-                .trees
-                .get(weight.tree)
-                .and_then(|tree| tree.get(weight.node));
+            let node = self.trees.get(weight.tree).and_then(|tree| tree.get(weight.node));
             match node {
                 None => {
-                    return Err(Malformed(
-                        "a weight is for a node that does not exist".into(),
-                    ));
+                    return Err(Malformed("a weight is for a node that does not exist".into()));
                 }
                 Some(_) if weight.target >= self.targets => {
                     let (target, targets) = (weight.target, self.targets);
-                    return Err(Malformed(format!(
-                        "a weight is for target {target} of {targets}"
-                    )));
+                    return Err(Malformed(format!("a weight is for target {target} of {targets}")));
                 }
                 Some(TreeNode::Leaf) => weights.push(*weight),
                 Some(TreeNode::Split(_)) => {}

@@ -41,10 +41,7 @@ enum Leaves<T> {
     /// Exactly one sum for one target.
     One(Vec<T>),
     /// Any number: leaf `i` has `entries[starts[i]..starts[i + 1]]`.
-    Many {
-        starts: Vec<u32>,
-        entries: Vec<(u32, T)>,
-    },
+    Many { starts: Vec<u32>, entries: Vec<(u32, T)> },
 }
 
 impl<T: Real> Forest<T> {
@@ -61,15 +58,11 @@ impl<T: Real> Forest<T> {
         };
         let mut first_leaf = 0u32;
         for (at, tree) in description.trees.iter().enumerate() {
-            let laid = lay(tree, first_leaf)
-                .map_err(|Malformed(why)| Malformed(format!("tree {at} is malformed: {why}")))?;
+            let laid =
+                lay(tree, first_leaf).map_err(|Malformed(why)| Malformed(format!("tree {at} is malformed: {why}")))?;
             let start = forest.nodes.len();
             forest.nodes.extend(laid.nodes);
-            forest.trees.push(Tree {
-                start,
-                end: forest.nodes.len(),
-                depth: laid.depth,
-            });
+            forest.trees.push(Tree { start, end: forest.nodes.len(), depth: laid.depth });
             first_leaf += tree.len() as u32;
         }
         Ok(forest)
@@ -77,12 +70,7 @@ impl<T: Real> Forest<T> {
 
     /// Calls `each` with every row's number, aggregated scores, and which targets were spoken of.
     /// Rows are `columns` long; all features are below that.
-    pub(super) fn score(
-        &self,
-        rows: &[T],
-        columns: usize,
-        mut each: impl FnMut(usize, &mut [T], &[bool]),
-    ) {
+    pub(super) fn score(&self, rows: &[T], columns: usize, mut each: impl FnMut(usize, &mut [T], &[bool])) {
         let mut scores = vec![T::default(); BLOCK_ROWS * self.targets];
         let mut spoken = vec![false; BLOCK_ROWS * self.targets];
         for (at, block) in rows.chunks(BLOCK_ROWS * columns).enumerate() {
@@ -90,9 +78,7 @@ impl<T: Real> Forest<T> {
             spoken.fill(false);
             let len = block.len() / columns;
             self.score_block(block, columns, &mut scores, &mut spoken);
-            let all = scores
-                .chunks_exact_mut(self.targets)
-                .zip(spoken.chunks_exact(self.targets));
+            let all = scores.chunks_exact_mut(self.targets).zip(spoken.chunks_exact(self.targets));
             for (row, (scores, spoken)) in all.take(len).enumerate() {
                 self.finish(scores);
                 each(at * BLOCK_ROWS + row, scores, spoken);
@@ -101,9 +87,7 @@ impl<T: Real> Forest<T> {
     }
 
     fn score_block(&self, block: &[T], columns: usize, scores: &mut [T], spoken: &mut [bool]) {
-        let missing = block
-            .iter()
-            .fold(false, |missing, value| missing | value.is_nan());
+        let missing = block.iter().fold(false, |missing, value| missing | value.is_nan());
         for tree in &self.trees {
             if missing {
                 self.score_tree::<true>(tree, block, columns, scores, spoken);
@@ -213,10 +197,7 @@ impl<T: Real> Leaves<T> {
         for at in 0..leaves {
             starts[at + 1] += starts[at];
         }
-        let entries = weights
-            .iter()
-            .map(|it| (it.target as u32, T::of(it.value)))
-            .collect();
+        let entries = weights.iter().map(|it| (it.target as u32, T::of(it.value))).collect();
         Ok(Leaves::Many { starts, entries })
     }
 }
@@ -227,10 +208,7 @@ impl Leaves<f32> {
             Leaves::One(weights) => Leaves::One(weights.iter().map(|&v| f64::from(v)).collect()),
             Leaves::Many { starts, entries } => Leaves::Many {
                 starts: starts.clone(),
-                entries: entries
-                    .iter()
-                    .map(|&(target, v)| (target, f64::from(v)))
-                    .collect(),
+                entries: entries.iter().map(|&(target, v)| (target, f64::from(v))).collect(),
             },
         }
     }

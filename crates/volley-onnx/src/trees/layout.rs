@@ -41,32 +41,14 @@ impl<T: Real> Node<T> {
 
     fn leaf(place: u32, leaf: u32) -> Self {
         // Nothing is above infinity, and a missing value stays too.
-        Node {
-            threshold: T::INFINITY,
-            feature: MISSING_GOES_LEFT,
-            left: place,
-            leaf,
-        }
+        Node { threshold: T::INFINITY, feature: MISSING_GOES_LEFT, left: place, leaf }
     }
 
     fn split(split: &Split, strict: bool, missing_goes_left: bool, left: u32) -> Self {
         let given = T::of(split.threshold);
-        let missing = if missing_goes_left {
-            MISSING_GOES_LEFT
-        } else {
-            0
-        };
-        let (threshold, flag) = if strict {
-            (given.below(), STRICT)
-        } else {
-            (given, 0)
-        };
-        Node {
-            threshold,
-            feature: split.feature | missing | flag,
-            left,
-            leaf: 0,
-        }
+        let missing = if missing_goes_left { MISSING_GOES_LEFT } else { 0 };
+        let (threshold, flag) = if strict { (given.below(), STRICT) } else { (given, 0) };
+        Node { threshold, feature: split.feature | missing | flag, left, leaf: 0 }
     }
 }
 
@@ -78,12 +60,7 @@ impl Node<f32> {
         } else {
             f64::from(self.threshold.next_up()).below()
         };
-        Node {
-            threshold,
-            feature: self.feature,
-            left: self.left,
-            leaf: self.leaf,
-        }
+        Node { threshold, feature: self.feature, left: self.left, leaf: self.leaf }
     }
 }
 
@@ -100,11 +77,7 @@ pub(super) fn lay<T: Real>(tree: &[TreeNode], first_leaf: u32) -> Result<Laid<T>
     let root = root(tree)?;
     let depth = depth(tree, root)?;
     let pairs = pairs(tree, root)?;
-    let layout = Layout {
-        tree,
-        pairs: &pairs.of_node,
-        first_leaf,
-    };
+    let layout = Layout { tree, pairs: &pairs.of_node, first_leaf };
     let mut nodes = vec![Node::leaf(0, 0); pairs.end as usize];
     nodes[0] = layout.record(root, 0);
     // Never reached; there so that siblings share a cache line.
@@ -126,19 +99,13 @@ fn root(tree: &[TreeNode]) -> Result<usize, Malformed> {
                 match is_child.get_mut(child) {
                     Some(flag) => *flag = true,
                     None => {
-                        return Err(Malformed(format!(
-                            "node {at} has a child that does not exist"
-                        )));
+                        return Err(Malformed(format!("node {at} has a child that does not exist")));
                     }
                 }
             }
         }
     }
-    let mut roots = is_child
-        .iter()
-        .enumerate()
-        .filter(|(_, child)| !**child)
-        .map(|(at, _)| at);
+    let mut roots = is_child.iter().enumerate().filter(|(_, child)| !**child).map(|(at, _)| at);
     match (roots.next(), roots.next()) {
         (Some(root), None) => Ok(root),
         (None, _) => Err(Malformed("a tree is a cycle".into())),
@@ -164,9 +131,7 @@ fn depth(tree: &[TreeNode], root: usize) -> Result<usize, Malformed> {
         };
         let children = [split.yes, split.no];
         visits[at] = Visit::Open;
-        let unfinished = children
-            .into_iter()
-            .find(|&child| !matches!(visits[child], Visit::Done(_)));
+        let unfinished = children.into_iter().find(|&child| !matches!(visits[child], Visit::Done(_)));
         match unfinished {
             Some(child) if matches!(visits[child], Visit::Open) => {
                 return Err(Malformed(format!("node {child} is its own descendant")));
@@ -182,10 +147,7 @@ fn depth(tree: &[TreeNode], root: usize) -> Result<usize, Malformed> {
             }
         }
     }
-    match (
-        visits.iter().position(|visit| matches!(visit, Visit::None)),
-        visits[root],
-    ) {
+    match (visits.iter().position(|visit| matches!(visit, Visit::None)), visits[root]) {
         (Some(at), _) => Err(Malformed(format!("node {at} cannot be reached"))),
         (None, Visit::Done(steps)) => Ok(steps),
         (None, Visit::None | Visit::Open) => unreachable!("the walk ends when the root is done"),
@@ -216,11 +178,7 @@ fn pairs(tree: &[TreeNode], root: usize) -> Result<Pairs, Malformed> {
             open.extend([split.yes, split.no]);
         }
     }
-    Ok(Pairs {
-        order,
-        of_node,
-        end,
-    })
+    Ok(Pairs { order, of_node, end })
 }
 
 impl Comparison {
@@ -271,19 +229,9 @@ impl Layout<'_> {
 
     /// A comparison with a NaN is never true; one that never is can be asked as "not above NaN".
     fn settled(&self, split: &Split) -> Split {
-        let never = split.threshold.is_nan()
-            && matches!(
-                split.comparison,
-                Comparison::Greater | Comparison::GreaterOrEqual
-            );
-        if never {
-            Split {
-                comparison: Comparison::LessOrEqual,
-                ..*split
-            }
-        } else {
-            *split
-        }
+        let never =
+            split.threshold.is_nan() && matches!(split.comparison, Comparison::Greater | Comparison::GreaterOrEqual);
+        if never { Split { comparison: Comparison::LessOrEqual, ..*split } } else { *split }
     }
 
     /// Lays the children of `split`, and the second question of an equality.
@@ -313,5 +261,47 @@ impl Layout<'_> {
                 put(yes, left + 1);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn split(yes: usize, no: usize) -> TreeNode {
+        TreeNode::Split(Split {
+            feature: 0,
+            comparison: Comparison::LessOrEqual,
+            threshold: 0.0,
+            missing_is_yes: false,
+            yes,
+            no,
+        })
+    }
+
+    fn check_refused(tree: &[TreeNode], reason: &str) {
+        let Malformed(why) = lay::<f32>(tree, 0).expect_err(reason);
+        assert!(why.contains(reason), "{why}");
+    }
+
+    #[test]
+    fn a_tree_has_one_root_and_no_cycle() {
+        let leaf = TreeNode::Leaf;
+        check_refused(&[split(1, 2), split(1, 2), leaf], "its own descendant");
+        check_refused(&[split(1, 3), split(2, 3), split(1, 3), leaf], "its own descendant");
+        check_refused(&[split(1, 0), split(0, 1)], "a tree is a cycle");
+        check_refused(&[leaf, leaf], "cannot be reached");
+        check_refused(&[leaf, split(1, 1)], "cannot be reached");
+        check_refused(&[split(1, 7), leaf], "does not exist");
+    }
+
+    #[test]
+    fn siblings_share_a_cache_line() {
+        let laid =
+            lay::<f32>(&[split(1, 2), split(3, 4), TreeNode::Leaf, TreeNode::Leaf, TreeNode::Leaf], 0).expect("a tree");
+        assert_eq!(size_of::<Node<f32>>(), 16);
+        assert_eq!(laid.nodes.len(), 6);
+        assert_eq!((laid.nodes[0].left, laid.nodes[2].left), (2, 4));
+        assert_eq!(laid.depth, 2);
     }
 }

@@ -46,11 +46,7 @@ macro_rules! real {
             }
 
             fn below(self) -> Self {
-                if self == <$type>::NEG_INFINITY {
-                    <$type>::NAN
-                } else {
-                    self.next_down()
-                }
+                if self == <$type>::NEG_INFINITY { <$type>::NAN } else { self.next_down() }
             }
 
             #[inline(always)]

@@ -31,23 +31,14 @@ pub(super) fn walk<T: Real, const MISSING: bool>(
             step::<T, MISSING>(nodes, values, starts, &mut places);
         }
         left = left.saturating_sub(STEPS_UNSEEN);
-        if left == 0
-            || places
-                .iter()
-                .all(|&place| nodes[place as usize].left == place)
-        {
+        if left == 0 || places.iter().all(|&place| nodes[place as usize].left == place) {
             return places;
         }
     }
 }
 
 #[inline(always)]
-fn step<T: Real, const MISSING: bool>(
-    nodes: &[Node<T>],
-    values: &[T],
-    starts: &[usize; LANES],
-    places: &mut Places,
-) {
+fn step<T: Real, const MISSING: bool>(nodes: &[Node<T>], values: &[T], starts: &[usize; LANES], places: &mut Places) {
     for lane in 0..LANES {
         let node = &nodes[places[lane] as usize];
         let value = values[starts[lane] + node.feature()];

@@ -1,5 +1,8 @@
-//! From the scores of trees to a class and its probabilities, as ONNX Runtime decides: the
-//! specification leaves two classes, and base values, open.
+//! From the scores of trees to a class and its probabilities.
+//!
+//! The specification leaves it open what a single score says of two classes. Exporters rely on what
+//! ONNX Runtime does, so that is what is done here. Where weights speak for both of two classes,
+//! the larger score wins; ONNX Runtime would look at the second one alone.
 
 use super::super::post_transform::{PostTransform, logistic};
 use crate::trees::{Description, Real};
@@ -8,21 +11,28 @@ use crate::trees::{Description, Real};
 pub(super) struct Classes {
     base: Vec<f64>,
     transform: PostTransform,
-    layout: Scoring,
+    scoring: Scoring,
 }
 
 /// What the trees' scores stand for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Scoring {
-    /// One score for two classes; it speaks for the second.
-    Binary {
-        /// No weight is negative: the score is a probability, and one half decides.
-        probability: bool,
-    },
-    /// Two scores for two classes.
-    Two,
+    /// All weights are for the first of two classes, and mean the second: the usual export of a
+    /// binary model. Both columns follow from the one score.
+    Both(Decision),
+    /// All weights are for the second of two classes; the first column is the score zero.
+    Second(Decision),
     /// A score for each class.
     Each,
+}
+
+/// When the second class wins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Decision {
+    /// No weight is negative: the score is a probability, and wins above one half.
+    Probability,
+    /// The score wins above zero.
+    Sign,
 }
 
 impl Classes {
@@ -34,78 +44,67 @@ impl Classes {
         transform: PostTransform,
     ) -> Result<Classes, &'static str> {
         let count = description.targets;
-        let known: Option<usize> = description.weights.first().map(|weight| weight.target);
-        if description
-            .weights
-            .iter()
-            .any(|weight| weight.target >= count)
-        {
+        if description.weights.iter().any(|weight| weight.target >= count) {
             return Err("a weight is for a class that does not exist");
         }
-        let alone = description
-            .weights
-            .iter()
-            .all(|weight| Some(weight.target) == known);
-        let layout = match count {
-            2 if alone => {
+        let lone_base_of_two = count == 2 && base.len() == 1;
+        if !base.is_empty() && base.len() != count && !lone_base_of_two {
+            return Err("base_values must hold one value for each class");
+        }
+        let scoring = match only_target(description) {
+            Some(target) if count == 2 => {
+                let decision = decision(description);
                 description.targets = 1;
-                description
-                    .weights
-                    .iter_mut()
-                    .for_each(|weight| weight.target = 0);
-                let probability = description.weights.iter().all(|weight| weight.value >= 0.0);
-                Scoring::Binary { probability }
+                description.weights.iter_mut().for_each(|weight| weight.target = 0);
+                if target == 0 { Scoring::Both(decision) } else { Scoring::Second(decision) }
             }
-            2 => Scoring::Two,
             _ => Scoring::Each,
         };
-        if !matches!(base.len(), 0 | 1) && base.len() != count {
-            return Err("base_values must hold one value, or one for each class");
-        }
-        Ok(Classes {
-            base,
-            transform,
-            layout,
-        })
+        Ok(Classes { base, transform, scoring })
     }
 
     /// The position of the winning class of a row; its scores go into `out`.
-    pub(super) fn decide<T: Real>(
-        &self,
-        scores: &mut [T],
-        spoken: &[bool],
-        out: &mut [f32],
-    ) -> u32 {
-        match self.layout {
-            Scoring::Binary { probability } => self.decide_binary(scores[0], probability, out),
-            Scoring::Two => self.decide_each(scores, spoken, out),
-            Scoring::Each => self.decide_each(scores, spoken, out),
+    pub(super) fn decide<T: Real>(&self, scores: &mut [T], spoken: &[bool], out: &mut [f32]) -> u32 {
+        match (self.scoring, &mut *out) {
+            (Scoring::Both(decision), [first, second]) => {
+                let mut score = scores[0];
+                score += T::of(self.base.first().copied().unwrap_or(0.0));
+                (*first, *second) = self.both(decision, score);
+                decision.second_wins(score)
+            }
+            (Scoring::Second(decision), [first, second]) => {
+                let mut score = scores[0];
+                // A lone base value belongs to the first class, whose score is not used.
+                score += T::of(self.base.get(1).copied().unwrap_or(0.0));
+                (*first, *second) = (0.0, score.single());
+                self.transform.apply(out);
+                decision.second_wins(score)
+            }
+            _ => self.largest(scores, spoken, out),
         }
     }
 
-    fn decide_binary<T: Real>(&self, score: T, probability: bool, out: &mut [f32]) -> u32 {
-        let mut score = score;
-        // Of two base values only the second counts.
-        score += T::of(self.base.last().copied().unwrap_or(0.0));
-        let wins = score > if probability { T::HALF } else { T::default() };
+    fn both<T: Real>(&self, decision: Decision, score: T) -> (f32, f32) {
         let single = score.single();
-        let [first, second] = out else {
-            unreachable!("two classes have two scores")
-        };
-        (*first, *second) = match self.transform {
-            PostTransform::Logistic if !probability => (logistic(-single), logistic(single)),
-            _ if probability => ((T::ONE - score).single(), single),
-            _ => (-single, single),
-        };
-        u32::from(wins)
+        match (self.transform, decision) {
+            (PostTransform::Logistic, _) => (logistic(-single), logistic(single)),
+            (PostTransform::Probit, _) => {
+                let mut pair = [(T::ONE - score).single(), single];
+                self.transform.apply(&mut pair);
+                (pair[0], pair[1])
+            }
+            (_, Decision::Probability) => ((T::ONE - score).single(), single),
+            (_, Decision::Sign) => (-single, single),
+        }
     }
 
-    fn decide_each<T: Real>(&self, scores: &mut [T], spoken: &[bool], out: &mut [f32]) -> u32 {
+    /// The first of the largest scores wins, among classes that a leaf or a base value speaks of.
+    fn largest<T: Real>(&self, scores: &mut [T], spoken: &[bool], out: &mut [f32]) -> u32 {
         let mut best: Option<usize> = None;
         for at in 0..scores.len() {
-            let base = self.base.get(at);
-            scores[at] += T::of(base.copied().unwrap_or(0.0));
-            let counts = spoken[at] || base.is_some();
+            let base = self.base.get(at).copied();
+            scores[at] += T::of(base.unwrap_or(0.0));
+            let counts = base.is_some() || spoken[at];
             if counts && best.is_none_or(|best| scores[at] > scores[best]) {
                 best = Some(at);
             }
@@ -115,5 +114,25 @@ impl Classes {
         }
         self.transform.apply(out);
         best.unwrap_or(0) as u32
+    }
+}
+
+/// The one target that all weights are for.
+fn only_target(description: &Description) -> Option<usize> {
+    let first = description.weights.first()?.target;
+    description.weights.iter().all(|weight| weight.target == first).then_some(first)
+}
+
+fn decision(description: &Description) -> Decision {
+    if description.weights.iter().all(|weight| weight.value >= 0.0) { Decision::Probability } else { Decision::Sign }
+}
+
+impl Decision {
+    fn second_wins<T: Real>(self, score: T) -> u32 {
+        let threshold = match self {
+            Decision::Probability => T::HALF,
+            Decision::Sign => T::default(),
+        };
+        u32::from(score > threshold)
     }
 }
