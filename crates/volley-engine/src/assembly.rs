@@ -39,9 +39,6 @@ fn config(shared: &Shared) -> SessionConfig {
         .with_option_extension(PredictOptions::default());
     let options = config.options_mut();
     options.sql_parser.collect_spans = true;
-    // Files of one folder may come from several writers; rows go by name, and a missing column is an error
-    // of the scan and not of planning.
-    options.execution.parquet.pushdown_filters = true;
     config
 }
 

@@ -88,6 +88,12 @@ impl ModelHost {
         self.cell(pin).get().map_or(0, |model| model.rows_scored.load(Ordering::Relaxed))
     }
 
+    /// Rows scored in this process by all models, on every road.
+    pub fn total_rows_scored(&self) -> u64 {
+        let models = self.models.lock().unwrap_or_else(PoisonError::into_inner);
+        models.values().filter_map(|cell| cell.get()).map(|model| model.rows_scored.load(Ordering::Relaxed)).sum()
+    }
+
     fn cell(&self, pin: &Pin) -> Arc<OnceCell<Arc<LoadedModel>>> {
         // The contract belongs to the key: one artifact can be registered twice, with other null rules.
         let contract = serde_json::to_string(&pin.contract).expect("a contract is plain data");

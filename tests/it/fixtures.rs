@@ -1,0 +1,172 @@
+//! Every ONNX model of `tests/data/models` gives its expected scores through SQL, however it is called.
+
+use arrow::array::{ArrayRef, AsArray, RecordBatch};
+use arrow::datatypes::DataType;
+
+use crate::harness::{Cell, House, cells, close, fixture, model, root};
+
+/// The onnx models that can be scored, and how their inputs can be given.
+const MODELS: [(&str, Inputs); 23] = [
+    ("cancer_onnx_from_lightgbm", Inputs::Named),
+    ("cancer_onnx_from_xgboost", Inputs::Named),
+    ("cancer_onnx_mlp_external", Inputs::Named),
+    ("cancer_onnx_mlp_inline", Inputs::Named),
+    ("cancer_onnx_rf", Inputs::Named),
+    ("churn_onnx_mixed", Inputs::Named),
+    ("churn_onnx_pipeline", Inputs::Named),
+    ("diabetes_onnx_gbr", Inputs::Named),
+    ("diabetes_onnx_ridge_core", Inputs::Named),
+    ("diabetes_onnx_ridge_nosig", Inputs::Positional),
+    ("iris_onnx_noscaler", Inputs::Named),
+    ("iris_onnx_string_label", Inputs::Named),
+    ("iris_onnx_v1", Inputs::Named),
+    ("iris_onnx_v2", Inputs::Named),
+    ("iris_onnx_v3", Inputs::Named),
+    ("iris_onnx_zipmap", Inputs::Named),
+    ("linear_onnx_double", Inputs::Named),
+    ("linear_onnx_f64", Inputs::Named),
+    ("linear_onnx_fixed_batch1", Inputs::Named),
+    ("linear_onnx_optional", Inputs::Named),
+    ("linear_onnx_tensor_unnamed", Inputs::Positional),
+    ("linear_onnx_unnamed_cols", Inputs::Positional),
+    ("multi1d_onnx", Inputs::Named),
+];
+
+#[derive(Clone, Copy, PartialEq)]
+enum Inputs {
+    /// From scope, by struct, and by position.
+    Named,
+    /// By position only: the signature has no names.
+    Positional,
+}
+
+#[test]
+fn the_list_is_the_folder() {
+    let mut found: Vec<String> = std::fs::read_dir(root().join("tests/data/models"))
+        .unwrap()
+        .flatten()
+        .filter(|entry| {
+            let is_onnx = std::fs::read_to_string(entry.path().join("model/MLmodel")).unwrap_or_default().contains("onnx:");
+            is_onnx && entry.path().join("expected.parquet").is_file()
+        })
+        .map(|entry| entry.file_name().into_string().unwrap())
+        .collect();
+    found.sort();
+    assert_eq!(found, MODELS.map(|(name, _)| name));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_onnx_model_gives_its_expected_scores() {
+    let mut house = House::new().await;
+    for (name, inputs) in MODELS {
+        check(&mut house, name, inputs, "input", "expected").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_onnx_model_gives_its_expected_scores_on_nulls() {
+    let mut house = House::new().await;
+    // The expected scores were made by feeding NaN for each null, which is what this setting does.
+    house.run("SET volley.null_rules = 'mlflow'").await;
+    let mut checked = 0;
+    for (name, inputs) in MODELS {
+        if fixture(name).join("expected_nulls.parquet").is_file() {
+            check(&mut house, name, inputs, "input_nulls", "expected_nulls").await;
+            checked += 1;
+        }
+    }
+    assert!(checked >= 3, "only {checked} models have nulls");
+}
+
+async fn check(house: &mut House, name: &str, inputs: Inputs, input: &str, expected: &str) {
+    let path = |file: &str| fixture(name).join(format!("{file}.parquet")).display().to_string();
+    let (input, expected) = (path(input), path(expected));
+    let expected = house.rows(&format!("SELECT * FROM '{expected}'")).await;
+    let columns: Vec<String> = house
+        .rows(&format!("SELECT * FROM '{input}' LIMIT 0"))
+        .await
+        .schema()
+        .fields()
+        .iter()
+        .map(|field| field.name().clone())
+        .collect();
+    let quoted: Vec<String> = columns.iter().map(|column| format!("\"{column}\"")).collect();
+    let fields: Vec<String> = columns.iter().map(|column| format!("'{column}': \"{column}\"")).collect();
+    let model = model(name);
+    let mut calls = vec![format!("predict('{model}', {})", quoted.join(", "))];
+    if inputs == Inputs::Named {
+        calls.push(format!("predict('{model}')"));
+        calls.push(format!("predict('{model}', {{{}}})", fields.join(", ")));
+    }
+    for call in calls {
+        let scores = house.rows(&format!("SELECT {call} AS p FROM '{input}'")).await;
+        compare(name, &call, &scores, &expected);
+    }
+}
+
+fn compare(name: &str, call: &str, scores: &RecordBatch, expected: &RecordBatch) {
+    assert_eq!(scores.num_rows(), expected.num_rows(), "{name}: {call}");
+    let outputs = outputs(scores.column(0), expected);
+    for row in 0..expected.num_rows() {
+        let wanted: Vec<Cell> = expected.columns().iter().flat_map(|column| cells(column, row)).collect();
+        if wanted.iter().any(|cell| matches!(cell, Cell::Number(number) if number.is_nan())) {
+            assert!(scores.column(0).is_null(row), "{name}: {call}: row {row} has a NaN score and must be NULL");
+            continue;
+        }
+        let given: Vec<Cell> = outputs.iter().flat_map(|column| cells(column, row)).collect();
+        let same = given.len() == wanted.len() && given.iter().zip(&wanted).all(|(given, wanted)| close(given, wanted));
+        assert!(same, "{name}: {call}: row {row}: {given:?} is not {wanted:?}");
+    }
+}
+
+/// The result's parts in the order of the expected columns.
+fn outputs(result: &ArrayRef, expected: &RecordBatch) -> Vec<ArrayRef> {
+    match result.data_type() {
+        DataType::Struct(_) if expected.num_columns() > 1 => {
+            let result = result.as_struct();
+            let part = |name: &str| result.column_by_name(name).unwrap_or_else(|| panic!("no output {name}")).clone();
+            expected.schema().fields().iter().map(|field| part(field.name())).collect()
+        }
+        _ => vec![result.clone()],
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn external_and_inline_weights_give_the_same_bits() {
+    let mut house = House::new().await;
+    let input = fixture("cancer_onnx_mlp_inline").join("input.parquet").display().to_string();
+    let (inline, external) = (model("cancer_onnx_mlp_inline"), model("cancer_onnx_mlp_external"));
+    let differing = format!(
+        "SELECT count(*) FROM (SELECT predict('{inline}') AS a, predict('{external}') AS b FROM '{input}') WHERE a <> b"
+    );
+    assert_eq!(house.number(&differing).await, 0.0);
+}
+
+/// What a broken or unsupported model is refused with.
+const REFUSED: [(&str, &str); 16] = [
+    ("broken_truncated_onnx", "model_invalid"),
+    ("broken_missing_data", "model_file_missing"),
+    ("broken_mlmodel_yaml", "mlmodel_invalid"),
+    ("broken_no_flavor", "no_flavor"),
+    ("broken_path_escape", "model_path_escape"),
+    ("broken_missing_external", "external_data_missing"),
+    ("broken_signature_mismatch", "signature_mismatch"),
+    ("broken_hostile_tree", "model_invalid"),
+    ("all_types_pyfunc", "unsupported_flavor"),
+    ("iris_sklearn_skops", "unsupported_flavor"),
+    ("iris_sklearn_cloudpickle", "unsupported_flavor"),
+    ("iris_lightgbm_skops", "unsupported_flavor"),
+    ("iris_xgboost_sklearn", "unsupported_flavor"),
+    ("cancer_xgboost_json", "unsupported_flavor"),
+    ("cancer_lightgbm_booster", "unsupported_flavor"),
+    ("cats_lightgbm_booster", "unsupported_flavor"),
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broken_or_unsupported_model_is_refused_with_its_own_code() {
+    let mut house = House::new().await;
+    for (name, code) in REFUSED {
+        let sql = format!("SELECT predict('{}', 1.0) AS p", model(name));
+        assert_eq!(house.codes(&sql).await, [code], "{name}");
+    }
+}

@@ -1,0 +1,95 @@
+//! A wrong call is refused when the statement is planned, with its code, its place and a way out.
+
+use crate::harness::{House, model};
+
+/// A table with a column of each type, and a model with four double inputs `a`, `b`, `c`, `d`.
+async fn house() -> House {
+    let mut house = House::new().await;
+    house
+        .run(
+            "CREATE TABLE t AS SELECT 1.0::double AS a, 2.0::double AS b, 3.0::double AS c, 4.0::double AS d;
+             CREATE TABLE twice AS SELECT 1.0::double AS a, 2.0::double AS b, 3.0::double AS c, 4.0::double AS \"D\";
+             CREATE TABLE few AS SELECT 1.0::double AS a, 2.0::double AS b, 3.0::double AS \"Cc\"",
+        )
+        .await;
+    house
+}
+
+async fn check(sql: &str, codes: &[&str], told: &[&str]) {
+    let mut house = house().await;
+    let sql = sql.replace("$M", &model("linear_onnx_double")).replace("$MIXED", &model("churn_onnx_mixed"));
+    let error = match house.try_run(&sql).await {
+        Ok(given) => panic!("{sql}\nmust fail, and gave {given:?}"),
+        Err(error) => error,
+    };
+    let found: Vec<_> = error.problems.iter().map(|problem| problem.code).collect();
+    assert_eq!(found, codes, "{sql}\n{error}");
+    for part in told {
+        assert!(error.to_string().contains(part), "{sql}\n{error}\ndoes not say {part:?}");
+    }
+    assert_eq!(house.engine.host().loads(), 0, "a refused statement loads no model");
+}
+
+#[tokio::test]
+async fn an_unknown_model_is_named() {
+    check("SELECT predict('nobody', a) FROM t", &["unknown_model"], &["1:8", "nobody"]).await;
+}
+
+#[tokio::test]
+async fn a_model_that_is_no_literal_is_refused() {
+    check("SELECT predict(name) FROM (SELECT 'x' AS name)", &["model_not_literal"], &["1:8"]).await;
+}
+
+#[tokio::test]
+async fn a_missing_input_names_what_there_is_and_what_is_near() {
+    check("SELECT\n  predict('$M') FROM few", &["missing_input", "missing_input"], &["2:3", "`c`", "a, b, Cc", "did you mean \"Cc\"", "`d`"]).await;
+    check("SELECT predict('$M', {'a': a, 'b': b, 'c': c}) FROM t", &["missing_input"], &["`d`"]).await;
+}
+
+#[tokio::test]
+async fn an_extra_argument_is_not_dropped() {
+    check("SELECT predict('$M', a, b, c, d, a) FROM t", &["extra_argument"], &[]).await;
+    check("SELECT predict('$M', {'a': a, 'b': b, 'c': c, 'd': d, 'e': a}) FROM t", &["extra_argument"], &["`e`"]).await;
+}
+
+#[tokio::test]
+async fn a_column_that_two_tables_have_is_ambiguous() {
+    check("SELECT predict('$M') FROM t JOIN few ON t.a = few.a", &["ambiguous_column", "ambiguous_column"], &["`a`", "`b`"]).await;
+}
+
+#[tokio::test]
+async fn an_unknown_parameter_is_refused() {
+    check("SELECT predict('$M', params => {'temperature': 1}) FROM t", &["unknown_parameter"], &["temperature"]).await;
+}
+
+#[tokio::test]
+async fn a_type_that_does_not_fit_shows_the_cast_to_paste() {
+    check("SELECT predict('$M', 'x', b, c, d) FROM t", &["type_mismatch"], &["CAST("]).await;
+    check("SELECT predict('$M', true, b, c, now()) FROM t", &["type_mismatch", "type_mismatch"], &[]).await;
+    check("SELECT predict('$MIXED', a, b, 'x', true) FROM t", &["lossy_coercion"], &["CAST("]).await;
+}
+
+#[tokio::test]
+async fn strict_coercion_refuses_what_rounds() {
+    let mut house = house().await;
+    let call = format!("SELECT predict('{}', a, b, c, d) FROM t", model("linear_onnx_double"));
+    house.run(&call).await;
+    house.run("SET volley.coercion = 'strict'").await;
+    assert_eq!(house.codes(&call).await, ["lossy_coercion"; 4]);
+}
+
+#[tokio::test]
+async fn problems_of_several_calls_are_told_at_once_in_order() {
+    check(
+        "SELECT predict('$M', a, b) AS p,\n predict('$M', 'x', b, c, d) AS q FROM t",
+        &["missing_input", "missing_input", "type_mismatch"],
+        &["1:8", "2:2"],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_function_that_the_model_has_not_is_refused() {
+    check("SELECT predict_proba('$M') FROM t", &["no_class_labels"], &[]).await;
+    check("SELECT predict_label('$M') FROM t", &["no_label"], &[]).await;
+}

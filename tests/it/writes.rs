@@ -1,0 +1,245 @@
+//! Results are published all at once or not at all, in every mode and format.
+
+use arrow::array::AsArray;
+use parquet::file::reader::{FileReader, SerializedFileReader};
+
+use crate::harness::{House, fixture, model};
+
+const MODES: [&str; 3] = ["error", "append", "overwrite"];
+
+/// A house with a Parquet folder `input/` of `rows` rows in several files and row groups, and model inputs a to d.
+async fn house(rows: usize) -> House {
+    let mut house = House::with(|settings| settings.split_rows = 100_000).await;
+    house
+        .run(&format!(
+            "COPY (SELECT value AS id, value / 7.0 AS a, 0.5 AS b, 1.0 AS c, 2.0 AS d, value % 3 AS part
+                   FROM generate_series(1, {rows}))
+             TO 'input/' STORED AS PARQUET"
+        ))
+        .await;
+    house
+}
+
+fn scored(to: &str, extra: &str) -> String {
+    format!(
+        "COPY (SELECT id, part, predict('{}') AS score FROM 'input/') TO '{to}' STORED AS {extra}",
+        model("linear_onnx_double")
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_publishes_parts_and_success_and_nothing_else() {
+    let mut house = house(1000).await;
+    let summary = house.published(&scored("out/", "PARQUET")).await;
+    assert_eq!((summary.rows, summary.null_scores, summary.files), (1000, 0, 1));
+    let names: Vec<String> = house.files("out").into_iter().map(|(name, _)| name).collect();
+    assert!(matches!(names.as_slice(), [success, part] if success == "_SUCCESS" && part.starts_with("part-000000-")), "{names:?}");
+    assert!(house.files(".volley-staging").is_empty(), "staging is empty after publishing");
+    assert_eq!(house.number("SELECT count(DISTINCT id) FROM 'out/'").await, 1000.0);
+    assert_eq!(house.number("SELECT count(*) FROM 'out/' WHERE abs(score - (1 + id / 70.0 + 0.1 + 0.3 + 0.8)) > 1e-3 * id").await, 0.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_part_names_its_job_split_and_model() {
+    let mut house = house(10).await;
+    let summary = house.published(&scored("out/", "PARQUET")).await;
+    let (name, bytes) = house.files("out").pop().unwrap();
+    let reader = SerializedFileReader::new(bytes::Bytes::from(bytes)).unwrap();
+    let entries = reader.metadata().file_metadata().key_value_metadata().cloned().unwrap();
+    let entry = |key: &str| entries.iter().find(|entry| entry.key == key).and_then(|entry| entry.value.clone()).unwrap();
+    assert_eq!(entry("volley.job"), summary.job);
+    assert_eq!(entry("volley.split"), "0");
+    assert!(entry("volley.models").contains(&summary.models[0].sha256), "{name}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn success_names_job_model_rows_and_files() {
+    let mut house = house(10).await;
+    let summary = house.published(&scored("out/", "PARQUET")).await;
+    let (_, bytes) = house.files("out").remove(0);
+    let success: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+    assert_eq!(success["job"], summary.job);
+    assert_eq!(success["rows"], 10);
+    assert_eq!(success["models"][0]["sha256"], summary.models[0].sha256);
+    assert_eq!(success["files"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_mode_error_refuses_a_destination_with_data() {
+    let mut house = house(10).await;
+    house.run(&scored("out/", "PARQUET")).await;
+    let before = house.files("out");
+    assert_eq!(house.codes(&scored("out/", "PARQUET")).await, ["destination_not_empty"]);
+    assert_eq!(house.files("out"), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn append_adds_and_overwrite_replaces() {
+    let mut house = house(10).await;
+    house.run(&scored("out/", "PARQUET")).await;
+    house.run(&scored("out/", "PARQUET OPTIONS (mode 'append')")).await;
+    assert_eq!(house.number("SELECT count(*) FROM 'out/'").await, 20.0);
+    house.run(&scored("out/", "PARQUET OPTIONS (mode 'overwrite')")).await;
+    assert_eq!(house.number("SELECT count(*) FROM 'out/'").await, 10.0);
+    assert_eq!(house.files("out").len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn overwrite_keeps_its_hands_off_foreign_files() {
+    let mut house = house(10).await;
+    std::fs::create_dir_all(house.path("out")).unwrap();
+    std::fs::write(house.path("out/theirs.parquet"), b"theirs").unwrap();
+    let before = house.files("out");
+    assert_eq!(house.codes(&scored("out/", "PARQUET OPTIONS (mode 'overwrite')")).await, ["foreign_files"]);
+    assert_eq!(house.files("out"), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_query_that_fails_late_leaves_the_destination_as_it_was_in_all_modes() {
+    let mut house = house(1_000_000).await;
+    for mode in MODES {
+        let to = format!("out_{mode}/");
+        if mode != "error" {
+            house.run(&scored(&to, "PARQUET")).await;
+        }
+        let before = house.files(&to);
+        let failing = format!(
+            "COPY (SELECT id, predict('{}') AS score, 1 / (id - 700000) AS boom FROM 'input/')
+             TO '{to}' STORED AS PARQUET OPTIONS (mode '{mode}')",
+            model("linear_onnx_double")
+        );
+        assert_eq!(house.codes(&failing).await, ["execution_failed"], "{mode}");
+        assert_eq!(house.files(&to), before, "{mode}");
+        assert!(house.files(".volley-staging").is_empty(), "{mode}: staging is removed");
+    }
+    assert!(!house.path("out_error").exists(), "not even an empty folder is left");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_splits_hold_every_row_once() {
+    let mut house = house(450_000).await;
+    let summary = house.published(&scored("out/", "PARQUET")).await;
+    assert_eq!(summary.rows, 450_000);
+    assert_eq!(house.number("SELECT count(DISTINCT id) FROM 'out/'").await, 450_000.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_format_reads_back_as_it_was_written() {
+    let mut house = house(100).await;
+    for format in ["PARQUET", "CSV", "JSON", "ARROW"] {
+        let to = format!("as_{format}/");
+        house.run(&scored(&to, format)).await;
+        let differing = format!(
+            "SELECT count(*) FROM '{to}' o JOIN (SELECT id, predict('{}') AS score FROM 'input/') i ON o.id = i.id
+             WHERE abs(o.score - i.score) < 1e-4",
+            model("linear_onnx_double")
+        );
+        assert_eq!(house.number(&differing).await, 100.0, "{format}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn csv_flattens_a_struct_of_scores() {
+    let mut house = House::new().await;
+    let input = fixture("iris_onnx_zipmap").join("input.parquet").display().to_string();
+    let proba = format!("SELECT predict_proba('{}') FROM '{input}'", model("iris_onnx_zipmap"));
+    house.run(&format!("COPY ({proba}) TO 'out/' STORED AS CSV")).await;
+    let (_, bytes) = house.files("out").pop().unwrap();
+    let header = String::from_utf8(bytes).unwrap().lines().next().unwrap().to_string();
+    assert_eq!(header, "prediction_0,prediction_1,prediction_2");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn partitioned_results_lie_in_folders_of_their_values() {
+    let mut house = house(90).await;
+    house.run(&scored("out/", "PARQUET PARTITIONED BY (part)")).await;
+    let files = house.files("out");
+    let folders: Vec<&str> = files.iter().filter_map(|(name, _)| name.split_once('/').map(|(folder, _)| folder)).collect();
+    assert_eq!(folders, ["part=0", "part=1", "part=2"]);
+    assert_eq!(house.number("SELECT sum(part) FROM 'out/'").await, 90.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_result_without_rows_is_one_empty_file_with_the_schema() {
+    let mut house = house(10).await;
+    let empty = scored("out/", "PARQUET").replace("FROM 'input/'", "FROM 'input/' WHERE id < 0");
+    assert_eq!(house.published(&empty).await.rows, 0);
+    assert_eq!(house.files("out").len(), 2);
+    assert_eq!(house.rows("SELECT id, part, score FROM 'out/'").await.num_rows(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn insert_appends_and_insert_overwrite_replaces() {
+    let mut house = house(10).await;
+    let select = format!("SELECT id, predict('{}') AS score FROM 'input/'", model("linear_onnx_double"));
+    house.run("CREATE EXTERNAL TABLE scores (id BIGINT, score FLOAT) STORED AS PARQUET LOCATION 'scores/'").await;
+    house.run(&format!("INSERT INTO scores {select}")).await;
+    house.run(&format!("INSERT INTO scores {select}")).await;
+    assert_eq!(house.number("SELECT count(*) FROM scores").await, 20.0);
+    house.run(&format!("INSERT OVERWRITE scores {select} WHERE id <= 4")).await;
+    assert_eq!(house.number("SELECT count(*) FROM scores").await, 4.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_external_table_can_be_made_and_filled_in_one_statement() {
+    let mut house = house(10).await;
+    let made = format!(
+        "CREATE EXTERNAL TABLE made STORED AS PARQUET LOCATION 'made/' AS SELECT id, predict('{}') AS score FROM 'input/'",
+        model("linear_onnx_double")
+    );
+    assert_eq!(house.published(&made).await.rows, 10);
+    assert_eq!(house.number("SELECT count(*) FROM made WHERE score > 0").await, 10.0);
+    assert_eq!(house.codes(&made).await, ["table_exists"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sorted_result_is_one_sorted_file() {
+    let mut house = house(300_000).await;
+    let sorted = scored("out/", "PARQUET").replace("FROM 'input/'", "FROM 'input/' ORDER BY score DESC");
+    let summary = house.published(&sorted).await;
+    assert_eq!((summary.rows, summary.files), (300_000, 1));
+    let batch = house.rows("SELECT id FROM 'out/' LIMIT 2").await;
+    assert_eq!(batch.column(0).as_primitive::<arrow::datatypes::Int64Type>().values(), &[300_000, 299_999]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_destination_is_refused_before_anything_runs() {
+    let mut house = house(10).await;
+    for (to, extra, code) in [
+        ("out.parquet", "PARQUET", "destination_is_file"),
+        ("out/", "PARQUET OPTIONS (mode 'replace')", "unknown_mode"),
+        ("out/", "PARQUET OPTIONS (mood 'append')", "unknown_option"),
+    ] {
+        assert_eq!(house.codes(&scored(to, extra)).await, [code], "{to} {extra}");
+    }
+    assert_eq!(house.engine.host().loads(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn explain_of_a_copy_shows_the_write_and_begins_nothing() {
+    let mut house = house(10).await;
+    let text = house.text(&format!("EXPLAIN {}", scored("out/", "PARQUET"))).await;
+    assert!(text.contains("WriteExec") && text.contains("PredictExec"), "{text}");
+    assert!(!house.path("out").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_of_another_kind_is_refused_with_its_own_code() {
+    let mut house = House::new().await;
+    std::fs::create_dir_all(house.path("delta/_delta_log")).unwrap();
+    std::fs::create_dir_all(house.path("iceberg/metadata")).unwrap();
+    std::fs::write(house.path("iceberg/metadata/v1.metadata.json"), b"{}").unwrap();
+    std::fs::create_dir_all(house.path("empty")).unwrap();
+    std::fs::write(house.path("x.parquet"), b"this is no parquet file at all").unwrap();
+    std::fs::write(house.path("y.xlsx"), b"").unwrap();
+    for (table, code) in [
+        ("delta/", "table_format"),
+        ("iceberg/", "table_format"),
+        ("empty/", "table_empty"),
+        ("nowhere/", "table_not_found"),
+        ("x.parquet", "bad_file"),
+        ("y.xlsx", "unknown_format"),
+    ] {
+        assert_eq!(house.codes(&format!("SELECT * FROM '{table}'")).await, [code], "{table}");
+    }
+}
