@@ -33,10 +33,7 @@ impl Artifact {
 
     /// Path, size and sha256 of every file, in path order.
     pub fn manifest(&self) -> Manifest {
-        self.files
-            .iter()
-            .map(|(path, content)| FileEntry::of(path, content))
-            .collect()
+        self.files.iter().map(|(path, content)| FileEntry::of(path, content)).collect()
     }
 
     /// The digest of the manifest: equal digests mean equal files under equal paths.
@@ -61,11 +58,7 @@ pub struct FileEntry {
 
 impl FileEntry {
     fn of(path: &str, content: &[u8]) -> Self {
-        Self {
-            path: path.to_owned(),
-            size: content.len() as u64,
-            sha256: hex(&Sha256::digest(content)),
-        }
+        Self { path: path.to_owned(), size: content.len() as u64, sha256: hex(&Sha256::digest(content)) }
     }
 }
 
@@ -83,10 +76,7 @@ impl Digest {
         entries.sort_by(|a, b| a.path.cmp(&b.path));
         let mut hash = Sha256::new();
         for entry in entries {
-            hash.update(format!(
-                "{}\0{}\0{}\n",
-                entry.path, entry.size, entry.sha256
-            ));
+            hash.update(format!("{}\0{}\0{}\n", entry.path, entry.size, entry.sha256));
         }
         Self(hex(&hash.finalize()))
     }
@@ -112,13 +102,8 @@ impl FromStr for Digest {
     type Err = InvalidDigest;
 
     fn from_str(text: &str) -> Result<Self, InvalidDigest> {
-        let is_digest =
-            text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-        if is_digest {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(InvalidDigest)
-        }
+        let is_digest = text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        if is_digest { Ok(Self(text.to_owned())) } else { Err(InvalidDigest) }
     }
 }
 
@@ -142,12 +127,10 @@ impl From<Digest> for String {
 pub struct InvalidDigest;
 
 fn hex(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-            write!(text, "{byte:02x}").expect("writing to a String cannot fail");
-            text
-        })
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("writing to a String cannot fail");
+        text
+    })
 }
 
 #[cfg(test)]
@@ -156,10 +139,7 @@ mod tests {
 
     fn artifact(files: &[(&str, &str)]) -> Artifact {
         Artifact::new(
-            files
-                .iter()
-                .map(|(path, text)| (path.to_string(), Bytes::from(text.as_bytes().to_vec())))
-                .collect(),
+            files.iter().map(|(path, text)| (path.to_string(), Bytes::from(text.as_bytes().to_vec()))).collect(),
         )
     }
 
@@ -168,14 +148,8 @@ mod tests {
         let manifest = artifact(&[("b", ""), ("a", "abc")]).manifest();
         assert_eq!(manifest[0].path, "a");
         assert_eq!(manifest[0].size, 3);
-        assert_eq!(
-            manifest[0].sha256,
-            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-        );
-        assert_eq!(
-            manifest[1].sha256,
-            "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
-        );
+        assert_eq!(manifest[0].sha256, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+        assert_eq!(manifest[1].sha256, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
     }
 
     #[test]

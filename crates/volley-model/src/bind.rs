@@ -26,12 +26,7 @@ pub fn bind(
     arguments: &Arguments,
     options: &BindOptions,
 ) -> Result<Binding, Vec<BindProblem>> {
-    let call = Call {
-        contract,
-        model,
-        arguments,
-        options,
-    };
+    let call = Call { contract, model, arguments, options };
     let mut problems = Vec::new();
     let sources = call.sources(&mut problems);
     let inputs: Vec<_> = sources
@@ -43,11 +38,7 @@ pub fn bind(
     if !problems.is_empty() {
         return Err(problems);
     }
-    Ok(Binding {
-        inputs,
-        params,
-        null_rules: options.null_rules,
-    })
+    Ok(Binding { inputs, params, null_rules: options.null_rules })
 }
 
 /// What `bind` was asked.
@@ -59,12 +50,7 @@ struct Call<'a> {
 }
 
 impl Call<'_> {
-    fn bound(
-        &self,
-        index: usize,
-        source: Source,
-        problems: &mut Vec<BindProblem>,
-    ) -> Option<BoundInput> {
+    fn bound(&self, index: usize, source: Source, problems: &mut Vec<BindProblem>) -> Option<BoundInput> {
         let input = &self.contract.inputs[index];
         let null_rule = self.null_rule(input);
         if source == Source::Missing && null_rule == NullRule::Error {
@@ -79,23 +65,11 @@ impl Call<'_> {
         }
         let from = self.source_type(&source);
         let (name, declared, element) = (input.name.clone(), input.declared.clone(), input.element);
-        Some(BoundInput {
-            name,
-            source,
-            from,
-            declared,
-            element,
-            rounds,
-            null_rule,
-        })
+        Some(BoundInput { name, source, from, declared, element, rounds, null_rule })
     }
 
     /// Each argument that feeds an input, with the types to compare.
-    fn pairs<'a>(
-        &'a self,
-        input: &'a Input,
-        source: &Source,
-    ) -> Vec<(usize, &'a DataType, &'a InputType)> {
+    fn pairs<'a>(&'a self, input: &'a Input, source: &Source) -> Vec<(usize, &'a DataType, &'a InputType)> {
         let args = self.arguments.list();
         match source {
             Source::Argument(argument) => {
@@ -116,9 +90,7 @@ impl Call<'_> {
 
     fn fit(&self, from: &DataType, to: &InputType, element: Element) -> Result<Fit, Refused> {
         match coerce(from, to, element) {
-            Ok(Fit::Rounds) if self.options.coercion == CoercionMode::Strict => {
-                Err(Refused::Rounding)
-            }
+            Ok(Fit::Rounds) if self.options.coercion == CoercionMode::Strict => Err(Refused::Rounding),
             Ok(fit) => Ok(fit),
             Err(refusal) => Err(Refused::Always(refusal)),
         }
@@ -134,14 +106,10 @@ impl Call<'_> {
     fn source_type(&self, source: &Source) -> String {
         let args = self.arguments.list();
         match source {
-            Source::Argument(argument) | Source::Element { argument, .. } => {
-                args[*argument].data_type.to_string()
-            }
+            Source::Argument(argument) | Source::Element { argument, .. } => args[*argument].data_type.to_string(),
             Source::Arguments(arguments) => {
-                let mut types: Vec<_> = arguments
-                    .iter()
-                    .map(|&argument| args[argument].data_type.to_string())
-                    .collect();
+                let mut types: Vec<_> =
+                    arguments.iter().map(|&argument| args[argument].data_type.to_string()).collect();
                 types.dedup();
                 types.join(", ")
             }
@@ -312,12 +280,7 @@ impl fmt::Display for BindProblem {
 
 impl fmt::Display for BoundInput {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} <- {}",
-            self.name.as_deref().unwrap_or("(unnamed)"),
-            self.source
-        )?;
+        write!(f, "{} <- {}", self.name.as_deref().unwrap_or("(unnamed)"), self.source)?;
         if self.source != Source::Missing {
             write!(f, ": {} -> {}", self.from, self.declared)?;
             if *self.declared.scalar() != self.element.input_type() {
@@ -335,9 +298,7 @@ impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Source::Argument(argument) => write!(f, "arg {}", argument + 1),
-            Source::Element {
-                argument, index, ..
-            } => write!(f, "arg {}[{}]", argument + 1, index + 1),
+            Source::Element { argument, index, .. } => write!(f, "arg {}[{}]", argument + 1, index + 1),
             Source::Arguments(arguments) => match (arguments.first(), arguments.last()) {
                 (Some(first), Some(last)) => write!(f, "args {}-{}", first + 1, last + 1),
                 _ => f.write_str("no args"),
@@ -346,3 +307,6 @@ impl fmt::Display for Source {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

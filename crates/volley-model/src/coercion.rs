@@ -34,11 +34,7 @@ impl Refusal {
 
 /// The table: whether a column of `from` may feed an input declared as `declared` over a graph that reads `element`.
 /// The declared type decides what is accepted, both together whether it is exact.
-pub(crate) fn coerce(
-    from: &DataType,
-    declared: &InputType,
-    element: Element,
-) -> Result<Fit, Refusal> {
+pub(crate) fn coerce(from: &DataType, declared: &InputType, element: Element) -> Result<Fit, Refusal> {
     match (declared, list_element(from)) {
         (_, None) if *from == DataType::Null => Ok(Fit::Exact),
         (InputType::List { element: item, len }, Some((from_item, from_len))) => {
@@ -54,34 +50,18 @@ pub(crate) fn coerce(
 
 fn coerce_scalar(from: &Kind, declared: &InputType, element: Element) -> Result<Fit, Refusal> {
     match (from, declared) {
-        (Kind::Null, _) | (Kind::Boolean, InputType::Boolean) | (Kind::Text, InputType::String) => {
-            Ok(Fit::Exact)
-        }
-        (Kind::Instant, InputType::Datetime) => Ok(if element.is_float() {
-            Fit::Rounds
-        } else {
-            Fit::Exact
-        }),
-        (Kind::Integer(range), to) if mantissa(to).is_some() => {
-            Ok(range.fit(float_digits(to, element)))
-        }
-        (Kind::Integer(range), to) if IntRange::of_input(to).is_some() => {
-            range.into_integer(to, element)
-        }
-        (Kind::Fraction(digits), to) if mantissa(to).is_some() => {
-            Ok(fits(*digits, float_digits(to, element)))
-        }
+        (Kind::Null, _) | (Kind::Boolean, InputType::Boolean) | (Kind::Text, InputType::String) => Ok(Fit::Exact),
+        (Kind::Instant, InputType::Datetime) => Ok(if element.is_float() { Fit::Rounds } else { Fit::Exact }),
+        (Kind::Integer(range), to) if mantissa(to).is_some() => Ok(range.fit(float_digits(to, element))),
+        (Kind::Integer(range), to) if IntRange::of_input(to).is_some() => range.into_integer(to, element),
+        (Kind::Fraction(digits), to) if mantissa(to).is_some() => Ok(fits(*digits, float_digits(to, element))),
         (Kind::Fraction(_), to) if IntRange::of_input(to).is_some() => Err(Refusal::Lossy),
         _ => Err(Refusal::Mismatch),
     }
 }
 
 fn fits(digits: u32, room: u32) -> Fit {
-    if digits <= room {
-        Fit::Exact
-    } else {
-        Fit::Rounds
-    }
+    if digits <= room { Fit::Exact } else { Fit::Rounds }
 }
 
 /// What a column is, as far as the table cares.
@@ -108,9 +88,7 @@ impl Kind {
             DataType::Decimal32(precision, scale)
             | DataType::Decimal64(precision, scale)
             | DataType::Decimal128(precision, scale)
-            | DataType::Decimal256(precision, scale) => {
-                Kind::Fraction(decimal_digits(*precision, *scale))
-            }
+            | DataType::Decimal256(precision, scale) => Kind::Fraction(decimal_digits(*precision, *scale)),
             DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => Kind::Text,
             DataType::Date32 | DataType::Date64 | DataType::Timestamp(_, _) => Kind::Instant,
             DataType::Dictionary(_, values) => Kind::of(values),
@@ -137,17 +115,11 @@ struct IntRange {
 
 impl IntRange {
     fn signed(bits: u32) -> Self {
-        Self {
-            min: -(1 << (bits - 1)),
-            max: (1 << (bits - 1)) - 1,
-        }
+        Self { min: -(1 << (bits - 1)), max: (1 << (bits - 1)) - 1 }
     }
 
     fn unsigned(bits: u32) -> Self {
-        Self {
-            min: 0,
-            max: (1 << bits) - 1,
-        }
+        Self { min: 0, max: (1 << bits) - 1 }
     }
 
     fn of_column(from: &DataType) -> Option<Self> {
@@ -214,20 +186,14 @@ fn mantissa(of: &InputType) -> Option<u32> {
 
 /// Binary digits that survive the way through the declared type into the graph.
 fn float_digits(declared: &InputType, element: Element) -> u32 {
-    [mantissa(declared), mantissa(&element.input_type())]
-        .into_iter()
-        .flatten()
-        .min()
-        .unwrap_or(u32::MAX)
+    [mantissa(declared), mantissa(&element.input_type())].into_iter().flatten().min().unwrap_or(u32::MAX)
 }
 
 /// The element type of a list column, and its length where the type fixes it.
 pub(crate) fn list_element(from: &DataType) -> Option<(&DataType, Option<usize>)> {
     match from {
         DataType::List(field) | DataType::LargeList(field) => Some((field.data_type(), None)),
-        DataType::FixedSizeList(field, len) => {
-            Some((field.data_type(), usize::try_from(*len).ok()))
-        }
+        DataType::FixedSizeList(field, len) => Some((field.data_type(), usize::try_from(*len).ok())),
         _ => None,
     }
 }
@@ -272,10 +238,7 @@ pub(crate) fn cast_to_paste(column: &str, from: &DataType, to: &InputType) -> Op
     let to_number = mantissa(to).is_some() || IntRange::of_input(to).is_some();
     match (Kind::of(from), to) {
         (Kind::Other, _) | (Kind::Instant, InputType::Boolean) => None,
-        (Kind::Instant, _) if to_number => Some(format!(
-            "CAST(date_part('epoch', {column}) AS {})",
-            sql_type(to)?
-        )),
+        (Kind::Instant, _) if to_number => Some(format!("CAST(date_part('epoch', {column}) AS {})", sql_type(to)?)),
         _ => Some(format!("CAST({column} AS {})", sql_type(to)?)),
     }
 }
@@ -310,18 +273,12 @@ pub(crate) enum Fill {
 }
 
 /// Reads a `fill:` value as a value of the input; `None` where it is none.
-pub(crate) fn fill_value(
-    declared: &InputType,
-    element: Element,
-    value: &FillValue,
-) -> Option<Fill> {
+pub(crate) fn fill_value(declared: &InputType, element: Element, value: &FillValue) -> Option<Fill> {
     let text = value.as_str();
     match declared.scalar() {
         InputType::Boolean => text.parse().ok().map(Fill::Boolean),
         InputType::String => Some(Fill::Text(text.to_owned())),
-        InputType::Datetime => string_to_timestamp_nanos(text)
-            .ok()
-            .map(|nanos| Fill::Integer(nanos.into())),
+        InputType::Datetime => string_to_timestamp_nanos(text).ok().map(|nanos| Fill::Integer(nanos.into())),
         InputType::Binary | InputType::List { .. } => None,
         number => match IntRange::of_input(number) {
             Some(_) => integer_fill(number, element, text),
@@ -332,29 +289,179 @@ pub(crate) fn fill_value(
 
 fn integer_fill(declared: &InputType, element: Element, text: &str) -> Option<Fill> {
     let value: i128 = text.parse().ok()?;
-    let only = IntRange {
-        min: value,
-        max: value,
-    };
-    only.into_integer(declared, element)
-        .ok()
-        .map(|_| Fill::Integer(value))
+    let only = IntRange { min: value, max: value };
+    only.into_integer(declared, element).ok().map(|_| Fill::Integer(value))
 }
 
 /// Whether an input can follow a rule; the reason where it cannot.
 pub(crate) fn check_null_rule(input: &Input, rule: &NullRule) -> Result<(), String> {
     match rule {
-        NullRule::Nan if !input.element.is_float() => Err(format!(
-            "{} has no NaN; choose null, error or fill:VALUE",
-            input.element
-        )),
+        NullRule::Nan if !input.element.is_float() => {
+            Err(format!("{} has no NaN; choose null, error or fill:VALUE", input.element))
+        }
         NullRule::Fill(value) if fill_value(&input.declared, input.element, value).is_none() => {
-            Err(format!(
-                "`{}` is no {}",
-                value.as_str(),
-                input.declared.scalar()
-            ))
+            Err(format!("`{}` is no {}", value.as_str(), input.declared.scalar()))
         }
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::datatypes::{Field, TimeUnit};
+
+    use super::*;
+    use crate::testing::list;
+
+    /// One cell of the table: `exact`, `rounds`, or the code of the refusal.
+    fn cell(from: &DataType, declared: InputType, element: Element) -> &'static str {
+        match coerce(from, &declared, element) {
+            Ok(Fit::Exact) => "exact",
+            Ok(Fit::Rounds) => "rounds",
+            Err(refusal) => refusal.code(),
+        }
+    }
+
+    /// A row of the table against the six targets, each read by a graph of the same type:
+    /// float, double, int64, int32, bool, string.
+    fn check_row(from: &DataType, cells: [&str; 6]) {
+        let targets = [Element::F32, Element::F64, Element::I64, Element::I32, Element::Bool, Element::String];
+        let row = targets.map(|element| cell(from, element.input_type(), element));
+        assert_eq!(row, cells, "{from}");
+    }
+
+    const LOSSY: &str = "lossy_coercion";
+    const MISMATCH: &str = "type_mismatch";
+
+    #[test]
+    fn integers_go_into_floats_and_into_wider_integers() {
+        check_row(&DataType::Int8, ["exact", "exact", "exact", "exact", MISMATCH, MISMATCH]);
+        check_row(&DataType::Int16, ["exact", "exact", "exact", "exact", MISMATCH, MISMATCH]);
+        check_row(&DataType::Int32, ["rounds", "exact", "exact", "exact", MISMATCH, MISMATCH]);
+        check_row(&DataType::Int64, ["rounds", "rounds", "exact", LOSSY, MISMATCH, MISMATCH]);
+        check_row(&DataType::UInt8, ["exact", "exact", "exact", "exact", MISMATCH, MISMATCH]);
+        check_row(&DataType::UInt16, ["exact", "exact", "exact", "exact", MISMATCH, MISMATCH]);
+        check_row(&DataType::UInt32, ["rounds", "exact", "exact", LOSSY, MISMATCH, MISMATCH]);
+        check_row(&DataType::UInt64, ["rounds", "rounds", LOSSY, LOSSY, MISMATCH, MISMATCH]);
+    }
+
+    #[test]
+    fn fractions_go_into_floats_alone() {
+        check_row(&DataType::Float16, ["exact", "exact", LOSSY, LOSSY, MISMATCH, MISMATCH]);
+        check_row(&DataType::Float32, ["exact", "exact", LOSSY, LOSSY, MISMATCH, MISMATCH]);
+        check_row(&DataType::Float64, ["rounds", "exact", LOSSY, LOSSY, MISMATCH, MISMATCH]);
+        check_row(&DataType::Decimal128(10, 2), ["rounds", "rounds", LOSSY, LOSSY, MISMATCH, MISMATCH]);
+        check_row(&DataType::Decimal128(7, 0), ["exact", "exact", LOSSY, LOSSY, MISMATCH, MISMATCH]);
+        check_row(&DataType::Decimal64(15, 0), ["rounds", "exact", LOSSY, LOSSY, MISMATCH, MISMATCH]);
+        check_row(&DataType::Decimal32(5, -4), ["rounds", "exact", LOSSY, LOSSY, MISMATCH, MISMATCH]);
+        check_row(&DataType::Decimal256(50, 0), ["rounds", "rounds", LOSSY, LOSSY, MISMATCH, MISMATCH]);
+    }
+
+    #[test]
+    fn booleans_strings_and_times_go_into_their_own_kind_alone() {
+        let dictionary = DataType::Dictionary(Box::new(DataType::Int8), Box::new(DataType::Utf8));
+        let only = |at: usize| {
+            let mut cells = [MISMATCH; 6];
+            cells[at] = "exact";
+            cells
+        };
+        check_row(&DataType::Boolean, only(4));
+        for text in [DataType::Utf8, DataType::LargeUtf8, DataType::Utf8View, dictionary] {
+            check_row(&text, only(5));
+        }
+        for time in [DataType::Date32, DataType::Date64, DataType::Timestamp(TimeUnit::Microsecond, None)] {
+            check_row(&time, [MISMATCH; 6]);
+        }
+        for other in [DataType::Binary, DataType::Time64(TimeUnit::Nanosecond), DataType::Duration(TimeUnit::Second)] {
+            check_row(&other, [MISMATCH; 6]);
+        }
+    }
+
+    #[test]
+    fn a_null_literal_goes_into_everything() {
+        check_row(&DataType::Null, ["exact"; 6]);
+        assert_eq!(cell(&DataType::Null, list(InputType::Float32, Some(4)), Element::F32), "exact");
+    }
+
+    #[test]
+    fn times_go_where_the_signature_says_datetime_and_nothing_else_does() {
+        let time = DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()));
+        assert_eq!(cell(&time, InputType::Datetime, Element::I64), "exact");
+        assert_eq!(cell(&DataType::Date32, InputType::Datetime, Element::F64), "rounds");
+        for other in [DataType::Int64, DataType::Utf8, DataType::Float64, DataType::Boolean] {
+            assert_eq!(cell(&other, InputType::Datetime, Element::I64), MISMATCH, "{other}");
+        }
+    }
+
+    #[test]
+    fn the_declared_type_decides_and_the_graph_rounds() {
+        assert_eq!(cell(&DataType::Float64, InputType::Float64, Element::F32), "rounds");
+        assert_eq!(cell(&DataType::Float32, InputType::Float64, Element::F32), "exact");
+        assert_eq!(cell(&DataType::Float64, InputType::Int64, Element::F32), LOSSY);
+        assert_eq!(cell(&DataType::Int32, InputType::Int64, Element::F32), "rounds");
+        assert_eq!(cell(&DataType::Int16, InputType::Int64, Element::F32), "exact");
+        assert_eq!(cell(&DataType::Int64, InputType::Int64, Element::I32), LOSSY);
+        assert_eq!(cell(&DataType::Int32, InputType::Int64, Element::I32), "exact");
+        assert_eq!(cell(&DataType::Boolean, InputType::Boolean, Element::F32), "exact");
+        assert_eq!(cell(&DataType::Int8, InputType::Boolean, Element::F32), MISMATCH);
+    }
+
+    #[test]
+    fn lists_go_into_lists_by_the_types_of_their_items() {
+        let item = |data_type| Arc::new(Field::new_list_field(data_type, true));
+        let of_doubles = DataType::List(item(DataType::Float64));
+        let four = DataType::FixedSizeList(item(DataType::Float32), 4);
+        let large = DataType::LargeList(item(DataType::Utf8));
+        let target = || list(InputType::Float32, Some(4));
+        assert_eq!(cell(&of_doubles, target(), Element::F32), "rounds");
+        assert_eq!(cell(&four, target(), Element::F32), "exact");
+        assert_eq!(cell(&four, list(InputType::Float32, Some(5)), Element::F32), MISMATCH);
+        assert_eq!(cell(&four, list(InputType::Int64, Some(4)), Element::I64), LOSSY);
+        assert_eq!(cell(&large, target(), Element::F32), MISMATCH);
+        assert_eq!(cell(&DataType::Float32, target(), Element::F32), MISMATCH);
+        assert_eq!(cell(&of_doubles, InputType::Float64, Element::F64), MISMATCH);
+    }
+
+    #[test]
+    fn a_signature_may_declare_what_the_graph_can_read() {
+        assert!(composes(&InputType::Float64, Element::F32));
+        assert!(composes(&InputType::Int64, Element::F32));
+        assert!(composes(&InputType::Boolean, Element::F32));
+        assert!(composes(&InputType::Datetime, Element::I64));
+        assert!(!composes(&InputType::Float64, Element::I64));
+        assert!(!composes(&InputType::String, Element::F32));
+        assert!(!composes(&InputType::Int64, Element::String));
+        assert!(!composes(&InputType::Datetime, Element::I32));
+    }
+
+    #[test]
+    fn the_cast_to_paste_is_one_that_sql_has() {
+        let cast = |from: DataType, to: InputType| cast_to_paste("x", &from, &to).unwrap_or_default();
+        assert_eq!(cast(DataType::Utf8, InputType::Float64), "CAST(x AS DOUBLE)");
+        assert_eq!(cast(DataType::Float64, InputType::Int64), "CAST(x AS BIGINT)");
+        assert_eq!(cast(DataType::Boolean, InputType::Float32), "CAST(x AS FLOAT)");
+        assert_eq!(cast(DataType::Int64, InputType::Boolean), "CAST(x AS BOOLEAN)");
+        assert_eq!(cast(DataType::Int64, InputType::String), "CAST(x AS VARCHAR)");
+        assert_eq!(cast(DataType::Utf8, InputType::Datetime), "CAST(x AS TIMESTAMP)");
+        assert_eq!(cast(DataType::Date32, InputType::Float64), "CAST(date_part('epoch', x) AS DOUBLE)");
+        let item = Arc::new(Field::new_list_field(DataType::Utf8, true));
+        assert_eq!(cast(DataType::List(item), list(InputType::Float32, None)), "CAST(x AS FLOAT[])");
+        assert_eq!(cast(DataType::Binary, InputType::Float64), "");
+        assert_eq!(cast(DataType::Date32, InputType::Boolean), "");
+    }
+
+    #[test]
+    fn a_fill_value_must_be_one_of_the_input() {
+        let fill = |declared: InputType, element, text: &str| fill_value(&declared, element, &FillValue::new(text));
+        assert_eq!(fill(InputType::Int64, Element::I64, "-7"), Some(Fill::Integer(-7)));
+        assert_eq!(fill(InputType::Int64, Element::I32, "3000000000"), None);
+        assert_eq!(fill(InputType::Int64, Element::I64, "1.5"), None);
+        assert_eq!(fill(InputType::Float64, Element::F32, "1.5"), Some(Fill::Float(1.5)));
+        assert_eq!(fill(InputType::Boolean, Element::Bool, "true"), Some(Fill::Boolean(true)));
+        assert_eq!(fill(InputType::String, Element::String, ""), Some(Fill::Text(String::new())));
+        assert_eq!(fill(InputType::Datetime, Element::I64, "1970-01-01T00:00:01"), Some(Fill::Integer(1_000_000_000)));
+        assert_eq!(fill(InputType::Datetime, Element::I64, "soon"), None);
     }
 }

@@ -151,10 +151,7 @@ impl fmt::Display for InputType {
             InputType::String => "string",
             InputType::Binary => "binary",
             InputType::Datetime => "datetime",
-            InputType::List {
-                element,
-                len: Some(len),
-            } => return write!(f, "list<{element}>[{len}]"),
+            InputType::List { element, len: Some(len) } => return write!(f, "list<{element}>[{len}]"),
             InputType::List { element, len: None } => return write!(f, "list<{element}>"),
         };
         f.write_str(name)
@@ -225,6 +222,26 @@ impl Element {
     }
 }
 
+impl From<volley_onnx::Element> for Element {
+    fn from(element: volley_onnx::Element) -> Self {
+        match element {
+            volley_onnx::Element::Bool => Element::Bool,
+            volley_onnx::Element::I8 => Element::I8,
+            volley_onnx::Element::I16 => Element::I16,
+            volley_onnx::Element::I32 => Element::I32,
+            volley_onnx::Element::I64 => Element::I64,
+            volley_onnx::Element::U8 => Element::U8,
+            volley_onnx::Element::U16 => Element::U16,
+            volley_onnx::Element::U32 => Element::U32,
+            volley_onnx::Element::U64 => Element::U64,
+            volley_onnx::Element::F16 => Element::F16,
+            volley_onnx::Element::F32 => Element::F32,
+            volley_onnx::Element::F64 => Element::F64,
+            volley_onnx::Element::String => Element::String,
+        }
+    }
+}
+
 impl fmt::Display for Element {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.input_type().fmt(f)
@@ -263,6 +280,15 @@ pub enum OutputShape {
 pub enum ClassLabels {
     Ints(Vec<i64>),
     Strings(Vec<String>),
+}
+
+impl From<&volley_onnx::ClassLabels> for ClassLabels {
+    fn from(labels: &volley_onnx::ClassLabels) -> Self {
+        match labels {
+            volley_onnx::ClassLabels::Ints(labels) => ClassLabels::Ints(labels.clone()),
+            volley_onnx::ClassLabels::Strings(labels) => ClassLabels::Strings(labels.clone()),
+        }
+    }
 }
 
 impl ClassLabels {
@@ -329,11 +355,7 @@ pub enum Function {
 
 impl Function {
     /// All three.
-    pub const ALL: [Function; 3] = [
-        Function::Predict,
-        Function::PredictProba,
-        Function::PredictLabel,
-    ];
+    pub const ALL: [Function; 3] = [Function::Predict, Function::PredictProba, Function::PredictLabel];
 
     /// As SQL names it.
     pub fn name(self) -> &'static str {
@@ -351,35 +373,24 @@ impl Contract {
     pub fn set_null_rule(&mut self, input: &str, rule: NullRule) -> Result<(), ModelError> {
         let index = self.input_index(input)?;
         let target = &mut self.inputs[index];
-        crate::coercion::check_null_rule(target, &rule).map_err(|reason| ModelError::NullRule {
-            input: target.label(index),
-            reason,
-        })?;
+        crate::coercion::check_null_rule(target, &rule)
+            .map_err(|reason| ModelError::NullRule { input: target.label(index), reason })?;
         target.null_rule = rule;
         Ok(())
     }
 
     fn input_index(&self, name: &str) -> Result<usize, ModelError> {
-        let by_name = self
-            .inputs
-            .iter()
-            .position(|input| input.name.as_deref() == Some(name));
+        let by_name = self.inputs.iter().position(|input| input.name.as_deref() == Some(name));
         let by_number = || {
             let number: usize = name.parse().ok()?;
             let index = number.checked_sub(1)?;
-            self.inputs
-                .get(index)
-                .is_some_and(|input| input.name.is_none())
-                .then_some(index)
+            self.inputs.get(index).is_some_and(|input| input.name.is_none()).then_some(index)
         };
         by_name.or_else(by_number).ok_or_else(|| {
             let names = self.inputs.iter().filter_map(|input| input.name.as_deref());
-            let hint = crate::nearest_name(name, names)
-                .map_or(String::new(), |near| format!("; did you mean `{near}`?"));
-            ModelError::NullRule {
-                input: format!("`{name}`"),
-                reason: format!("the model has no such input{hint}"),
-            }
+            let hint =
+                crate::nearest_name(name, names).map_or(String::new(), |near| format!("; did you mean `{near}`?"));
+            ModelError::NullRule { input: format!("`{name}`"), reason: format!("the model has no such input{hint}") }
         })
     }
 
@@ -391,12 +402,8 @@ impl Contract {
     pub fn result_type(&self, function: Function) -> Result<DataType, ModelError> {
         match function {
             Function::Predict => Ok(self.predict_type()),
-            Function::PredictProba => self
-                .probabilities()
-                .map(|(_, labels)| probability_type(&labels)),
-            Function::PredictLabel => self
-                .label_output()
-                .map(|(_, output)| label_type(output.element)),
+            Function::PredictProba => self.probabilities().map(|(_, labels)| probability_type(&labels)),
+            Function::PredictLabel => self.label_output().map(|(_, output)| label_type(output.element)),
         }
     }
 
@@ -410,28 +417,18 @@ impl Contract {
     /// The output that holds class probabilities, and its classes.
     pub(crate) fn probabilities(&self) -> Result<(usize, ClassLabels), ModelError> {
         let own = self.outputs.iter().enumerate().find_map(|(index, output)| {
-            let labels = output
-                .class_labels
-                .as_ref()
-                .filter(|labels| output.could_hold(labels))?;
+            let labels = output.class_labels.as_ref().filter(|labels| output.could_hold(labels))?;
             Some((index, labels.clone()))
         });
-        own.or_else(|| self.probabilities_of_the_label())
-            .ok_or(ModelError::NoClassLabels)
+        own.or_else(|| self.probabilities_of_the_label()).ok_or(ModelError::NoClassLabels)
     }
 
     /// A graph may lose the way from its classifier to the probabilities and still know the label's classes:
     /// then the one output that is as wide as there are classes holds them.
     fn probabilities_of_the_label(&self) -> Option<(usize, ClassLabels)> {
-        let labels = self
-            .outputs
-            .iter()
-            .find_map(|output| output.class_labels.as_ref())?;
-        let mut fitting = self
-            .outputs
-            .iter()
-            .enumerate()
-            .filter(|(_, o)| o.class_labels.is_none() && o.could_hold(labels));
+        let labels = self.outputs.iter().find_map(|output| output.class_labels.as_ref())?;
+        let mut fitting =
+            self.outputs.iter().enumerate().filter(|(_, o)| o.class_labels.is_none() && o.could_hold(labels));
         match (fitting.next(), fitting.next()) {
             (Some((index, _)), None) => Some((index, labels.clone())),
             _ => None,
@@ -440,12 +437,7 @@ impl Contract {
 
     /// The output that holds the class.
     pub(crate) fn label_output(&self) -> Result<(usize, &Output), ModelError> {
-        let candidates = || {
-            self.outputs
-                .iter()
-                .enumerate()
-                .filter(|(_, output)| output.is_label_like())
-        };
+        let candidates = || self.outputs.iter().enumerate().filter(|(_, output)| output.is_label_like());
         let mut known = candidates().filter(|(_, output)| output.class_labels.is_some());
         if let Some(label) = known.next() {
             return Ok(label);
@@ -471,9 +463,7 @@ impl Output {
     pub(crate) fn tensor_type(&self) -> DataType {
         match self.shape {
             OutputShape::Scalar => self.element.arrow_type(),
-            OutputShape::List(_) => {
-                DataType::List(Field::new("item", self.element.arrow_type(), true).into())
-            }
+            OutputShape::List(_) => DataType::List(Field::new("item", self.element.arrow_type(), true).into()),
         }
     }
 
@@ -490,8 +480,7 @@ impl Output {
     }
 
     fn is_label_like(&self) -> bool {
-        matches!(self.element, Element::I32 | Element::I64 | Element::String)
-            && self.shape == OutputShape::Scalar
+        matches!(self.element, Element::I32 | Element::I64 | Element::String) && self.shape == OutputShape::Scalar
     }
 }
 
@@ -501,11 +490,7 @@ fn probability_type(labels: &ClassLabels) -> DataType {
 
 /// One nullable double for each class.
 pub(crate) fn probability_fields(labels: &ClassLabels) -> Fields {
-    labels
-        .names()
-        .into_iter()
-        .map(|name| Field::new(name, DataType::Float64, true))
-        .collect()
+    labels.names().into_iter().map(|name| Field::new(name, DataType::Float64, true)).collect()
 }
 
 /// `Int64` or `Utf8`, whatever width the graph's integer has.
@@ -513,5 +498,108 @@ pub(crate) fn label_type(element: Element) -> DataType {
     match element {
         Element::String => DataType::Utf8,
         _ => DataType::Int64,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{bare, columns, output};
+
+    fn with_outputs(outputs: Vec<Output>) -> Contract {
+        Contract { outputs, ..bare(Some(4), Element::F32) }
+    }
+
+    fn labelled(mut output: Output, labels: &[&str]) -> Output {
+        output.class_labels = Some(ClassLabels::Strings(labels.iter().map(|label| label.to_string()).collect()));
+        output
+    }
+
+    fn shown(contract: &Contract, function: Function) -> String {
+        contract.result_type(function).map_or_else(|error| error.code().to_owned(), |result| result.to_string())
+    }
+
+    #[test]
+    fn one_output_gives_its_type_and_several_a_struct() {
+        let score = || output("y", Element::F32, OutputShape::Scalar);
+        assert_eq!(shown(&with_outputs(vec![score()]), Function::Predict), "Float32");
+        let vector = output("v", Element::F64, OutputShape::List(Some(3)));
+        assert_eq!(
+            with_outputs(vec![vector.clone()]).result_type(Function::Predict).expect("a type"),
+            DataType::List(Field::new("item", DataType::Float64, true).into())
+        );
+        let DataType::Struct(fields) =
+            with_outputs(vec![score(), vector]).result_type(Function::Predict).expect("a type")
+        else {
+            panic!("a struct")
+        };
+        assert_eq!(fields.iter().map(|field| field.name().as_str()).collect::<Vec<_>>(), ["y", "v"]);
+    }
+
+    #[test]
+    fn a_zipmap_gives_the_struct_of_its_classes() {
+        let mut probabilities = labelled(output("p", Element::F32, OutputShape::List(Some(2))), &["no", "yes"]);
+        probabilities.zipmap = true;
+        let contract = with_outputs(vec![probabilities]);
+        assert_eq!(contract.result_type(Function::Predict).ok(), contract.result_type(Function::PredictProba).ok());
+        let DataType::Struct(fields) = contract.result_type(Function::Predict).expect("a type") else {
+            panic!("a struct")
+        };
+        assert_eq!(fields[1].name(), "yes");
+        assert_eq!(fields[1].data_type(), &DataType::Float64);
+    }
+
+    #[test]
+    fn labels_and_probabilities_need_a_classifier() {
+        let regression = with_outputs(vec![output("y", Element::F32, OutputShape::Scalar)]);
+        assert_eq!(shown(&regression, Function::PredictProba), "no_class_labels");
+        assert_eq!(shown(&regression, Function::PredictLabel), "no_label");
+    }
+
+    #[test]
+    fn the_label_is_int64_or_text_whatever_the_graph_gives() {
+        let of =
+            |element| shown(&with_outputs(vec![output("label", element, OutputShape::Scalar)]), Function::PredictLabel);
+        assert_eq!(of(Element::I32), "Int64");
+        assert_eq!(of(Element::I64), "Int64");
+        assert_eq!(of(Element::String), "Utf8");
+    }
+
+    #[test]
+    fn probabilities_are_found_by_the_classes_of_the_label_where_only_those_are_known() {
+        let label = labelled(output("label", Element::String, OutputShape::Scalar), &["a", "b", "c"]);
+        let scores = |len| output("scores", Element::F32, OutputShape::List(Some(len)));
+        assert_eq!(with_outputs(vec![label.clone(), scores(3)]).probabilities().expect("probabilities").0, 1);
+        assert!(with_outputs(vec![label.clone(), scores(2)]).probabilities().is_err());
+        assert!(with_outputs(vec![label, scores(3), scores(3)]).probabilities().is_err());
+    }
+
+    #[test]
+    fn a_null_rule_must_suit_its_input() {
+        let mut contract = columns(&[("n", InputType::Int64, Element::I64), ("x", InputType::Float64, Element::F32)]);
+        let mut set = |input: &str, rule: &str| {
+            contract.set_null_rule(input, rule.parse().expect("a rule")).map_err(|error| error.to_string())
+        };
+        assert_eq!(set("n", "fill:0"), Ok(()));
+        assert_eq!(set("x", "nan"), Ok(()));
+        assert_eq!(
+            set("n", "nan"),
+            Err("null rule of input `n`: int64 has no NaN; choose null, error or fill:VALUE".to_owned())
+        );
+        assert_eq!(set("x", "fill:much"), Err("null rule of input `x`: `much` is no double".to_owned()));
+        assert_eq!(
+            set("xx", "null"),
+            Err("null rule of input `xx`: the model has no such input; did you mean `x`?".to_owned())
+        );
+        assert_eq!(contract.inputs[0].null_rule.to_string(), "fill:0");
+    }
+
+    #[test]
+    fn an_input_without_a_name_is_set_by_its_number() {
+        let mut contract = bare(Some(2), Element::F32);
+        contract.inputs[0].name = None;
+        assert!(contract.set_null_rule("1", NullRule::Nan).is_ok());
+        assert!(contract.set_null_rule("2", NullRule::Nan).is_err());
+        assert!(contract.set_null_rule("0", NullRule::Nan).is_err());
     }
 }

@@ -1,7 +1,7 @@
 //! What can be wrong with a model or with scoring a batch.
 
-/// Why a model cannot be used, or a batch not be scored. Nothing here passes by itself: trying again with the
-/// same files and rows gives the same error.
+/// Why a model cannot be used, or a batch not be scored. Hardly anything here passes by itself:
+/// see [`ModelError::is_transient`].
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
     /// The MLmodel file, the signature or the choice of files makes no sense. Do not try again.
@@ -12,13 +12,9 @@ pub enum ModelError {
     MissingFile {
         /// What names it, and what to do.
         reason: String,
-        /// Whether the graph's external tensor data is missing, and not the graph.
-        external_data: bool,
     },
     /// The model names a file outside its directory. Do not try again: it is broken or hostile.
-    #[error(
-        "the model names the file `{0}`, which lies outside its directory; log the model again"
-    )]
+    #[error("the model names the file `{0}`, which lies outside its directory; log the model again")]
     PathEscape(String),
     /// No flavor of the model can be scored here. Do not try again: convert the model.
     #[error("{reason}")]
@@ -28,6 +24,9 @@ pub enum ModelError {
         /// Whether the model names no flavor at all.
         none: bool,
     },
+    /// The graph cannot be read, planned or run; its own code says which. Try again only after `model_load_timeout`.
+    #[error(transparent)]
+    Onnx(#[from] volley_onnx::Error),
     /// Signature and graph contradict each other. Do not try again: log the model with the right signature.
     #[error("the signature does not fit the graph: {0}")]
     SignatureMismatch(String),
@@ -69,14 +68,8 @@ impl ModelError {
     pub fn code(&self) -> &'static str {
         match self {
             ModelError::Invalid(_) => "model_invalid",
-            ModelError::MissingFile {
-                external_data: false,
-                ..
-            } => "model_file_missing",
-            ModelError::MissingFile {
-                external_data: true,
-                ..
-            } => "external_data_missing",
+            ModelError::MissingFile { .. } => "model_file_missing",
+            ModelError::Onnx(error) => error.code(),
             ModelError::PathEscape(_) => "model_path_escape",
             ModelError::Flavor { none: false, .. } => "unsupported_flavor",
             ModelError::Flavor { none: true, .. } => "no_flavor",
@@ -91,8 +84,8 @@ impl ModelError {
         }
     }
 
-    /// Never: a model does not mend itself.
+    /// Whether the same files and rows may do better later: only a model that took too long to load, on a busy machine.
     pub fn is_transient(&self) -> bool {
-        false
+        matches!(self, ModelError::Onnx(volley_onnx::Error::LoadTimeout(_)))
     }
 }

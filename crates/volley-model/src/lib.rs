@@ -9,18 +9,28 @@ mod bind;
 mod coercion;
 mod contract;
 mod error;
+mod inspect;
+mod mlmodel;
 mod null_rule;
+mod package;
 mod score;
+mod signature;
+#[cfg(test)]
+mod testing;
+mod tract;
 
 pub use artifact::{Artifact, Digest, FileEntry, InvalidDigest, Manifest};
 pub use bind::{
-    Argument, Arguments, BindOptions, BindProblem, Binding, BoundInput, BoundParam, CoercionMode,
-    NullRules, Source, bind, nearest_name,
+    Argument, Arguments, BindOptions, BindProblem, Binding, BoundInput, BoundParam, CoercionMode, NullRules, Source,
+    bind, nearest_name,
 };
 pub use contract::{
-    ClassLabels, Contract, Element, Function, GraphInput, Input, InputType, Output, OutputShape,
-    Param, Runtime, SignatureKind, Slot,
+    ClassLabels, Contract, Element, Function, GraphInput, Input, InputType, Output, OutputShape, Param, Runtime,
+    SignatureKind, Slot,
 };
 pub use error::ModelError;
+pub use inspect::inspect;
 pub use null_rule::{FillValue, InvalidNullRule, NullRule};
 pub use score::{Scorer, Scores};
+pub use tract::load;
+pub use volley_onnx::Limits;

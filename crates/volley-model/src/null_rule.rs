@@ -88,15 +88,7 @@ mod tests {
 
     #[test]
     fn a_rule_reads_back_what_it_prints() {
-        for text in [
-            "nan",
-            "null",
-            "error",
-            "fill:0",
-            "fill:",
-            "fill:a:b",
-            "fill:-1.5e3",
-        ] {
+        for text in ["nan", "null", "error", "fill:0", "fill:", "fill:a:b", "fill:-1.5e3"] {
             assert_eq!(text.parse::<NullRule>().expect(text).to_string(), text);
         }
     }
@@ -104,9 +96,6 @@ mod tests {
     #[test]
     fn another_text_is_refused_with_the_rules_there_are() {
         let problem = "zero".parse::<NullRule>().expect_err("zero is no rule");
-        assert_eq!(
-            problem.to_string(),
-            "`zero` is no null rule: write nan, null, error or fill:VALUE"
-        );
+        assert_eq!(problem.to_string(), "`zero` is no null rule: write nan, null, error or fill:VALUE");
     }
 }

@@ -18,12 +18,7 @@ pub trait Scorer: Send + Sync + fmt::Debug {
 
     /// Scores `rows` rows; `columns` are the call's arguments in their order, each `rows` long.
     /// Rows that a null rule excludes, and rows with a NaN score, come back as NULL.
-    fn score(
-        &self,
-        binding: &Binding,
-        columns: &[ArrayRef],
-        rows: usize,
-    ) -> Result<Scores, ModelError>;
+    fn score(&self, binding: &Binding, columns: &[ArrayRef], rows: usize) -> Result<Scores, ModelError>;
 }
 
 /// The scores of a batch.
@@ -62,14 +57,10 @@ impl Scores {
             return Ok(only.clone());
         }
         let DataType::Struct(fields) = contract.result_type(Function::Predict)? else {
-            return Err(ModelError::UnsupportedOutput(
-                "the model has no outputs".to_owned(),
-            ));
+            return Err(ModelError::UnsupportedOutput("the model has no outputs".to_owned()));
         };
         let nulls = all_null(&results);
-        Ok(Arc::new(
-            StructArray::try_new(fields, results, nulls).map_err(mismatch)?,
-        ))
+        Ok(Arc::new(StructArray::try_new(fields, results, nulls).map_err(mismatch)?))
     }
 }
 
@@ -83,9 +74,7 @@ fn all_null(fields: &[ArrayRef]) -> Option<NullBuffer> {
             Some(valid) => &valid | nulls.inner(),
         });
     }
-    valid
-        .map(NullBuffer::new)
-        .filter(|nulls| nulls.null_count() > 0)
+    valid.map(NullBuffer::new).filter(|nulls| nulls.null_count() > 0)
 }
 
 fn result_of(output: &Output, scores: &ArrayRef) -> Result<ArrayRef, ModelError> {
@@ -102,52 +91,37 @@ fn probabilities(scores: &ArrayRef, labels: &ClassLabels) -> Result<ArrayRef, Mo
         None if labels.len() == 1 => vec![converted(scores, &DataType::Float64)?],
         None => return Err(width_error(1, labels.len())),
     };
-    let array = StructArray::try_new(probability_fields(labels), columns, scores.nulls().cloned())
-        .map_err(mismatch)?;
+    let array = StructArray::try_new(probability_fields(labels), columns, scores.nulls().cloned()).map_err(mismatch)?;
     Ok(Arc::new(array))
 }
 
 fn class_columns(lists: &ListArray, classes: usize) -> Result<Vec<ArrayRef>, ModelError> {
-    let other_width = (0..lists.len())
-        .filter(|&row| lists.is_valid(row))
-        .map(|row| lists.value_length(row) as usize);
+    let other_width = (0..lists.len()).filter(|&row| lists.is_valid(row)).map(|row| lists.value_length(row) as usize);
     if let Some(width) = { other_width }.find(|&width| width != classes) {
         return Err(width_error(width, classes));
     }
     let values = converted(lists.values(), &DataType::Float64)?;
     let values = values.as_primitive::<Float64Type>();
-    Ok((0..classes)
-        .map(|class| class_column(lists, values, class))
-        .collect())
+    Ok((0..classes).map(|class| class_column(lists, values, class)).collect())
 }
 
 fn class_column(lists: &ListArray, values: &Float64Array, class: usize) -> ArrayRef {
     let at = |row: usize| lists.value_offsets()[row] as usize + class;
     let column: Float64Array = if lists.null_count() == 0 && values.null_count() == 0 {
-        (0..lists.len())
-            .map(|row| values.values()[at(row)])
-            .collect::<Vec<_>>()
-            .into()
+        (0..lists.len()).map(|row| values.values()[at(row)]).collect::<Vec<_>>().into()
     } else {
-        let value =
-            |row| (lists.is_valid(row) && values.is_valid(at(row))).then(|| values.value(at(row)));
+        let value = |row| (lists.is_valid(row) && values.is_valid(at(row))).then(|| values.value(at(row)));
         (0..lists.len()).map(value).collect()
     };
     Arc::new(column)
 }
 
 fn width_error(width: usize, classes: usize) -> ModelError {
-    ModelError::Score(format!(
-        "the model gives {width} probabilities a row and names {classes} classes"
-    ))
+    ModelError::Score(format!("the model gives {width} probabilities a row and names {classes} classes"))
 }
 
 fn converted(scores: &ArrayRef, to: &DataType) -> Result<ArrayRef, ModelError> {
-    if scores.data_type() == to {
-        Ok(scores.clone())
-    } else {
-        cast(scores, to).map_err(mismatch)
-    }
+    if scores.data_type() == to { Ok(scores.clone()) } else { cast(scores, to).map_err(mismatch) }
 }
 
 fn mismatch(_: arrow::error::ArrowError) -> ModelError {

@@ -15,14 +15,8 @@ pub fn nearest_name<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -
 pub(super) fn identifier(name: &str) -> String {
     let plain = !name.is_empty()
         && !name.starts_with(|c: char| c.is_ascii_digit())
-        && name
-            .bytes()
-            .all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_'));
-    if plain {
-        name.to_owned()
-    } else {
-        format!("\"{}\"", name.replace('"', "\"\""))
-    }
+        && name.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_'));
+    if plain { name.to_owned() } else { format!("\"{}\"", name.replace('"', "\"\"")) }
 }
 
 /// The first names of a list, and how many are not shown.
@@ -44,10 +38,7 @@ mod tests {
     #[test]
     fn the_nearest_name_is_found_across_case_and_suffixes() {
         let names = ["age", "tenure", "Income_EUR"];
-        assert_eq!(
-            nearest_name("income", names.into_iter()),
-            Some("Income_EUR")
-        );
+        assert_eq!(nearest_name("income", names.into_iter()), Some("Income_EUR"));
         assert_eq!(nearest_name("tenur", names.into_iter()), Some("tenure"));
         assert_eq!(nearest_name("zip", names.into_iter()), None);
     }

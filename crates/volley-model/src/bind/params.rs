@@ -10,26 +10,14 @@ use crate::{InputType, Param};
 impl Call<'_> {
     /// A value for each parameter that the graph reads.
     pub(super) fn params(&self, problems: &mut Vec<BindProblem>) -> Vec<BoundParam> {
-        problems.extend(
-            self.options
-                .params
-                .keys()
-                .filter_map(|name| self.refused_param(name)),
-        );
-        self.contract
-            .params
-            .iter()
-            .filter_map(|param| self.bound_param(param, problems))
-            .collect()
+        problems.extend(self.options.params.keys().filter_map(|name| self.refused_param(name)));
+        self.contract.params.iter().filter_map(|param| self.bound_param(param, problems)).collect()
     }
 
     fn refused_param(&self, name: &str) -> Option<BindProblem> {
         let names = || self.contract.params.iter().map(|param| param.name.as_str());
         match self.contract.params.iter().find(|param| param.name == name) {
-            Some(Param {
-                graph_input: Some(_),
-                ..
-            }) => None,
+            Some(Param { graph_input: Some(_), .. }) => None,
             Some(_) => Some(BindProblem {
                 code: "unused_parameter",
                 message: format!(
@@ -43,10 +31,7 @@ impl Call<'_> {
                     None => "; leave it out".to_owned(),
                 };
                 let message = format!("model `{}` has no parameter `{name}`{hint}", self.model);
-                Some(BindProblem {
-                    code: "unknown_parameter",
-                    message,
-                })
+                Some(BindProblem { code: "unknown_parameter", message })
             }
         }
     }
@@ -64,11 +49,7 @@ impl Call<'_> {
             problems.push(self.mistyped_param(param, declared, value));
             return None;
         }
-        Some(BoundParam {
-            name: param.name.clone(),
-            graph_input,
-            value: value.clone(),
-        })
+        Some(BoundParam { name: param.name.clone(), graph_input, value: value.clone() })
     }
 
     fn missing_param(&self, param: &Param) -> BindProblem {
@@ -77,10 +58,7 @@ impl Call<'_> {
             self.model,
             name = param.name
         );
-        BindProblem {
-            code: "missing_input",
-            message,
-        }
+        BindProblem { code: "missing_input", message }
     }
 
     fn mistyped_param(&self, param: &Param, declared: &InputType, value: &Value) -> BindProblem {
@@ -90,10 +68,7 @@ impl Call<'_> {
             self.model,
             kind(value)
         );
-        BindProblem {
-            code: "type_mismatch",
-            message,
-        }
+        BindProblem { code: "type_mismatch", message }
     }
 }
 
@@ -113,10 +88,7 @@ fn kind(value: &Value) -> &'static str {
 pub(crate) fn param_fill(declared: &InputType, value: &Value) -> Option<Vec<Fill>> {
     match (declared, value) {
         (InputType::List { element, len }, Value::Array(values)) => {
-            let fills: Vec<_> = values
-                .iter()
-                .map(|value| scalar_fill(element, value))
-                .collect::<Option<_>>()?;
+            let fills: Vec<_> = values.iter().map(|value| scalar_fill(element, value)).collect::<Option<_>>()?;
             len.is_none_or(|len| len == fills.len()).then_some(fills)
         }
         (InputType::List { .. }, _) => None,
@@ -128,18 +100,11 @@ fn scalar_fill(declared: &InputType, value: &Value) -> Option<Fill> {
     match declared {
         InputType::Boolean => value.as_bool().map(Fill::Boolean),
         InputType::String => value.as_str().map(|text| Fill::Text(text.to_owned())),
-        InputType::Float16 | InputType::Float32 | InputType::Float64 => {
-            value.as_f64().map(Fill::Float)
-        }
-        InputType::Datetime => string_to_timestamp_nanos(value.as_str()?)
-            .ok()
-            .map(|nanos| Fill::Integer(nanos.into())),
+        InputType::Float16 | InputType::Float32 | InputType::Float64 => value.as_f64().map(Fill::Float),
+        InputType::Datetime => string_to_timestamp_nanos(value.as_str()?).ok().map(|nanos| Fill::Integer(nanos.into())),
         InputType::Binary | InputType::List { .. } => None,
         integer => {
-            let value = value
-                .as_i64()
-                .map(i128::from)
-                .or_else(|| value.as_u64().map(i128::from))?;
+            let value = value.as_i64().map(i128::from).or_else(|| value.as_u64().map(i128::from))?;
             integer_range_holds(integer, value).then_some(Fill::Integer(value))
         }
     }

@@ -7,11 +7,7 @@ use crate::{InputType, SignatureKind};
 
 impl Call<'_> {
     pub(super) fn missing_input(&self, input: usize, near: Option<&str>) -> BindProblem {
-        let given = self
-            .arguments
-            .list()
-            .iter()
-            .filter_map(|argument| argument.name.as_deref());
+        let given = self.arguments.list().iter().filter_map(|argument| argument.name.as_deref());
         let mut message = format!(
             "model `{}` needs column {}: the query gives {}",
             self.model,
@@ -25,10 +21,7 @@ impl Call<'_> {
             }
             None => {}
         }
-        BindProblem {
-            code: "missing_input",
-            message,
-        }
+        BindProblem { code: "missing_input", message }
     }
 
     pub(super) fn optional_input_that_may_not_be_null(&self, input: usize) -> BindProblem {
@@ -37,10 +30,7 @@ impl Call<'_> {
             self.model,
             self.contract.inputs[input].label(input)
         );
-        BindProblem {
-            code: "missing_input",
-            message,
-        }
+        BindProblem { code: "missing_input", message }
     }
 
     pub(super) fn unnamed_inputs(&self) -> BindProblem {
@@ -49,56 +39,30 @@ impl Call<'_> {
             self.model,
             self.wanted()
         );
-        BindProblem {
-            code: "unnamed_inputs",
-            message,
-        }
+        BindProblem { code: "unnamed_inputs", message }
     }
 
-    pub(super) fn ambiguous_column<'n>(
-        &self,
-        input: usize,
-        found: impl Iterator<Item = &'n str>,
-    ) -> BindProblem {
+    pub(super) fn ambiguous_column<'n>(&self, input: usize, found: impl Iterator<Item = &'n str>) -> BindProblem {
         let message = format!(
             "input {} of model `{}` could be any of {}: leave one of them",
             self.contract.inputs[input].label(input),
             self.model,
             enumeration(found)
         );
-        BindProblem {
-            code: "ambiguous_column",
-            message,
-        }
+        BindProblem { code: "ambiguous_column", message }
     }
 
     pub(super) fn extra_argument(&self, argument: usize) -> BindProblem {
-        let names = || {
-            self.contract
-                .inputs
-                .iter()
-                .filter_map(|input| input.name.as_deref())
-        };
+        let names = || self.contract.inputs.iter().filter_map(|input| input.name.as_deref());
         let message = match &self.arguments.list()[argument].name {
             Some(name) => {
-                let hint = nearest_name(name, names())
-                    .map_or(String::new(), |near| format!("; did you mean `{near}`?"));
-                format!(
-                    "model `{}` has no input `{name}`: it takes {}{hint}",
-                    self.model,
-                    enumeration(names())
-                )
+                let hint =
+                    nearest_name(name, names()).map_or(String::new(), |near| format!("; did you mean `{near}`?"));
+                format!("model `{}` has no input `{name}`: it takes {}{hint}", self.model, enumeration(names()))
             }
-            None => format!(
-                "argument {} of model `{}` has no name",
-                argument + 1,
-                self.model
-            ),
+            None => format!("argument {} of model `{}` has no name", argument + 1, self.model),
         };
-        BindProblem {
-            code: "extra_argument",
-            message,
-        }
+        BindProblem { code: "extra_argument", message }
     }
 
     /// Too few or too many arguments by position.
@@ -107,16 +71,8 @@ impl Call<'_> {
             [only] => only.width().unwrap_or(1),
             inputs => inputs.len(),
         };
-        let code = if given > wanted {
-            "extra_argument"
-        } else {
-            "missing_input"
-        };
-        let message = format!(
-            "model `{}` takes {}: the query gives {given}",
-            self.model,
-            self.wanted()
-        );
+        let code = if given > wanted { "extra_argument" } else { "missing_input" };
+        let message = format!("model `{}` takes {}: the query gives {given}", self.model, self.wanted());
         BindProblem { code, message }
     }
 
@@ -125,7 +81,7 @@ impl Call<'_> {
         match self.contract.inputs.as_slice() {
             [only] => match &only.declared {
                 InputType::List { len: Some(len), .. } => {
-                    format!("one list of {len}, or {len} numbers,")
+                    format!("one list of {len} or {len} numbers")
                 }
                 InputType::List { len: None, .. } => "one list".to_owned(),
                 _ => "1 input".to_owned(),
@@ -146,18 +102,12 @@ impl Call<'_> {
         let from = &self.arguments.list()[argument].data_type;
         let (code, why) = match refused {
             Refused::Always(refusal) => (refusal.code(), ""),
-            Refused::Rounding => (
-                "lossy_coercion",
-                ", which would be rounded (volley.coercion is 'strict')",
-            ),
+            Refused::Rounding => ("lossy_coercion", ", which would be rounded (volley.coercion is 'strict')"),
         };
         let needed = self.needed(input, refused);
         // A list argument may feed scalars, and numbers a list: the cast is of what was given.
         let to = match list_element(from) {
-            Some(_) => InputType::List {
-                element: Box::new(needed),
-                len: None,
-            },
+            Some(_) => InputType::List { element: Box::new(needed), len: None },
             None => needed,
         };
         let fix = match cast_to_paste(&self.text(argument), from, &to) {
@@ -179,11 +129,7 @@ impl Call<'_> {
         let declared = target.declared.scalar().clone();
         let exact = exact_target(&declared, target.element);
         let integers = !target.element.is_float();
-        if matches!(refused, Refused::Rounding) || integers {
-            exact
-        } else {
-            declared
-        }
+        if matches!(refused, Refused::Rounding) || integers { exact } else { declared }
     }
 
     fn text(&self, argument: usize) -> String {

@@ -8,13 +8,7 @@ impl Call<'_> {
     /// A source for each input; `None` where a problem has been reported instead.
     pub(super) fn sources(&self, problems: &mut Vec<BindProblem>) -> Vec<Option<Source>> {
         match self.arguments {
-            Arguments::Named(_)
-                if self
-                    .contract
-                    .inputs
-                    .iter()
-                    .any(|input| input.name.is_none()) =>
-            {
+            Arguments::Named(_) if self.contract.inputs.iter().any(|input| input.name.is_none()) => {
                 problems.push(self.unnamed_inputs());
                 vec![None; self.contract.inputs.len()]
             }
@@ -23,19 +17,9 @@ impl Call<'_> {
         }
     }
 
-    fn by_position(
-        &self,
-        arguments: &[Argument],
-        problems: &mut Vec<BindProblem>,
-    ) -> Vec<Option<Source>> {
+    fn by_position(&self, arguments: &[Argument], problems: &mut Vec<BindProblem>) -> Vec<Option<Source>> {
         if let Some(len) = self.spread_list(arguments) {
-            let source = |index| {
-                Some(Source::Element {
-                    argument: 0,
-                    index,
-                    len,
-                })
-            };
+            let source = |index| Some(Source::Element { argument: 0, index, len });
             return (0..len).map(source).collect();
         }
         if let Some(wanted) = self.gathered_numbers(arguments) {
@@ -74,11 +58,7 @@ impl Call<'_> {
     }
 
     /// The count must match; only optional inputs at the end may be left out.
-    fn one_to_one(
-        &self,
-        arguments: &[Argument],
-        problems: &mut Vec<BindProblem>,
-    ) -> Vec<Option<Source>> {
+    fn one_to_one(&self, arguments: &[Argument], problems: &mut Vec<BindProblem>) -> Vec<Option<Source>> {
         let inputs = &self.contract.inputs;
         let given = arguments.len();
         if given > inputs.len() || inputs[given..].iter().any(|input| input.required) {
@@ -102,24 +82,14 @@ struct Matching<'a> {
 
 impl<'a> Matching<'a> {
     fn new(call: &'a Call<'a>, arguments: &'a [Argument]) -> Self {
-        Self {
-            call,
-            arguments,
-            taken: vec![false; arguments.len()],
-        }
+        Self { call, arguments, taken: vec![false; arguments.len()] }
     }
 
     /// Exact names first for all inputs, so that `a` is not given away to an input `A`.
     fn sources(mut self, problems: &mut Vec<BindProblem>) -> Vec<Option<Source>> {
         let inputs = &self.call.contract.inputs;
-        let names: Vec<_> = inputs
-            .iter()
-            .map(|input| input.name.as_deref().unwrap_or_default())
-            .collect();
-        let exact: Vec<_> = names
-            .iter()
-            .map(|name| self.take(|argument| argument == *name))
-            .collect();
+        let names: Vec<_> = inputs.iter().map(|input| input.name.as_deref().unwrap_or_default()).collect();
+        let exact: Vec<_> = names.iter().map(|name| self.take(|argument| argument == *name)).collect();
         let found: Vec<_> = exact
             .into_iter()
             .zip(&names)
@@ -128,9 +98,7 @@ impl<'a> Matching<'a> {
                 false => found,
             })
             .collect();
-        let sources = (0..inputs.len())
-            .map(|input| self.source(input, &found[input], problems))
-            .collect();
+        let sources = (0..inputs.len()).map(|input| self.source(input, &found[input], problems)).collect();
         self.report_extras(problems);
         sources
     }
@@ -143,12 +111,7 @@ impl<'a> Matching<'a> {
         found
     }
 
-    fn source(
-        &mut self,
-        input: usize,
-        found: &[usize],
-        problems: &mut Vec<BindProblem>,
-    ) -> Option<Source> {
+    fn source(&mut self, input: usize, found: &[usize], problems: &mut Vec<BindProblem>) -> Option<Source> {
         match found {
             [only] => return Some(Source::Argument(*only)),
             [] if !self.call.contract.inputs[input].required => return Some(Source::Missing),
@@ -162,10 +125,7 @@ impl<'a> Matching<'a> {
     }
 
     fn missing(&mut self, input: usize) -> BindProblem {
-        let name = self.call.contract.inputs[input]
-            .name
-            .as_deref()
-            .unwrap_or_default();
+        let name = self.call.contract.inputs[input].name.as_deref().unwrap_or_default();
         let free = (0..self.arguments.len()).filter(|&index| !self.taken[index]);
         let near = nearest_name(name, free.filter_map(|index| self.name(index))).map(str::to_owned);
         if let Some(near) = &near {

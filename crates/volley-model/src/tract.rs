@@ -1,0 +1,78 @@
+//! The scorer over a plan of volley-onnx: columns into tensors, one run, tensors into columns.
+
+mod decimal;
+mod feed;
+mod number;
+mod output;
+mod tensor;
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, new_null_array};
+use volley_onnx::{Limits, Plan};
+
+use crate::package::Package;
+use crate::{Artifact, Binding, Contract, ModelError, Scorer, Scores, inspect};
+use feed::{Feed, feeds};
+
+/// Makes a model ready to score. `contract` is the one that planning used, with its null rules; it must be of these files.
+///
+/// Loading takes from milliseconds to `limits.load_time_max`; share the result.
+pub fn load(artifact: &Artifact, contract: &Contract, limits: &Limits) -> Result<Arc<dyn Scorer>, ModelError> {
+    let package = Package::open(artifact)?;
+    let graph = package.graph(limits)?;
+    if !same_graph(&inspect::contract(&graph, package.signature.as_ref())?, contract) {
+        let reason = "the model's files are not those that its contract was made from; register the model again";
+        return Err(ModelError::Invalid(reason.to_owned()));
+    }
+    Ok(Arc::new(TractScorer { contract: contract.clone(), plan: graph.plan()? }))
+}
+
+/// Whether two contracts speak of the same tensors, which is all that a binding made for one needs of the other.
+fn same_graph(a: &Contract, b: &Contract) -> bool {
+    let inputs =
+        |contract: &Contract| contract.inputs.iter().map(|input| (input.slot, input.element)).collect::<Vec<_>>();
+    let outputs =
+        |contract: &Contract| contract.outputs.iter().map(|output| (output.shape, output.element)).collect::<Vec<_>>();
+    a.graph_inputs == b.graph_inputs && inputs(a) == inputs(b) && outputs(a) == outputs(b)
+}
+
+#[derive(Debug)]
+struct TractScorer {
+    contract: Contract,
+    plan: Plan,
+}
+
+impl Scorer for TractScorer {
+    fn contract(&self) -> &Contract {
+        &self.contract
+    }
+
+    fn score(&self, binding: &Binding, columns: &[ArrayRef], rows: usize) -> Result<Scores, ModelError> {
+        let feeds = feeds(&self.contract, binding, columns, rows)?;
+        let kept = feed::kept_rows(&feeds, rows)?;
+        let kept_count = kept.as_ref().map_or(rows, |kept| kept.count_set_bits());
+        if kept_count == 0 {
+            return Ok(self.nothing(rows));
+        }
+        let feeds = match &kept {
+            Some(kept) => feeds.into_iter().map(|feed| feed.only(kept)).collect::<Result<Vec<Feed>, _>>()?,
+            None => feeds,
+        };
+        let inputs = tensor::tensors(&self.contract, binding, &feeds, kept_count)?;
+        let tensors = self.plan.run(kept_count, inputs)?;
+        let outputs = output::arrays(&self.contract.outputs, &tensors, kept_count)?;
+        let outputs = output::nan_to_null(outputs, binding.null_rules)?;
+        output::scores(outputs, kept.as_ref())
+    }
+}
+
+impl TractScorer {
+    fn nothing(&self, rows: usize) -> Scores {
+        let outputs = self.contract.outputs.iter().map(|output| new_null_array(&output.tensor_type(), rows)).collect();
+        Scores { outputs, null_scores: rows }
+    }
+}
+
+#[cfg(test)]
+mod tests;

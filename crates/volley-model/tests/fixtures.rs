@@ -1,0 +1,366 @@
+//! Every fixture of `tests/data/models`: the ONNX ones score as the framework does, the others are refused with their own code.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::compute::{cast, concat_batches};
+use arrow::datatypes::{DataType, Float64Type};
+use bytes::Bytes;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use volley_model::{
+    Argument, Arguments, Artifact, BindOptions, Contract, Function, Limits, NullRule, NullRules, Scorer, Scores, bind,
+    inspect, load,
+};
+
+const ONNX: [&str; 23] = [
+    "cancer_onnx_from_lightgbm",
+    "cancer_onnx_from_xgboost",
+    "cancer_onnx_mlp_external",
+    "cancer_onnx_mlp_inline",
+    "cancer_onnx_rf",
+    "churn_onnx_mixed",
+    "churn_onnx_pipeline",
+    "diabetes_onnx_gbr",
+    "diabetes_onnx_ridge_core",
+    "diabetes_onnx_ridge_nosig",
+    "iris_onnx_noscaler",
+    "iris_onnx_string_label",
+    "iris_onnx_v1",
+    "iris_onnx_v2",
+    "iris_onnx_v3",
+    "iris_onnx_zipmap",
+    "linear_onnx_double",
+    "linear_onnx_f64",
+    "linear_onnx_fixed_batch1",
+    "linear_onnx_optional",
+    "linear_onnx_tensor_unnamed",
+    "linear_onnx_unnamed_cols",
+    "multi1d_onnx",
+];
+
+const REFUSED: [(&str, &str); 17] = [
+    ("all_types_pyfunc", "unsupported_flavor"),
+    ("broken_hostile_tree", "model_invalid"),
+    ("broken_missing_data", "model_file_missing"),
+    ("broken_missing_external", "external_data_missing"),
+    ("broken_mlmodel_yaml", "model_invalid"),
+    ("broken_no_flavor", "no_flavor"),
+    ("broken_path_escape", "model_path_escape"),
+    ("broken_signature_mismatch", "signature_mismatch"),
+    ("broken_truncated_onnx", "model_invalid"),
+    ("cancer_lightgbm_booster", "unsupported_flavor"),
+    ("cancer_xgboost_json", "unsupported_flavor"),
+    ("cancer_xgboost_ubj", "unsupported_flavor"),
+    ("cats_lightgbm_booster", "unsupported_flavor"),
+    ("iris_lightgbm_skops", "unsupported_flavor"),
+    ("iris_sklearn_cloudpickle", "unsupported_flavor"),
+    ("iris_sklearn_skops", "unsupported_flavor"),
+    ("iris_xgboost_sklearn", "unsupported_flavor"),
+];
+
+fn folder(fixture: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/data/models").join(fixture)
+}
+
+fn artifact(fixture: &str) -> Artifact {
+    let model = folder(fixture).join("model");
+    let files = fs::read_dir(model).expect("a model directory").map(|entry| {
+        let path = entry.expect("an entry").path();
+        let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+        (name, Bytes::from(fs::read(path).expect("a readable file")))
+    });
+    Artifact::new(files.collect::<BTreeMap<_, _>>())
+}
+
+fn table(fixture: &str, file: &str) -> RecordBatch {
+    let file = File::open(folder(fixture).join(file)).expect("a file of the fixture");
+    let reader = ParquetRecordBatchReaderBuilder::try_new(file).expect("Parquet").build().expect("Parquet");
+    let schema = reader.schema();
+    let batches: Vec<_> = reader.collect::<Result<_, _>>().expect("batches");
+    concat_batches(&schema, &batches).expect("one schema")
+}
+
+struct Model {
+    contract: Contract,
+    scorer: std::sync::Arc<dyn Scorer>,
+}
+
+impl Model {
+    fn open(fixture: &str) -> Self {
+        Self::with_rules(fixture, |_| {})
+    }
+
+    fn with_rules(fixture: &str, set: impl Fn(&mut Contract)) -> Self {
+        let artifact = artifact(fixture);
+        let mut contract = inspect(&artifact, &Limits::default()).expect(fixture);
+        set(&mut contract);
+        let scorer = load(&artifact, &contract, &Limits::default()).expect(fixture);
+        Self { contract, scorer }
+    }
+
+    fn score(&self, arguments: Arguments, columns: &[ArrayRef], rows: usize, null_rules: NullRules) -> Scores {
+        let options = BindOptions { null_rules, ..BindOptions::default() };
+        let binding = bind(&self.contract, "fixture", &arguments, &options).expect("a binding");
+        self.scorer.score(&binding, columns, rows).expect("scores")
+    }
+
+    fn by_position(&self, input: &RecordBatch) -> Scores {
+        self.score(Arguments::Positional(arguments(input)), input.columns(), input.num_rows(), NullRules::Contract)
+    }
+
+    /// Columns in reverse, so that only names can put them right.
+    fn by_name(&self, input: &RecordBatch) -> Scores {
+        let reversed: Vec<_> = (0..input.num_columns()).rev().collect();
+        let input = input.project(&reversed).expect("a projection");
+        self.score(Arguments::Named(arguments(&input)), input.columns(), input.num_rows(), NullRules::Contract)
+    }
+
+    fn has_names_of(&self, input: &RecordBatch) -> bool {
+        let schema = input.schema();
+        self.contract.inputs.iter().all(|input| input.name.as_ref().is_some_and(|name| schema.index_of(name).is_ok()))
+    }
+}
+
+fn arguments(input: &RecordBatch) -> Vec<Argument> {
+    let schema = input.schema();
+    let argument = |field: &arrow::datatypes::FieldRef| Argument {
+        name: Some(field.name().clone()),
+        data_type: field.data_type().clone(),
+        nullable: true,
+    };
+    schema.fields().iter().map(argument).collect()
+}
+
+/// Scores against the framework's; a row with a NaN anywhere is NULL in all outputs.
+fn assert_scores(fixture: &str, contract: &Contract, scores: &Scores, expected: &RecordBatch) {
+    let nan_rows: BTreeSet<usize> = expected.columns().iter().flat_map(nan_rows).collect();
+    for (field, column) in expected.schema().fields().iter().zip(expected.columns()) {
+        let index = contract.outputs.iter().position(|output| output.name == *field.name());
+        let output = &scores.outputs[index.expect("an output of this name")];
+        assert_eq!(output.len(), column.len(), "{fixture}");
+        for row in 0..output.len() {
+            assert_eq!(output.is_null(row), nan_rows.contains(&row), "{fixture} {} row {row}", field.name());
+            if output.is_valid(row) {
+                assert_row(
+                    &output.slice(row, 1),
+                    &column.slice(row, 1),
+                    &format!("{fixture} {} row {row}", field.name()),
+                );
+            }
+        }
+    }
+    assert_eq!(scores.null_scores, nan_rows.len(), "{fixture}");
+}
+
+fn doubles(column: &ArrayRef) -> Option<Vec<f64>> {
+    let values = match column.data_type() {
+        DataType::List(_) => column.as_list::<i32>().iter().next().flatten()?,
+        _ => column.clone(),
+    };
+    matches!(values.data_type(), DataType::Float32 | DataType::Float64).then(|| {
+        let values = cast(&values, &DataType::Float64).expect("doubles");
+        values.as_primitive::<Float64Type>().values().to_vec()
+    })
+}
+
+fn nan_rows(column: &ArrayRef) -> Vec<usize> {
+    let has_nan = |row: &usize| doubles(&column.slice(*row, 1)).is_some_and(|values| values.iter().any(|v| v.is_nan()));
+    (0..column.len()).filter(has_nan).collect()
+}
+
+fn assert_row(score: &ArrayRef, expected: &ArrayRef, place: &str) {
+    let Some(expected_values) = doubles(expected) else {
+        let expected = cast(expected, score.data_type()).expect("the same kind");
+        assert_eq!(score, &expected, "{place}");
+        return;
+    };
+    let values = doubles(score).expect("floats");
+    assert_eq!(values.len(), expected_values.len(), "{place}");
+    for (value, expected) in values.iter().zip(&expected_values) {
+        let near = (value - expected).abs() <= 1e-5 + 1e-5 * expected.abs();
+        assert!(near, "{place}: {value} is not {expected}");
+    }
+}
+
+#[test]
+fn the_lists_name_every_fixture() {
+    let listed: BTreeSet<String> = ONNX.into_iter().chain(REFUSED.map(|(name, _)| name)).map(str::to_owned).collect();
+    let entries = fs::read_dir(folder("")).expect("fixtures").map(|entry| entry.expect("an entry"));
+    let present =
+        entries.filter(|entry| entry.path().is_dir()).map(|entry| entry.file_name().to_string_lossy().into_owned());
+    assert_eq!(present.collect::<BTreeSet<_>>(), listed);
+}
+
+#[test]
+fn every_onnx_fixture_scores_as_the_framework_does_by_position_and_by_name() {
+    for fixture in ONNX {
+        let model = Model::open(fixture);
+        let (input, expected) = (table(fixture, "input.parquet"), table(fixture, "expected.parquet"));
+        assert_scores(fixture, &model.contract, &model.by_position(&input), &expected);
+        if model.has_names_of(&input) {
+            assert_scores(fixture, &model.contract, &model.by_name(&input), &expected);
+        }
+    }
+}
+
+#[test]
+fn nulls_that_go_in_as_nan_score_as_the_framework_does() {
+    let with_nulls: Vec<_> =
+        ONNX.into_iter().filter(|fixture| folder(fixture).join("input_nulls.parquet").exists()).collect();
+    assert!(with_nulls.len() >= 7, "{with_nulls:?}");
+    for fixture in with_nulls {
+        let all_nan =
+            |contract: &mut Contract| contract.inputs.iter_mut().for_each(|input| input.null_rule = NullRule::Nan);
+        let model = Model::with_rules(fixture, all_nan);
+        let scores = model.by_position(&table(fixture, "input_nulls.parquet"));
+        assert_scores(fixture, &model.contract, &scores, &table(fixture, "expected_nulls.parquet"));
+    }
+}
+
+#[test]
+fn trees_that_track_missing_values_take_nulls_as_nan_by_default() {
+    for fixture in ["cancer_onnx_from_lightgbm", "cancer_onnx_from_xgboost"] {
+        let model = Model::open(fixture);
+        assert!(model.contract.inputs.iter().all(|input| input.null_rule == NullRule::Nan), "{fixture}");
+        let scores = model.by_position(&table(fixture, "input_nulls.parquet"));
+        assert_scores(fixture, &model.contract, &scores, &table(fixture, "expected_nulls.parquet"));
+    }
+    assert!(Model::open("iris_onnx_v1").contract.inputs.iter().all(|input| input.null_rule == NullRule::Null));
+}
+
+#[test]
+fn by_default_a_null_leaves_its_row_without_a_score_and_the_others_as_they_are() {
+    let model = Model::open("linear_onnx_double");
+    let (full, holed) =
+        (table("linear_onnx_double", "input.parquet"), table("linear_onnx_double", "input_nulls.parquet"));
+    let with_null = |row: usize| holed.columns().iter().any(|column| column.is_null(row));
+    let scores = model.by_position(&holed);
+    assert_eq!(scores.null_scores, (0..holed.num_rows()).filter(|row| with_null(*row)).count());
+    assert!(scores.null_scores > 0);
+    assert_eq!(holed.num_rows(), full.num_rows());
+    let all = model.by_position(&full);
+    for row in 0..holed.num_rows() {
+        assert_eq!(scores.outputs[0].is_null(row), with_null(row));
+        if !with_null(row)
+            && (0..full.num_columns()).all(|c| full.column(c).slice(row, 1) == holed.column(c).slice(row, 1))
+        {
+            assert_eq!(scores.outputs[0].slice(row, 1), all.outputs[0].slice(row, 1));
+        }
+    }
+}
+
+#[test]
+fn an_optional_column_that_is_left_out_leaves_no_score_here_and_under_mlflow_s_rules() {
+    let model = Model::open("linear_onnx_optional");
+    let input = table("linear_onnx_optional", "input.parquet").project(&[0, 1, 2]).expect("three columns");
+    for null_rules in [NullRules::Contract, NullRules::Mlflow] {
+        let scores = model.score(Arguments::Named(arguments(&input)), input.columns(), input.num_rows(), null_rules);
+        assert_eq!(scores.null_scores, input.num_rows());
+    }
+}
+
+#[test]
+fn a_zipmap_gives_its_label_and_a_struct_of_its_probabilities() {
+    let model = Model::open("iris_onnx_zipmap");
+    let scores = model.by_position(&table("iris_onnx_zipmap", "input.parquet"));
+    let result = scores.result(&model.contract, Function::Predict).expect("a struct");
+    assert_eq!(result.data_type(), &model.contract.result_type(Function::Predict).expect("a type"));
+    let label = result.as_struct().column_by_name("output_label").expect("the label");
+    let probabilities = result.as_struct().column_by_name("output_probability").expect("the probabilities").as_struct();
+    assert_eq!(probabilities.column_names(), ["0", "1", "2"]);
+    let classes: Vec<_> =
+        probabilities.columns().iter().map(|column| column.as_primitive::<Float64Type>().clone()).collect();
+    for row in 0..label.len() {
+        let of_row: Vec<f64> = classes.iter().map(|class| class.value(row)).collect();
+        assert!((of_row.iter().sum::<f64>() - 1.0).abs() < 1e-5);
+        let label = label.as_primitive::<arrow::datatypes::Int64Type>().value(row) as usize;
+        assert!(of_row.iter().all(|probability| *probability <= of_row[label]), "row {row}");
+    }
+    assert_eq!(
+        &scores.result(&model.contract, Function::PredictProba).expect("a struct"),
+        result.as_struct().column(1)
+    );
+}
+
+#[test]
+fn labels_and_probabilities_of_every_classifier_are_those_of_predict() {
+    for fixture in ONNX
+        .into_iter()
+        .filter(|name| name.starts_with("iris") || name.contains("_from_") || *name == "churn_onnx_pipeline")
+    {
+        let model = Model::open(fixture);
+        let input = table(fixture, "input.parquet");
+        let scores = model.by_position(&input);
+        for function in Function::ALL {
+            let result = scores.result(&model.contract, function).expect(fixture);
+            assert_eq!(result.data_type(), &model.contract.result_type(function).expect(fixture), "{fixture}");
+            assert_eq!(result.len(), input.num_rows(), "{fixture}");
+        }
+        let probabilities = scores.result(&model.contract, Function::PredictProba).expect(fixture);
+        for (class, column) in probabilities.as_struct().columns().iter().enumerate() {
+            let third = doubles(&scores.outputs[1].slice(2, 1)).expect("floats")[class];
+            assert_eq!(column.as_primitive::<Float64Type>().value(2), third, "{fixture}");
+        }
+    }
+}
+
+#[test]
+fn external_and_inline_weights_give_the_same_bits() {
+    let of = |fixture| Model::open(fixture).by_position(&table(fixture, "input.parquet")).outputs;
+    assert_eq!(of("cancer_onnx_mlp_external"), of("cancer_onnx_mlp_inline"));
+}
+
+#[test]
+fn a_fixed_batch_is_looped_over() {
+    let model = Model::open("linear_onnx_fixed_batch1");
+    assert_eq!(model.contract.fixed_batch, Some(1));
+    let input = table("linear_onnx_fixed_batch1", "input.parquet");
+    assert!(input.num_rows() > 1);
+}
+
+#[test]
+fn no_rows_give_no_scores() {
+    for fixture in ["iris_onnx_string_label", "cancer_onnx_mlp_inline"] {
+        let model = Model::open(fixture);
+        let scores = model.by_position(&table(fixture, "input.parquet").slice(0, 0));
+        let result = scores.result(&model.contract, Function::Predict).expect("a column");
+        assert_eq!(result.len(), 0);
+        assert_eq!(result.data_type(), &model.contract.result_type(Function::Predict).expect("a type"));
+    }
+}
+
+#[test]
+fn a_bare_onnx_file_takes_a_list_or_numbers() {
+    let content = artifact("linear_onnx_double").file("model.onnx").expect("the graph").clone();
+    let artifact = Artifact::new(BTreeMap::from([("linear.onnx".to_owned(), content)]));
+    let contract = inspect(&artifact, &Limits::default()).expect("a contract");
+    let model = Model { scorer: load(&artifact, &contract, &Limits::default()).expect("a scorer"), contract };
+    let expected = table("linear_onnx_double", "expected.parquet");
+    assert_scores(
+        "bare",
+        &model.contract,
+        &model.by_position(&table("linear_onnx_double", "input.parquet")),
+        &expected,
+    );
+    let lists = table("linear_onnx_tensor_unnamed", "input.parquet");
+    let expected = table("linear_onnx_tensor_unnamed", "expected.parquet");
+    assert_scores("bare", &model.contract, &model.by_position(&lists), &expected);
+}
+
+#[test]
+fn every_other_fixture_is_refused_with_its_own_code() {
+    for (fixture, code) in REFUSED {
+        let error = inspect(&artifact(fixture), &Limits::default()).expect_err(fixture);
+        assert_eq!(error.code(), code, "{fixture}: {error}");
+        assert!(!error.to_string().contains('\n'), "{fixture}: {error}");
+    }
+}
+
+#[test]
+fn a_contract_of_other_files_is_refused() {
+    let contract = inspect(&artifact("iris_onnx_v1"), &Limits::default()).expect("a contract");
+    let error = load(&artifact("cancer_onnx_rf"), &contract, &Limits::default()).expect_err("refused");
+    assert_eq!(error.code(), "model_invalid");
+}
