@@ -168,7 +168,7 @@ fn stack(parts: &[Tensor], port: &Port) -> Result<Tensor, Error> {
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::{ModelBuilder, ints_in, strings, strings_in, tensor};
+    use crate::testing::{ModelBuilder, int, ints, ints_in, strings, strings_in, subgraph, tensor};
     use crate::{Element, Error, Tensor, tensor_values};
 
     /// `y = 2 x`, for rows of two columns.
@@ -264,6 +264,32 @@ mod tests {
         });
     }
 
+    /// The sum of a row, by a loop over its columns that carries the sum along.
+    fn summing_loop() -> ModelBuilder {
+        let body = ModelBuilder::default()
+            .input("before", Element::F32, &[-1])
+            .input("value", Element::F32, &[-1])
+            .output("after", Element::F32)
+            .node("", "Add", &["before", "value"], &["after"], vec![]);
+        let attributes = vec![subgraph("body", body), int("num_scan_inputs", 1), ints("scan_input_axes", &[1])];
+        ModelBuilder::default()
+            .input("x", Element::F32, &[-1, 2])
+            .output("y", Element::F32)
+            .constant("zero", &tensor(&[1, 1], &[0.0f32]))
+            .constant("columns", &ints_in(&[1], &[1]))
+            .node("", "Mul", &["x", "zero"], &["zeros"], vec![])
+            .node("", "ReduceSum", &["zeros", "columns"], &["start"], vec![int("keepdims", 0)])
+            .node("", "Scan", &["start", "x"], &["y"], attributes)
+    }
+
+    #[test]
+    fn a_loop_starts_afresh_in_every_batch() {
+        let rows = 3000;
+        let got = summing_loop().run(rows, vec![tensor(&[rows, 2], &vec![1.0f32; 2 * rows])]);
+        let got = got.expect("a sound model");
+        assert_eq!(tensor_values::<f32>(&got[0]), Some(&*vec![2.0f32; rows]));
+    }
+
     fn check_input_refused(inputs: Vec<Tensor>) {
         let error = doubling(-1).run(2, inputs).expect_err("a tensor that does not fit");
         assert!(matches!(error, Error::Input(_)), "{error}");
@@ -286,11 +312,22 @@ mod tests {
             "ReduceMean",
             &["x"],
             &["y"],
-            vec![crate::testing::int("keepdims", 0)],
+            vec![int("keepdims", 0)],
         );
         let error = model.parse().expect_err("one value for all rows");
         assert_eq!(error.code(), "model_invalid");
         assert!(error.to_string().contains("`y`"), "{error}");
+    }
+
+    #[test]
+    fn a_graph_that_is_right_for_one_row_only_is_run_row_by_row() {
+        let model = ModelBuilder::default()
+            .input("x", Element::F32, &[-1, 2])
+            .output("y", Element::F32)
+            .constant("flat", &ints_in(&[2], &[1, -1]))
+            .node("", "Reshape", &["x", "flat"], &["y"], vec![]);
+        let got = model.run(2, vec![tensor(&[2, 2], &[1.0f32, 2.0, 3.0, 4.0])]);
+        assert_eq!(got.expect("a sound model")[0].shape(), [2, 2]);
     }
 
     #[test]

@@ -161,6 +161,11 @@ pub(crate) fn stored(name: &str, value: Tensor) -> AttributeProto {
     AttributeProto { t: Some(proto(&value)), ..attribute(name, AttributeType::Tensor) }
 }
 
+/// A graph as an attribute.
+pub(crate) fn subgraph(name: &str, body: ModelBuilder) -> AttributeProto {
+    AttributeProto { g: Some(body.graph), ..attribute(name, AttributeType::Graph) }
+}
+
 pub(crate) fn tensor<T: Datum>(shape: &[usize], values: &[T]) -> Tensor {
     tensor_from(shape, values.to_vec())
 }

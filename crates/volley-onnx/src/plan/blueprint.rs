@@ -166,14 +166,14 @@ fn merged(known: &InferenceFact, named: &InferenceFact) -> InferenceFact {
 fn output(model: &mut TypedModel, outlet: OutletId, port: &Port, batch: Batch) -> Result<OutletId, Error> {
     let name = &port.name;
     let fact = model.outlet_fact(outlet).map_err(|error| invalid(&error))?.clone();
-    let rows = fact.shape.first().map(|dim| dim.to_usize().ok());
-    match (rows, batch) {
-        (None, _) => Err(Error::Invalid(format!("the output `{name}` is one value, not one a row"))),
-        (Some(Some(got)), Batch::Fixed(rows)) if got != rows => {
-            Err(Error::Invalid(format!("the output `{name}` has {got} rows where {rows} went in")))
-        }
-        _ => Ok(()),
-    }?;
+    let Some(rows) = fact.shape.first() else {
+        return Err(Error::Invalid(format!("the output `{name}` is one value, not one a row")));
+    };
+    if let Ok(rows) = rows.to_usize()
+        && batch != Batch::Fixed(rows)
+    {
+        return Err(Error::Invalid(format!("the output `{name}` has {rows} rows, however many go in")));
+    }
     let (from, to) = (fact.datum_type, port.element.datum_type());
     if from == to {
         return Ok(outlet);

@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::ops::Refusal;
 
 /// One optimised model. Weights are shared; every run in progress has a state of its own, which is
-/// kept for the next one.
+/// kept for the next one if it remembers nothing.
 #[derive(Debug)]
 pub(super) struct Engine {
     plan: Arc<TypedSimplePlan>,
@@ -60,13 +60,20 @@ impl Engine {
         }));
         match outcome {
             Ok(Ok(outputs)) => {
-                // Only a state whose run ended well is used again.
-                self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(state);
+                self.keep(state);
                 Ok(outputs)
             }
             Ok(Err(error)) => Err(Error::Failed(format!("{}{}", self.place(&at), why(&error)))),
             // The message of the panic may hold values of the data.
             Err(_) => Err(Error::Panicked(self.place(&at))),
+        }
+    }
+
+    /// Keeps the state of a run that ended well. The loops of a `Scan` and of recurrent layers go
+    /// on where the run before ended, as streams do: rows would see those of the batch before.
+    fn keep(&self, state: TypedSimpleState) {
+        if state.op_states.iter().all(Option::is_none) {
+            self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(state);
         }
     }
 

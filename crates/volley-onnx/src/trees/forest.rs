@@ -1,7 +1,7 @@
 //! All trees of an ensemble, and the sums of what their leaves say.
 
 use super::description::{Description, Weight};
-use super::layout::{FEATURE_MAX, Node, lay};
+use super::layout::{LEAVES_MAX, Laid, lay};
 use super::walk::{LANES, walk};
 use super::{Malformed, Real};
 
@@ -20,19 +20,10 @@ pub(crate) enum Aggregate {
 
 #[derive(Debug)]
 pub(super) struct Forest<T> {
-    nodes: Vec<Node<T>>,
-    trees: Vec<Tree>,
+    trees: Vec<Laid<T>>,
     leaves: Leaves<T>,
     targets: usize,
     aggregate: Aggregate,
-}
-
-/// A tree's records among all, and the steps that reach any of its leaves.
-#[derive(Debug, Clone, Copy)]
-struct Tree {
-    start: usize,
-    end: usize,
-    depth: usize,
 }
 
 /// What each leaf contributes, by its number.
@@ -46,26 +37,16 @@ enum Leaves<T> {
 
 impl<T: Real> Forest<T> {
     pub(super) fn new(description: &Description, aggregate: Aggregate) -> Result<Self, Malformed> {
-        if description.columns_min() > FEATURE_MAX as usize {
-            return Err(Malformed("a feature is out of bounds".into()));
-        }
-        let mut forest = Forest {
-            nodes: Vec::new(),
-            trees: Vec::with_capacity(description.trees.len()),
-            leaves: Leaves::new(description, aggregate)?,
-            targets: description.targets,
-            aggregate,
-        };
+        let leaves = Leaves::new(description, aggregate)?;
+        let mut trees = Vec::with_capacity(description.trees.len());
         let mut first_leaf = 0u32;
         for (at, tree) in description.trees.iter().enumerate() {
             let laid =
                 lay(tree, first_leaf).map_err(|Malformed(why)| Malformed(format!("tree {at} is malformed: {why}")))?;
-            let start = forest.nodes.len();
-            forest.nodes.extend(laid.nodes);
-            forest.trees.push(Tree { start, end: forest.nodes.len(), depth: laid.depth });
+            trees.push(laid);
             first_leaf += tree.len() as u32;
         }
-        Ok(forest)
+        Ok(Forest { trees, leaves, targets: description.targets, aggregate })
     }
 
     /// Calls `each` with every row's number, aggregated scores, and which targets were spoken of.
@@ -99,31 +80,32 @@ impl<T: Real> Forest<T> {
 
     fn score_tree<const MISSING: bool>(
         &self,
-        tree: &Tree,
+        tree: &Laid<T>,
         block: &[T],
         columns: usize,
         scores: &mut [T],
         spoken: &mut [bool],
     ) {
-        let nodes = &self.nodes[tree.start..tree.end];
+        let nodes = tree.nodes();
         let rows = block.len() / columns;
         for first in (0..rows).step_by(LANES) {
             // Lanes without a row of their own repeat the last one.
             let starts = std::array::from_fn(|lane| (first + lane).min(rows - 1) * columns);
-            let places = walk::<T, MISSING>(nodes, tree.depth, block, &starts);
+            let places = walk::<T, MISSING>(tree, block, columns, &starts);
             let lanes = LANES.min(rows - first);
             match &self.leaves {
                 Leaves::One(weights) => {
                     for (score, place) in scores[first..first + lanes].iter_mut().zip(places) {
-                        *score += weights[nodes[place as usize].leaf as usize];
+                        *score += weights[nodes[place as usize].leaf_number()];
                     }
                 }
                 Leaves::Many { starts, entries } => {
                     for lane in 0..lanes {
-                        let leaf = nodes[places[lane] as usize].leaf as usize;
+                        let leaf = nodes[places[lane] as usize].leaf_number();
                         let said = &entries[starts[leaf] as usize..starts[leaf + 1] as usize];
                         let from = (first + lane) * self.targets;
-                        self.add(said, &mut scores[from..], &mut spoken[from..]);
+                        let row = from..from + self.targets;
+                        self.add(said, &mut scores[row.clone()], &mut spoken[row]);
                     }
                 }
             }
@@ -131,15 +113,22 @@ impl<T: Real> Forest<T> {
     }
 
     fn add(&self, said: &[(u32, T)], scores: &mut [T], spoken: &mut [bool]) {
+        let sums = matches!(self.aggregate, Aggregate::Sum | Aggregate::Average);
         for &(target, weight) in said {
             let (score, spoken) = (&mut scores[target as usize], &mut spoken[target as usize]);
-            match self.aggregate {
-                Aggregate::Sum | Aggregate::Average => *score += weight,
-                Aggregate::Min if *spoken && *score <= weight => {}
-                Aggregate::Max if *spoken && *score >= weight => {}
-                Aggregate::Min | Aggregate::Max => *score = weight,
+            if sums {
+                *score += weight;
+            } else if !*spoken || self.prefers(weight, *score) {
+                *score = weight;
             }
             *spoken = true;
+        }
+    }
+
+    fn prefers(&self, weight: T, score: T) -> bool {
+        match self.aggregate {
+            Aggregate::Min => weight < score,
+            _ => weight > score,
         }
     }
 
@@ -155,8 +144,7 @@ impl Forest<f32> {
     /// The same forest for rows of doubles.
     pub(super) fn widened(&self) -> Forest<f64> {
         Forest {
-            nodes: self.nodes.iter().map(Node::widened).collect(),
-            trees: self.trees.clone(),
+            trees: self.trees.iter().map(Laid::widened).collect(),
             leaves: self.leaves.widened(),
             targets: self.targets,
             aggregate: self.aggregate,
@@ -170,7 +158,7 @@ impl<T: Real> Leaves<T> {
         let sizes = description.trees.iter().map(Vec::len);
         let leaves: usize = sizes.sum();
         // Places and leaf numbers are 32 bits wide, to keep nodes small.
-        if leaves > (u32::MAX / 8) as usize || weights.len() > u32::MAX as usize {
+        if leaves > LEAVES_MAX || weights.len() > u32::MAX as usize {
             return Err(Malformed("there are too many nodes".into()));
         }
         let firsts: Vec<usize> = description

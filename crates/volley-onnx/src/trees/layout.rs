@@ -14,61 +14,100 @@ use super::{Malformed, Real};
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Node<T> {
     pub(super) threshold: T,
-    /// The column, and the flags in the two highest bits.
-    feature: u32,
+    /// The column.
+    pub(super) feature: u32,
     /// Where the left child is, the right one behind it; a leaf's own place.
     pub(super) left: u32,
-    /// The leaf's number, counted through all trees.
-    pub(super) leaf: u32,
+    /// A leaf's number, counted through all trees; the flags of a split.
+    tag: u32,
 }
 
+/// A missing value goes to the left child.
 const MISSING_GOES_LEFT: u32 = 1 << 31;
 /// The threshold stands just below the one that was given: the comparison excludes it.
 const STRICT: u32 = 1 << 30;
-const FEATURE: u32 = STRICT - 1;
-pub(super) const FEATURE_MAX: u32 = FEATURE;
+/// Leaf numbers are below the flags.
+pub(super) const LEAVES_MAX: usize = STRICT as usize;
 
 impl<T: Real> Node<T> {
     #[inline(always)]
-    pub(super) fn feature(&self) -> usize {
-        (self.feature & FEATURE) as usize
-    }
-
-    #[inline(always)]
     pub(super) fn missing_goes_left(&self) -> bool {
-        self.feature & MISSING_GOES_LEFT != 0
+        self.tag & MISSING_GOES_LEFT != 0
     }
 
-    fn leaf(place: u32, leaf: u32) -> Self {
+    /// The number of a leaf.
+    #[inline(always)]
+    pub(super) fn leaf_number(&self) -> usize {
+        (self.tag & (STRICT - 1)) as usize
+    }
+
+    fn leaf(place: u32, number: u32) -> Self {
         // Nothing is above infinity, and a missing value stays too.
-        Node { threshold: T::INFINITY, feature: MISSING_GOES_LEFT, left: place, leaf }
+        let tag = number | MISSING_GOES_LEFT;
+        Node { threshold: T::INFINITY, feature: 0, left: place, tag }
     }
 
     fn split(split: &Split, strict: bool, missing_goes_left: bool, left: u32) -> Self {
         let given = T::of(split.threshold);
         let missing = if missing_goes_left { MISSING_GOES_LEFT } else { 0 };
         let (threshold, flag) = if strict { (given.below(), STRICT) } else { (given, 0) };
-        Node { threshold, feature: split.feature | missing | flag, left, leaf: 0 }
+        Node { threshold, feature: split.feature, left, tag: missing | flag }
     }
 }
 
 impl Node<f32> {
     /// The same question to a double.
-    pub(super) fn widened(&self) -> Node<f64> {
-        let threshold = if self.feature & STRICT == 0 || self.threshold.is_nan() {
+    fn widened(&self) -> Node<f64> {
+        let threshold = if self.tag & STRICT == 0 || self.threshold.is_nan() {
             f64::from(self.threshold)
         } else {
             f64::from(self.threshold.next_up()).below()
         };
-        Node { threshold, feature: self.feature, left: self.left, leaf: self.leaf }
+        Node { threshold, feature: self.feature, left: self.left, tag: self.tag }
     }
 }
 
-/// A tree's records, the root first, and how many steps reach any leaf.
+/// A tree that can be walked without looking at bounds: for every node, `left` and the place behind
+/// it are among the nodes, and `feature` is below `columns_min`. Only this file makes one.
 #[derive(Debug)]
 pub(super) struct Laid<T> {
-    pub(super) nodes: Vec<Node<T>>,
-    pub(super) depth: usize,
+    nodes: Vec<Node<T>>,
+    depth: usize,
+    columns_min: usize,
+}
+
+impl<T: Real> Laid<T> {
+    fn new(nodes: Vec<Node<T>>, depth: usize) -> Self {
+        let inside = |node: &Node<T>| (node.left as usize) + 1 < nodes.len();
+        assert!(nodes.iter().all(inside), "children are laid among the nodes");
+        let columns_min = nodes.iter().map(|node| node.feature as usize + 1).max().unwrap_or(0);
+        Laid { nodes, depth, columns_min }
+    }
+
+    /// The root is the first.
+    #[inline(always)]
+    pub(super) fn nodes(&self) -> &[Node<T>] {
+        &self.nodes
+    }
+
+    /// Steps from the root that reach any leaf.
+    #[inline(always)]
+    pub(super) fn depth(&self) -> usize {
+        self.depth
+    }
+
+    /// The least length of a row in which all features are found, at least one.
+    #[inline(always)]
+    pub(super) fn columns_min(&self) -> usize {
+        self.columns_min
+    }
+}
+
+impl Laid<f32> {
+    /// The same tree for doubles.
+    pub(super) fn widened(&self) -> Laid<f64> {
+        Laid::new(self.nodes.iter().map(Node::widened).collect(), self.depth)
+    }
 }
 
 /// Lays out a tree whose leaves are numbered from `first_leaf` by their place in `tree`. The tree
@@ -78,16 +117,16 @@ pub(super) fn lay<T: Real>(tree: &[TreeNode], first_leaf: u32) -> Result<Laid<T>
     let depth = depth(tree, root)?;
     let pairs = pairs(tree, root)?;
     let layout = Layout { tree, pairs: &pairs.of_node, first_leaf };
-    let mut nodes = vec![Node::leaf(0, 0); pairs.end as usize];
+    // Two places are never reached: the second, which is there so that siblings share a cache
+    // line, and the last, so that a place follows every other.
+    let mut nodes = vec![Node::leaf(0, 0); pairs.end as usize + 1];
     nodes[0] = layout.record(root, 0);
-    // Never reached; there so that siblings share a cache line.
-    nodes[1] = Node::leaf(1, 0);
     for &at in &pairs.order {
         if let TreeNode::Split(split) = &tree[at] {
             layout.children(split, pairs.of_node[at], &mut nodes);
         }
     }
-    Ok(Laid { nodes, depth })
+    Ok(Laid::new(nodes, depth))
 }
 
 /// The one node that is nobody's child.
@@ -300,7 +339,7 @@ mod tests {
         let laid =
             lay::<f32>(&[split(1, 2), split(3, 4), TreeNode::Leaf, TreeNode::Leaf, TreeNode::Leaf], 0).expect("a tree");
         assert_eq!(size_of::<Node<f32>>(), 16);
-        assert_eq!(laid.nodes.len(), 6);
+        assert_eq!(laid.nodes.len(), 7);
         assert_eq!((laid.nodes[0].left, laid.nodes[2].left), (2, 4));
         assert_eq!(laid.depth, 2);
     }
