@@ -422,6 +422,31 @@ mod tests {
         crate::testing::assert_close(&outputs.expect("a sound model")[0], &ints_in(&[1], &[20]));
     }
 
+    #[test]
+    fn the_names_of_classes_win_over_their_numbers() {
+        let numbered = vec![
+            floats("coefficients", &[1.0, 0.0, 0.0, 1.0]),
+            floats("intercepts", &[0.0, 0.0]),
+            ints("classlabels_ints", &[0, 1]),
+        ];
+        let graph = ModelBuilder::default()
+            .input("x", Element::F32, &[-1, 2])
+            .output("label", Element::String)
+            .output("p", Element::F32)
+            .constant("names", &strings_in(&[2], &["no", "yes"]))
+            .constant("flat", &ints_in(&[1], &[-1]))
+            .node(ML, "LinearClassifier", &["x"], &["number", "scores"], numbered)
+            .node(ML, "Normalizer", &["scores"], &["p"], vec![string("norm", "L1")])
+            .node("", "ArgMax", &["p"], &["best"], vec![int("axis", 1)])
+            .node(ML, "ArrayFeatureExtractor", &["names", "best"], &["picked"], vec![])
+            .node("", "Reshape", &["picked", "flat"], &["label"], vec![])
+            .parse()
+            .expect("a sound model");
+        let expected = ClassLabels::Strings(vec!["no".into(), "yes".into()]);
+        assert_eq!(graph.class_labels("p"), Some(&expected));
+        assert_eq!(graph.class_labels("label"), Some(&expected));
+    }
+
     fn check_tracked(model: ModelBuilder, expected: bool) {
         assert_eq!(model.parse().expect("a sound model").tracks_missing("x"), expected);
     }

@@ -6,6 +6,7 @@
 mod array_feature_extractor;
 mod binarizer;
 mod cast;
+mod double;
 mod feature_vectorizer;
 mod gemm;
 mod imputer;
@@ -51,8 +52,15 @@ const ML: [(&str, Builder); 13] = [
     ("TreeEnsembleRegressor", tree_ensemble::build_regressor),
 ];
 
-/// Standard operators that tract has and gets wrong.
-const STANDARD: [(&str, Builder); 2] = [("Cast", cast::build), ("Gemm", gemm::build)];
+/// Standard operators that tract has, but wrong or not for all types.
+const STANDARD: [(&str, Builder); 6] = [
+    ("Cast", cast::build),
+    ("Gemm", gemm::build),
+    ("IsNaN", double::build_is_nan),
+    ("LeakyRelu", double::build_leaky_relu),
+    ("Round", double::build_round),
+    ("Sigmoid", double::build_sigmoid),
+];
 
 /// Operators of the `com.microsoft` domain that tract has.
 const CONTRIB: [&str; 10] = [

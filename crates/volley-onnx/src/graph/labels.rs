@@ -71,9 +71,9 @@ impl<'g> Trail<'g> {
     }
 
     fn classes(&self, output: &str) -> Option<ClassLabels> {
-        let origin = self.origin(output);
-        let direct = self.makers.get(origin).and_then(|node| self.classes_of(node));
-        direct.or_else(|| self.looked_up_with(origin))
+        let origin = self.origin_in(output);
+        // A model of models numbers the classes within, and looks their names up at the end.
+        self.looked_up_with(origin).or_else(|| self.makers.get(origin).and_then(|node| self.classes_of(node)))
     }
 
     /// The value that `name` comes from, back over operators that keep its meaning.
