@@ -52,9 +52,10 @@ impl Graph {
         bounds::check_file(model.len(), limits)?;
         let mut proto =
             ModelProto::decode(model).map_err(|error| Error::Invalid(format!("not an ONNX file ({error})")))?;
+        let versions = proto.opset_import.clone();
         let graph = proto.graph.get_or_insert_default();
         bounds::check_nodes(graph, limits)?;
-        let operators = operators::check(graph)?;
+        let operators = operators::check(graph, &versions)?;
         names::check(graph)?;
         bounds::check_attributes(graph)?;
         external::inline(graph, external, limits.file_bytes_max - model.len())?;
@@ -229,6 +230,16 @@ mod tests {
             .node("", "Relu", &["b"], &["y"], vec![])
             .parse();
         assert_eq!(graph.map(|it| it.operators()), Ok(vec!["Relu".into(), "ai.onnx.ml.Scaler".into()]));
+    }
+
+    #[test]
+    fn a_domain_without_a_version_is_refused() {
+        let bytes = floats_in().node("", "Relu", &["x"], &["y"], vec![]).bytes();
+        let mut model = ModelProto::decode(&*bytes).expect("just encoded");
+        model.opset_import.retain(|it| it.domain == ML);
+        let error = Graph::parse(&model.encode_to_vec(), &|_| None, &Limits::default());
+        let error = error.expect_err("no version of the default domain");
+        assert!(error.to_string().contains("no version of `ai.onnx`"), "{error}");
     }
 
     #[test]

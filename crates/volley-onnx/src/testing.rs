@@ -124,7 +124,7 @@ fn proto(tensor: &Tensor) -> TensorProto {
 }
 
 fn list<T: Datum>(tensor: &Tensor) -> Vec<T> {
-    tensor_values::<T>(tensor).unwrap().to_vec()
+    tensor_values::<T>(tensor).expect("elements of the asked type").to_vec()
 }
 
 fn attribute(name: &str, kind: AttributeType) -> AttributeProto {

@@ -2,21 +2,35 @@
 
 use std::collections::BTreeSet;
 
-use tract_onnx::pb::{GraphProto, NodeProto};
+use tract_onnx::pb::{GraphProto, NodeProto, OperatorSetIdProto};
 
 use super::walk::nodes;
 use crate::error::Error;
 use crate::ops::{framework, is_known};
 
-/// The operators of the graph by name, sorted; an error that names all unknown ones.
-pub(super) fn check(graph: &GraphProto) -> Result<Vec<String>, Error> {
+/// The operators of the graph by name, sorted; an error that names all unknown ones, or a domain
+/// for which the model names no version.
+pub(super) fn check(graph: &GraphProto, versions: &[OperatorSetIdProto]) -> Result<Vec<String>, Error> {
     let onnx = framework();
     let nodes = nodes(graph);
     let unknown = names(nodes.iter().filter(|node| !is_known(&onnx, &node.domain, &node.op_type)));
     if !unknown.is_empty() {
         return Err(Error::UnsupportedOperator { operators: unknown });
     }
-    Ok(names(nodes.iter()))
+    // Without a version tract would compute as in the first one, which means other things.
+    let unversioned = nodes
+        .iter()
+        .map(|node| domain(&node.domain))
+        .find(|used| !versions.iter().any(|it| domain(&it.domain) == *used));
+    match unversioned {
+        Some(domain) => Err(Error::Invalid(format!("no version of `{domain}` is named"))),
+        None => Ok(names(nodes.iter())),
+    }
+}
+
+/// The default domain has two names.
+fn domain(name: &str) -> &str {
+    if name.is_empty() { "ai.onnx" } else { name }
 }
 
 fn names<'a>(nodes: impl Iterator<Item = &'a &'a NodeProto>) -> Vec<String> {

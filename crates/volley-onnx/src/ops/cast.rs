@@ -117,7 +117,7 @@ fn integer(text: &str) -> Option<i64> {
 
 fn written(input: &Tensor) -> TractResult<Tensor> {
     let shape = input.shape();
-    Ok(match input.datum_type() {
+    match input.datum_type() {
         DatumType::F32 => texts::<f32>(input, |&v| general(f64::from(v), DIGITS))?,
         DatumType::F64 => texts::<f64>(input, |&v| general(v, DIGITS))?,
         DatumType::Bool => texts::<bool>(input, |&v| u8::from(v).to_string())?,
@@ -128,7 +128,7 @@ fn written(input: &Tensor) -> TractResult<Tensor> {
         }
         from => return refuse(format!("{from:?} cannot be written as text")),
     }
-    .into_shape(shape)?)
+    .into_shape(shape)
 }
 
 fn texts<T: Datum>(input: &Tensor, write: impl Fn(&T) -> String) -> TractResult<Tensor> {

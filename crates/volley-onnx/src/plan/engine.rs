@@ -79,7 +79,10 @@ impl Engine {
 
     fn place(&self, at: &Cell<Option<usize>>) -> String {
         let node = at.get().map(|id| self.plan.model().node(id));
-        node.map_or_else(String::new, |node| format!("at node `{}` ({})", node.name, node.op.name()))
+        node.map_or_else(
+            || "before its first node".into(),
+            |node| format!("at node `{}` ({})", node.name, node.op.name()),
+        )
     }
 }
 
