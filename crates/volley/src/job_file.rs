@@ -1,0 +1,309 @@
+//! What `volley run` is given: an SQL file, or a job file that names one or holds it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use toml::{Spanned, Value};
+use volley_engine::{Output, ParamValue, Params};
+
+use crate::args::Pair;
+use crate::report::Failure;
+use crate::script::Script;
+use crate::toml_file::TomlFile;
+
+const INVALID: &str = "invalid_job_file";
+
+/// A job as its author wrote it.
+#[derive(Debug, PartialEq)]
+pub struct Job {
+    /// Only a job file gives one.
+    pub name: Option<String>,
+    /// What it runs.
+    pub script: Script,
+    /// Values for the script.
+    pub params: Params,
+    /// Where the rows of a bare SELECT go.
+    pub output: Option<Output>,
+}
+
+impl Job {
+    /// Reads a `.sql` file or a `.toml` job file.
+    pub fn read(path: &Path) -> Result<Self, Failure> {
+        match path.extension().and_then(|extension| extension.to_str()) {
+            Some("sql") => {
+                Ok(Self { name: None, script: Script::read(path)?, params: Params::default(), output: None })
+            }
+            Some("toml") => JobFile::job(&TomlFile::read(path, INVALID)?, path.parent().unwrap_or(Path::new(""))),
+            _ => {
+                let message = format!("`{}` is neither an SQL file (.sql) nor a job file (.toml)", path.display());
+                Err(Failure::wrong("unknown_file_type", message))
+            }
+        }
+    }
+
+    /// Sets parameters as the command line gives them. One that the job file sets as a text stays a text.
+    pub fn set_params(&mut self, pairs: &[Pair]) {
+        for Pair { name, value } in pairs {
+            let is_text = |(known, old): (&str, &ParamValue)| known == name && matches!(old, ParamValue::Text(_));
+            let stays_text = self.params.iter().any(is_text);
+            match stays_text {
+                true => self.params.set(name, ParamValue::Text(value.clone())),
+                false => self.params.set_text(name, value),
+            }
+        }
+    }
+}
+
+/// A job file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct JobFile {
+    name: Option<String>,
+    /// A path that ends in `.sql`, or SQL.
+    sql: Spanned<String>,
+    #[serde(default)]
+    params: BTreeMap<String, Spanned<Value>>,
+    output: Option<OutputTable>,
+    retry: Option<Spanned<Value>>,
+    schedule: Option<Spanned<Value>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OutputTable {
+    to: String,
+    #[serde(default)]
+    mode: Mode,
+    #[serde(default)]
+    format: FileFormat,
+    #[serde(default)]
+    partitioned_by: Vec<String>,
+    rejects: Option<Spanned<Value>>,
+    max_rejects: Option<Spanned<Value>>,
+}
+
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Mode {
+    /// A destination that holds data is somebody's until its owner says otherwise.
+    #[default]
+    Error,
+    Append,
+    Overwrite,
+}
+
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum FileFormat {
+    #[default]
+    Parquet,
+    Csv,
+    Json,
+    Arrow,
+}
+
+impl JobFile {
+    /// The job of a file that lies in `folder`.
+    fn job(file: &TomlFile, folder: &Path) -> Result<Job, Failure> {
+        let job: Self = file.parse()?;
+        job.refuse_what_is_not_built(file)?;
+        Ok(Job {
+            script: job.script(file, folder)?,
+            params: job.params(file)?,
+            output: job.output.map(|output| output.engine(folder)),
+            name: job.name,
+        })
+    }
+
+    fn refuse_what_is_not_built(&self, file: &TomlFile) -> Result<(), Failure> {
+        let output = self.output.as_ref();
+        let keys = [
+            ("[retry]", self.retry.as_ref()),
+            ("[schedule]", self.schedule.as_ref()),
+            ("rejects", output.and_then(|output| output.rejects.as_ref())),
+            ("max_rejects", output.and_then(|output| output.max_rejects.as_ref())),
+        ];
+        for (key, value) in keys {
+            if let Some(value) = value {
+                let message = format!("`{key}` is not built yet: remove it from the job file");
+                return Err(file.mistake("not_supported", &message, Some(value.span())));
+            }
+        }
+        Ok(())
+    }
+
+    fn script(&self, file: &TomlFile, folder: &Path) -> Result<Script, Failure> {
+        let text = self.sql.get_ref();
+        if text.trim_end().ends_with(".sql") && !text.trim().contains('\n') {
+            let path = folder.join(text.trim());
+            return Script::read(&path)
+                .map_err(|failure| failure.in_file(&file.name).at(file.place(self.sql.span().start)));
+        }
+        Ok(Script::within(file, text, self.sql.span()))
+    }
+
+    fn params(&self, file: &TomlFile) -> Result<Params, Failure> {
+        let mut params = Params::default();
+        for (name, value) in &self.params {
+            let set = match value.get_ref() {
+                Value::Boolean(flag) => ParamValue::Boolean(*flag),
+                Value::Integer(integer) => ParamValue::Integer(*integer),
+                Value::Float(float) => ParamValue::Float(*float),
+                Value::String(text) => ParamValue::Text(text.clone()),
+                Value::Datetime(time) => ParamValue::Text(time.to_string()),
+                Value::Array(_) | Value::Table(_) => {
+                    let message =
+                        format!("parameter `{name}` must be one value: a text, a number, a date or true or false");
+                    return Err(file.mistake(INVALID, &message, Some(value.span())));
+                }
+            };
+            params.set(name, set);
+        }
+        Ok(params)
+    }
+}
+
+impl OutputTable {
+    fn engine(self, folder: &Path) -> Output {
+        Output {
+            to: in_folder(self.to, folder),
+            mode: self.mode.name().to_string(),
+            format: self.format.name().to_string(),
+            partitioned_by: self.partitioned_by,
+        }
+    }
+}
+
+impl Mode {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Append => "append",
+            Self::Overwrite => "overwrite",
+        }
+    }
+}
+
+impl FileFormat {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Parquet => "parquet",
+            Self::Csv => "csv",
+            Self::Json => "json",
+            Self::Arrow => "arrow",
+        }
+    }
+}
+
+/// A path of a job file is relative to the file; a URL is not.
+fn in_folder(to: String, folder: &Path) -> String {
+    match to.contains("://") {
+        true => to,
+        false => PathBuf::from(folder).join(to).display().to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn job(text: &str) -> Result<Job, Failure> {
+        JobFile::job(&TomlFile::in_memory("jobs/daily.toml", text, INVALID), Path::new("jobs"))
+    }
+
+    fn error(text: &str) -> String {
+        job(text).unwrap_err().text()
+    }
+
+    #[test]
+    fn a_job_file_says_what_to_run_with_what_and_where_to() {
+        let job = job(r#"
+            name = "daily"
+            sql = "SELECT 1 AS a"
+            [params]
+            region = "south"
+            n = 3
+            ds = 2026-11-22
+            [output]
+            to = "out/day=${ds}/"
+            mode = "overwrite"
+            partitioned_by = ["a"]
+        "#)
+        .unwrap();
+        assert_eq!(job.name.as_deref(), Some("daily"));
+        assert_eq!(job.script.text, "SELECT 1 AS a");
+        let values: Vec<_> = job.params.iter().map(|(name, value)| (name, value.to_string())).collect();
+        assert_eq!(values, [("ds", "2026-11-22".into()), ("n", "3".into()), ("region", "south".to_string())]);
+        let output = job.output.unwrap();
+        assert_eq!(output.to, "jobs/out/day=${ds}/");
+        assert_eq!((output.mode.as_str(), output.format.as_str()), ("overwrite", "parquet"));
+        assert_eq!(output.partitioned_by, ["a"]);
+    }
+
+    #[test]
+    fn an_output_of_a_url_or_of_an_absolute_path_stays_as_it_is() {
+        for to in ["s3://lake/scores/", "/lake/scores/"] {
+            let job = job(&format!("sql = 'SELECT 1'\noutput.to = '{to}'")).unwrap();
+            assert_eq!(job.output.unwrap().to, to);
+        }
+    }
+
+    #[test]
+    fn the_sql_of_a_job_file_lies_beside_it() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("score.sql"), "SELECT 7").unwrap();
+        fs::write(folder.path().join("daily.toml"), "sql = 'score.sql'").unwrap();
+        let job = Job::read(&folder.path().join("daily.toml")).unwrap();
+        assert_eq!(job.script, Script::read(&folder.path().join("score.sql")).unwrap());
+    }
+
+    #[test]
+    fn an_sql_file_that_is_not_there_is_told_at_its_place() {
+        let expected = "jobs/daily.toml:2:7: there is no file `jobs/no.sql` [file_not_found]\n";
+        assert_eq!(error("name = 'a'\nsql = 'no.sql'"), expected);
+    }
+
+    #[test]
+    fn keys_that_are_not_known_are_refused_with_their_place() {
+        assert!(error("sql = 'SELECT 1'\nsqll = 'x'").starts_with("jobs/daily.toml:2:1: unknown field `sqll`"));
+        assert!(error("sql = 'SELECT 1'\n[output]\nto = 'x'\nmod = 'append'").starts_with("jobs/daily.toml:4:1: "));
+        assert!(error("sql = 'SELECT 1'\n[output]\nto = 'x'\nmode = 'replace'").starts_with("jobs/daily.toml:4:8: "));
+        assert!(error("name = 'a'").contains("missing field `sql`"));
+    }
+
+    #[test]
+    fn what_is_not_built_yet_is_refused_by_name() {
+        for (key, text) in [
+            ("[retry]", "[retry]\nattempts = 3"),
+            ("[schedule]", "[schedule]\ncron = '0 6 * * *'"),
+            ("rejects", "[output]\nto = 'x'\nrejects = 'y'"),
+            ("max_rejects", "[output]\nto = 'x'\nmax_rejects = 1"),
+        ] {
+            let error = error(&format!("sql = 'SELECT 1'\n{text}"));
+            assert!(error.contains(&format!("`{key}` is not built yet")), "{error}");
+            assert!(error.ends_with("[not_supported]\n"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_parameter_of_the_command_line_keeps_a_text_of_the_job_file_a_text() {
+        let mut job = job("sql = 'SELECT 1'\n[params]\nzip = '01234'\nn = 1").unwrap();
+        let pair = |name: &str, value: &str| Pair { name: name.into(), value: value.into() };
+        job.set_params(&[pair("zip", "00501"), pair("n", "2"), pair("new", "3")]);
+        let values: Vec<_> = job.params.iter().map(|(_, value)| value.clone()).collect();
+        assert_eq!(values, [ParamValue::Integer(2), ParamValue::Integer(3), ParamValue::Text("00501".into())]);
+    }
+
+    #[test]
+    fn a_parameter_is_one_value() {
+        assert!(error("sql = 'SELECT 1'\nparams.a = [1]").starts_with("jobs/daily.toml:2:12: parameter `a`"));
+    }
+
+    #[test]
+    fn other_files_are_no_jobs() {
+        assert!(Job::read(Path::new("score.txt")).unwrap_err().text().ends_with("[unknown_file_type]\n"));
+    }
+}

@@ -1,0 +1,48 @@
+//! `volley models`: the registry from the command line.
+
+mod alias;
+mod check;
+mod comparison;
+mod delete;
+mod expected;
+mod list;
+mod pairing;
+mod register;
+mod sample;
+mod scores;
+mod scoring;
+mod show;
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+use volley_engine::Engine;
+
+use crate::args::ModelsCommand;
+use crate::engine;
+use crate::report::Failure;
+use crate::settings::Settings;
+
+/// Runs one of the commands.
+pub async fn models(command: &ModelsCommand, settings: Settings, json: bool) -> Result<(), Failure> {
+    let settings = settings.settle(None)?;
+    let again = settings.clone();
+    engine::with(settings, async |engine: &Engine| {
+        let registry = engine.registry();
+        match command {
+            ModelsCommand::List => list::list(registry, json).await,
+            ModelsCommand::Show { model } => show::show(registry, model, json).await,
+            ModelsCommand::Register(args) => register::register(args, registry, again, json).await,
+            ModelsCommand::Alias(args) => alias::alias(args, registry, json).await,
+            ModelsCommand::Check(args) => check::check(args, engine, json).await,
+            ModelsCommand::Delete { model } => delete::delete(registry, model, json).await,
+        }
+    })
+    .await
+}
+
+/// Prints an answer: an object for programs, or text for people.
+fn print(answer: &impl Serialize, text: impl FnOnce() -> String, json: bool) -> Result<(), Failure> {
+    let told = if json { serde_json::to_string(answer).expect("an answer has text for keys") + "\n" } else { text() };
+    Ok(io::stdout().write_all(told.as_bytes())?)
+}

@@ -1,0 +1,24 @@
+//! `volley models alias`.
+
+use serde_json::json;
+use volley_registry::Registry;
+
+use crate::args::AliasArgs;
+use crate::models::print;
+use crate::report::Failure;
+
+/// Points an alias at a version, or removes it.
+pub async fn alias(args: &AliasArgs, registry: &Registry, json: bool) -> Result<(), Failure> {
+    let AliasArgs { name, alias, version, .. } = args;
+    let told = match version {
+        Some(version) => {
+            registry.set_alias(name, alias, *version).await?;
+            format!("{name}@{alias} is now {name}/{version}\n")
+        }
+        None => {
+            registry.delete_alias(name, alias).await?;
+            format!("{name}@{alias} is removed\n")
+        }
+    };
+    print(&json!({ "name": name, "alias": alias, "version": version }), || told, json)
+}

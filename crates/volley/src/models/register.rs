@@ -1,0 +1,88 @@
+//! `volley models register`.
+
+use volley_engine::{Engine, EngineSettings};
+use volley_model::{Artifact, Contract, Limits, ModelError};
+use volley_registry::{ModelRef, Registration, Registry, Version};
+
+use crate::args::{InputRule, Pair, RegisterArgs, ToleranceArgs};
+use crate::models::print;
+use crate::models::sample::{Sample, read_golden};
+use crate::models::scoring;
+use crate::report::Failure;
+
+/// Makes the next version of a model, once the model has been loaded and gives the scores of its golden rows.
+pub async fn register(
+    args: &RegisterArgs,
+    registry: &Registry,
+    settings: EngineSettings,
+    json: bool,
+) -> Result<(), Failure> {
+    let artifact = registry.read(&args.location).await?;
+    let contract = loaded(&artifact, &args.null_rules).await.map_err(|failure| failure.in_file(&args.location))?;
+    let mut registration = Registration::new(artifact, contract);
+    registration.tags = args.tags.iter().map(|Pair { name, value }| (name.clone(), value.clone())).collect();
+    if let (Some(input), Some(expected)) = (&args.golden, &args.expected) {
+        registration.golden = Some(read_golden(input, expected, args.key.as_deref())?);
+        accept(&args.name, &registration, settings, args.tolerance).await?;
+    }
+    let version = registry.register(&args.name, &registration).await?;
+    if let Some(alias) = &args.alias {
+        set_alias(registry, &version, alias).await?;
+    }
+    let version = registry.version(&version.name, version.version).await?;
+    print(&version, || text(&version), json)
+}
+
+/// The contract of a model that was loaded with these null rules.
+async fn loaded(artifact: &Artifact, rules: &[InputRule]) -> Result<Contract, Failure> {
+    let (artifact, rules) = (artifact.clone(), rules.to_vec());
+    let load = move || {
+        let limits = Limits::default();
+        let mut contract = volley_model::inspect(&artifact, &limits)?;
+        for InputRule { input, rule } in rules {
+            contract.set_null_rule(&input, rule)?;
+        }
+        volley_model::load(&artifact, &contract, &limits)?;
+        Ok::<Contract, ModelError>(contract)
+    };
+    match tokio::task::spawn_blocking(load).await {
+        Ok(contract) => Ok(contract?),
+        Err(_) => Err(Failure::failed("model_panicked", "loading the model failed in an unexpected way")),
+    }
+}
+
+/// Scores the golden rows with the model as it is going to be registered, in a registry of memory alone.
+async fn accept(
+    name: &str,
+    registration: &Registration,
+    settings: EngineSettings,
+    tolerance: ToleranceArgs,
+) -> Result<(), Failure> {
+    let Some(golden) = &registration.golden else { return Ok(()) };
+    let engine = Engine::open(EngineSettings { registry: "memory:".to_string(), ..settings }).await?;
+    let registry = engine.registry();
+    let version = registry.register(name, registration).await?.version;
+    let pin = registry.resolve(&ModelRef::Version { name: name.to_string(), version }).await?;
+    let comparison = scoring::compare(&engine, &pin, &Sample::of_golden(golden)?, tolerance).await?;
+    match comparison.is_accepted() {
+        true => Ok(()),
+        false => {
+            let message = format!("the model does not give the scores of its golden rows: {}", comparison.verdict());
+            Err(Failure::failed("golden_mismatch", message))
+        }
+    }
+}
+
+async fn set_alias(registry: &Registry, version: &Version, alias: &str) -> Result<(), Failure> {
+    let Version { name, version, .. } = version;
+    registry.set_alias(name, alias, *version).await.map_err(|error| {
+        let message = format!("{name}/{version} is registered, and its alias is not set: {error}");
+        Failure::failed(error.code(), message)
+    })
+}
+
+fn text(version: &Version) -> String {
+    let aliases: String = version.aliases.iter().map(|alias| format!(" as {}@{alias}", version.name)).collect();
+    let golden = if version.golden.is_some() { ", golden rows scored as expected" } else { "" };
+    format!("registered {}/{} sha256:{}{aliases}{golden}\n", version.name, version.version, version.sha256.short())
+}

@@ -1,0 +1,97 @@
+//! `volley models show`: the contract of a version, for people and for programs.
+
+use volley_model::{Contract, Input, Output, Param};
+use volley_registry::{ModelRef, Pin, Registry, Version};
+
+use crate::models::print;
+use crate::report::Failure;
+use crate::text_table::aligned;
+
+/// Prints a version, or a model that is not registered.
+pub async fn show(registry: &Registry, model: &ModelRef, json: bool) -> Result<(), Failure> {
+    let pin = registry.resolve(model).await?;
+    match pin.version {
+        Some(number) => {
+            let version = registry.version(&pin.name, number).await?;
+            print(&version, || version_text(&version), json)
+        }
+        None => print(&pin, || location_text(&pin), json),
+    }
+}
+
+fn version_text(version: &Version) -> String {
+    let tags: Vec<_> = version.tags.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let bytes: u64 = version.files.iter().map(|file| file.size).sum();
+    let golden = version.golden.as_ref().map(|golden| match &golden.key {
+        Some(key) => format!("yes, paired by `{key}`"),
+        None => "yes, paired by position".to_string(),
+    });
+    let head = [
+        ["model".to_string(), format!("{}/{}", version.name, version.version)],
+        ["sha256".to_string(), version.sha256.to_string()],
+        ["created".to_string(), version.created.to_string()],
+        ["aliases".to_string(), or_none(version.aliases.join(", "))],
+        ["tags".to_string(), or_none(tags.join(", "))],
+        ["files".to_string(), format!("{}, {bytes} bytes", version.files.len())],
+        ["golden rows".to_string(), golden.unwrap_or_else(|| "none".to_string())],
+    ];
+    text(&head, &version.contract)
+}
+
+fn location_text(pin: &Pin) -> String {
+    let head = [["model".to_string(), pin.label()], ["sha256".to_string(), pin.sha256.to_string()]];
+    text(&head, &pin.contract)
+}
+
+fn text(head: &[[String; 2]], contract: &Contract) -> String {
+    let mut head = head.to_vec();
+    head.push(["runtime".to_string(), contract.runtime.to_string()]);
+    head.push(["operators".to_string(), or_none(contract.operators.join(", "))]);
+    if let Some(rows) = contract.fixed_batch {
+        head.push(["fixed batch".to_string(), format!("{rows} rows a run")]);
+    }
+    let mut sections = vec![aligned(&head), inputs(&contract.inputs), outputs(&contract.outputs)];
+    if !contract.params.is_empty() {
+        sections.push(params(&contract.params));
+    }
+    sections.join("\n")
+}
+
+fn inputs(inputs: &[Input]) -> String {
+    let heading = ["INPUT", "TYPE", "IN THE GRAPH", "REQUIRED", "NULL"].map(String::from);
+    let row = |(index, input): (usize, &Input)| {
+        let name = input.name.clone().unwrap_or_else(|| format!("number {}", index + 1));
+        let required = if input.required { "yes" } else { "no" };
+        let declared = input.declared.to_string();
+        [name, declared, input.element.to_string(), required.to_string(), input.null_rule.to_string()]
+    };
+    table(heading, inputs.iter().enumerate().map(row))
+}
+
+fn outputs(outputs: &[Output]) -> String {
+    let heading = ["OUTPUT", "TYPE", "CLASSES"].map(String::from);
+    let row = |output: &Output| {
+        let classes = output.class_labels.as_ref().map(|labels| labels.names().join(", ")).unwrap_or_default();
+        [output.name.clone(), output.result_type().to_string(), classes]
+    };
+    table(heading, outputs.iter().map(row))
+}
+
+fn params(params: &[Param]) -> String {
+    let heading = ["PARAMETER", "TYPE", "DEFAULT", "EFFECT"].map(String::from);
+    let row = |param: &Param| {
+        let declared = param.declared.as_ref().map_or("object".to_string(), ToString::to_string);
+        let effect =
+            if param.graph_input.is_some() { "an input of the graph" } else { "none: the graph does not read it" };
+        [param.name.clone(), declared, param.default.to_string(), effect.to_string()]
+    };
+    table(heading, params.iter().map(row))
+}
+
+fn table<const N: usize>(heading: [String; N], rows: impl Iterator<Item = [String; N]>) -> String {
+    aligned(&[heading].into_iter().chain(rows).collect::<Vec<_>>())
+}
+
+fn or_none(text: String) -> String {
+    if text.is_empty() { "none".to_string() } else { text }
+}

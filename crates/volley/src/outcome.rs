@@ -1,0 +1,124 @@
+//! What a published statement says at its end: a line for people, an object for programs.
+
+use std::time::Duration;
+
+use indicatif::HumanCount;
+use serde_json::{Value, json};
+use url::Url;
+use volley_engine::{ModelUse, Summary};
+
+use crate::progress::rate;
+
+/// Digits of a digest that people see.
+const DIGEST_DIGITS: usize = 12;
+
+/// `27,004 rows in 1.2 s (22,503 rows/s) with flights/1 sha256:0123456789ab -> examples/flights/out/scores/`.
+pub fn line(summary: &Summary) -> String {
+    let rows = HumanCount(summary.rows);
+    let speed = HumanCount(rate(summary.rows, summary.seconds));
+    let without: String = [(summary.null_scores, "without a score"), (summary.rejected, "rejected")]
+        .into_iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, what)| format!(", {} {what}", HumanCount(count)))
+        .collect();
+    let models: Vec<_> = summary.models.iter().map(model).collect();
+    let with = if models.is_empty() { String::new() } else { format!(" with {}", models.join(", ")) };
+    let to = shown(&summary.destination);
+    format!("{rows} rows in {:.1} s ({speed} rows/s){without}{with} -> {to}", summary.seconds)
+}
+
+fn model(model: &ModelUse) -> String {
+    let digest = &model.sha256[..DIGEST_DIGITS.min(model.sha256.len())];
+    match model.version {
+        Some(version) => format!("{}/{version} sha256:{digest}", model.name),
+        None => format!("{} sha256:{digest}", model.name),
+    }
+}
+
+/// The object that `--json` prints.
+pub fn object(summary: &Summary) -> Value {
+    json!({
+        "job": summary.job,
+        "state": "done",
+        "rows": summary.rows,
+        "rejected": summary.rejected,
+        "null_scores": summary.null_scores,
+        "seconds": summary.seconds,
+        "rows_per_second": rate(summary.rows, summary.seconds),
+        "models": summary.models,
+        "destination": summary.destination,
+        "files": summary.files,
+    })
+}
+
+/// The object that `--json` prints where nothing was published.
+pub fn unpublished(rows: u64, elapsed: Duration) -> Value {
+    let seconds = elapsed.as_secs_f64();
+    json!({
+        "job": null,
+        "state": "done",
+        "rows": rows,
+        "seconds": seconds,
+        "rows_per_second": rate(rows, seconds),
+        "destination": null,
+    })
+}
+
+/// A folder of this machine as a path, below the working folder as a relative one; any other URL as it is.
+fn shown(destination: &str) -> String {
+    let path = Url::parse(destination).ok().and_then(|url| url.to_file_path().ok());
+    let Some(path) = path else { return destination.to_string() };
+    let folder = std::env::current_dir().unwrap_or_default();
+    format!("{}/", path.strip_prefix(folder).unwrap_or(&path).display())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn summary(destination: String) -> Summary {
+        Summary {
+            job: "0197".into(),
+            rows: 27_004,
+            rejected: 0,
+            null_scores: 0,
+            seconds: 1.2,
+            models: vec![ModelUse { name: "flights".into(), version: Some(1), sha256: "0123456789abcdef".into() }],
+            destination,
+            files: 1,
+        }
+    }
+
+    #[test]
+    fn the_last_line_names_rows_speed_model_and_destination() {
+        let expected = "27,004 rows in 1.2 s (22,503 rows/s) with flights/1 sha256:0123456789ab -> s3://lake/scores/";
+        assert_eq!(line(&summary("s3://lake/scores/".into())), expected);
+    }
+
+    #[test]
+    fn a_destination_below_the_working_folder_is_shown_relative_to_it() {
+        let folder = std::env::current_dir().unwrap();
+        let below = format!("file://{}/out/scores/", folder.display());
+        assert!(line(&summary(below)).ends_with(" -> out/scores/"));
+        assert!(line(&summary("file:///elsewhere/".into())).ends_with(" -> /elsewhere/"));
+    }
+
+    #[test]
+    fn rows_without_a_score_are_counted() {
+        let summary = Summary { null_scores: 3, models: vec![], ..summary("s3://x/".into()) };
+        assert_eq!(line(&summary), "27,004 rows in 1.2 s (22,503 rows/s), 3 without a score -> s3://x/");
+    }
+
+    #[test]
+    fn the_object_has_the_keys_that_programs_read() {
+        let object = object(&summary("s3://lake/".into()));
+        let keys: Vec<_> = object.as_object().unwrap().keys().cloned().collect();
+        let expected = "job state rows rejected null_scores seconds rows_per_second models destination files";
+        let mut expected: Vec<_> = expected.split(' ').collect();
+        expected.sort();
+        let mut keys: Vec<_> = keys.iter().map(String::as_str).collect();
+        keys.sort();
+        assert_eq!(keys, expected);
+        assert_eq!(object["models"][0]["version"], 1);
+    }
+}

@@ -1,0 +1,218 @@
+//! Rows on standard output: as a table, as CSV, or as JSON lines.
+
+use std::io::{self, BufWriter, Write};
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, make_array};
+use arrow::buffer::NullBuffer;
+use arrow::csv;
+use arrow::datatypes::{DataType, Field, SchemaRef};
+use arrow::error::ArrowError;
+use arrow::json::writer::LineDelimited;
+use arrow::json::{Writer as JsonWriter, WriterBuilder};
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use arrow::util::pretty::pretty_format_batches_with_options;
+use clap::ValueEnum;
+use futures::TryStreamExt;
+use volley_engine::{EngineError, Rows};
+
+use crate::report::Failure;
+
+/// Rows that a table is laid out over: its widths need all of them in memory, and a long result has no end.
+const TABLE_ROWS: usize = 10_000;
+
+/// How rows are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people; a long result is several tables
+    Table,
+    /// With a heading; a struct becomes a column for each of its fields
+    Csv,
+    /// One JSON object a row
+    Json,
+}
+
+/// Prints all rows as they come, and says how many there were.
+pub async fn print(rows: Rows, format: Format) -> Result<u64, Failure> {
+    let Rows { schema, mut stream } = rows;
+    let mut printer = Printer::new(format, &schema, BufWriter::new(io::stdout()));
+    let mut count = 0;
+    while let Some(batch) = stream.try_next().await.map_err(EngineError::from)? {
+        count += batch.num_rows() as u64;
+        printer.batch(batch)?;
+    }
+    printer.end()?;
+    Ok(count)
+}
+
+/// Prints batches in one format.
+enum Printer<W: Write> {
+    Table { schema: SchemaRef, batches: Vec<RecordBatch>, printed: bool, out: W },
+    Csv(csv::Writer<W>),
+    Json(JsonWriter<W, LineDelimited>),
+}
+
+impl<W: Write> Printer<W> {
+    fn new(format: Format, schema: &SchemaRef, out: W) -> Self {
+        match format {
+            Format::Table => Self::Table { schema: schema.clone(), batches: vec![], printed: false, out },
+            Format::Csv => Self::Csv(csv::Writer::new(out)),
+            Format::Json => Self::Json(WriterBuilder::new().with_explicit_nulls(true).build(out)),
+        }
+    }
+
+    fn batch(&mut self, batch: RecordBatch) -> Result<(), Failure> {
+        match self {
+            Self::Table { batches, .. } => {
+                batches.push(batch);
+                if batches.iter().map(RecordBatch::num_rows).sum::<usize>() >= TABLE_ROWS {
+                    self.table()?;
+                }
+                Ok(())
+            }
+            Self::Csv(writer) => flat(&batch).and_then(|batch| writer.write(&batch)).map_err(unprintable),
+            Self::Json(writer) => writer.write(&batch).map_err(unprintable),
+        }
+    }
+
+    /// Prints the rows that wait for their table, or a table without rows if there never were any.
+    fn table(&mut self) -> Result<(), Failure> {
+        let Self::Table { schema, batches, printed, out } = self else { return Ok(()) };
+        if batches.is_empty() && !*printed {
+            batches.push(RecordBatch::new_empty(schema.clone()));
+        }
+        if !batches.is_empty() {
+            let options = FormatOptions::default().with_null("NULL");
+            let table = pretty_format_batches_with_options(batches, &options).map_err(unprintable)?;
+            writeln!(out, "{table}")?;
+            *printed = true;
+            batches.clear();
+        }
+        Ok(())
+    }
+
+    fn end(mut self) -> Result<(), Failure> {
+        self.table()?;
+        match self {
+            Self::Table { mut out, .. } => Ok(out.flush()?),
+            Self::Csv(writer) => Ok(writer.into_inner().flush()?),
+            Self::Json(mut writer) => {
+                writer.finish().map_err(unprintable)?;
+                Ok(writer.into_inner().flush()?)
+            }
+        }
+    }
+}
+
+fn unprintable(error: ArrowError) -> Failure {
+    match error {
+        ArrowError::IoError(_, error) => error.into(),
+        error => Failure::failed("output_failed", format!("the rows cannot be printed: {error}")),
+    }
+}
+
+/// The same rows without structs and lists: a field of a struct is a column of its own, `prediction_label`
+/// for `prediction['label']`, and a list is its text.
+fn flat(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+    let mut columns = vec![];
+    for (field, column) in batch.schema().fields().iter().zip(batch.columns()) {
+        flatten(field.name(), column, None, &mut columns)?;
+    }
+    RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(name, column)| (name, column, true)))
+}
+
+fn flatten(
+    name: &str,
+    column: &ArrayRef,
+    parent: Option<&NullBuffer>,
+    flat: &mut Vec<(String, ArrayRef)>,
+) -> Result<(), ArrowError> {
+    let nulls = NullBuffer::union(parent, column.logical_nulls().as_ref());
+    if let Some(fields) = column.as_struct_opt() {
+        for (field, child) in fields.fields().iter().zip(fields.columns()) {
+            flatten(&format!("{name}_{}", field.name()), child, nulls.as_ref(), flat)?;
+        }
+        return Ok(());
+    }
+    let column = if parent.is_some() { with_nulls(column, nulls)? } else { column.clone() };
+    let column = if column.data_type().is_nested() { texts(&column)? } else { column };
+    flat.push((name.to_string(), column));
+    Ok(())
+}
+
+fn with_nulls(column: &ArrayRef, nulls: Option<NullBuffer>) -> Result<ArrayRef, ArrowError> {
+    // A column of type Null has no mask: it is NULL everywhere.
+    if column.data_type() == &DataType::Null {
+        return Ok(column.clone());
+    }
+    Ok(make_array(column.to_data().into_builder().nulls(nulls).build()?))
+}
+
+fn texts(column: &ArrayRef) -> Result<ArrayRef, ArrowError> {
+    let options = FormatOptions::default().with_null("NULL");
+    let formatter = ArrayFormatter::try_new(column.as_ref(), &options)?;
+    let text = |row| column.is_valid(row).then(|| formatter.value(row).to_string());
+    Ok(Arc::new((0..column.len()).map(text).collect::<arrow::array::StringArray>()))
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{Float32Array, Int64Array, ListArray, StringArray, StructArray};
+    use arrow::datatypes::Float32Type;
+
+    use super::*;
+
+    fn batch() -> RecordBatch {
+        let labels: ArrayRef = Arc::new(StringArray::from(vec![Some("late"), None]));
+        let scores: ArrayRef = Arc::new(Float32Array::from(vec![Some(0.5), None]));
+        let field = |name, column: &ArrayRef| Arc::new(Field::new(name, column.data_type().clone(), true));
+        let prediction = StructArray::try_new(
+            vec![field("label", &labels), field("score", &scores)].into(),
+            vec![labels, scores],
+            Some(vec![true, false].into()),
+        )
+        .unwrap();
+        let lists = ListArray::from_iter_primitive::<Float32Type, _, _>([Some([Some(0.25), None]), None]);
+        RecordBatch::try_from_iter_with_nullable([
+            ("id", Arc::new(Int64Array::from(vec![1, 2])) as ArrayRef, true),
+            ("prediction", Arc::new(prediction), true),
+            ("list", Arc::new(lists), true),
+        ])
+        .unwrap()
+    }
+
+    fn printed(format: Format, batches: &[RecordBatch]) -> String {
+        let mut out = vec![];
+        let mut printer = Printer::new(format, &batch().schema(), &mut out);
+        batches.iter().for_each(|batch| printer.batch(batch.clone()).unwrap());
+        printer.end().unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn csv_has_a_column_for_each_field_of_a_struct() {
+        let expected = "id,prediction_label,prediction_score,list\n1,late,0.5,\"[0.25, NULL]\"\n2,,,\n";
+        assert_eq!(printed(Format::Csv, &[batch()]), expected);
+    }
+
+    #[test]
+    fn json_says_null_where_there_is_none() {
+        let lines = printed(Format::Json, &[batch()]);
+        assert_eq!(lines.lines().count(), 2);
+        assert!(lines.ends_with("{\"id\":2,\"prediction\":null,\"list\":null}\n"), "{lines}");
+    }
+
+    #[test]
+    fn a_table_without_rows_still_has_its_heading() {
+        let table = printed(Format::Table, &[]);
+        assert!(table.contains("prediction"), "{table}");
+        assert_eq!(table.lines().count(), 4, "{table}");
+    }
+
+    #[test]
+    fn a_long_result_is_several_tables() {
+        let tables = printed(Format::Table, &vec![batch(); TABLE_ROWS]);
+        assert_eq!(tables.matches("prediction").count(), 2);
+        assert_eq!(tables.matches("late").count(), TABLE_ROWS);
+    }
+}

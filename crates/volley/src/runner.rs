@@ -1,0 +1,95 @@
+//! Runs statements and shows their answers.
+
+use std::io::{self, Write};
+use std::time::Instant;
+
+use volley_engine::{Answer, EngineError, Output, Params, ScriptStatement, Session, parse_script};
+
+use crate::report::Failure;
+use crate::rows::{self, Format};
+use crate::{outcome, progress};
+
+/// A session whose answers go to standard output.
+pub struct Runner {
+    /// What the statements run in.
+    pub session: Session,
+    params: Params,
+    show: Show,
+}
+
+/// How answers are shown.
+#[derive(Debug, Clone, Copy)]
+pub struct Show {
+    /// For rows.
+    pub format: Format,
+    /// For what is published: an object, not a line.
+    pub json: bool,
+}
+
+impl Show {
+    /// Rows as a table and lines for people, or all as JSON.
+    pub fn new(json: bool) -> Self {
+        Self { format: if json { Format::Json } else { Format::Table }, json }
+    }
+}
+
+/// What was shown of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shown {
+    /// That many rows.
+    Rows(u64),
+    /// What was published.
+    Published,
+    /// There was nothing to show.
+    Nothing,
+}
+
+impl Runner {
+    /// `params` are the values of the statements' parameters.
+    pub fn new(session: Session, params: Params, show: Show) -> Self {
+        Self { session, params, show }
+    }
+
+    /// Runs all statements of a text; the rows of the last one go to `output`, if there is one. With JSON,
+    /// an object on the whole is printed last.
+    pub async fn run(&mut self, text: &str, output: Option<&Output>) -> Result<(), Failure> {
+        let start = Instant::now();
+        let statements = parse_script(text)?;
+        let (last, others) = statements.split_last().ok_or_else(no_statement)?;
+        for statement in others {
+            self.statement(statement, None).await?;
+        }
+        let shown = self.statement(last, output).await?;
+        if self.show.json && shown != Shown::Published {
+            let rows = if let Shown::Rows(rows) = shown { rows } else { 0 };
+            writeln!(io::stdout(), "{}", outcome::unpublished(rows, start.elapsed()))?;
+        }
+        Ok(())
+    }
+
+    /// Runs one statement and shows its answer.
+    pub async fn statement(&mut self, statement: &ScriptStatement, output: Option<&Output>) -> Result<Shown, Failure> {
+        let answer = self.answer(statement, output).await?;
+        match answer {
+            Answer::Rows(rows) => rows::print(rows, self.show.format).await.map(Shown::Rows),
+            Answer::Published(summary) => {
+                let told = if self.show.json { outcome::object(&summary).to_string() } else { outcome::line(&summary) };
+                writeln!(io::stdout(), "{told}")?;
+                Ok(Shown::Published)
+            }
+            Answer::Done => Ok(Shown::Nothing),
+        }
+    }
+
+    async fn answer(&mut self, statement: &ScriptStatement, output: Option<&Output>) -> Result<Answer, EngineError> {
+        let progress = self.session.progress();
+        match output {
+            None => progress::watched(&progress, self.session.run(statement, &self.params)).await,
+            Some(output) => progress::watched(&progress, self.session.run_into(statement, &self.params, output)).await,
+        }
+    }
+}
+
+fn no_statement() -> EngineError {
+    EngineError::new("no_statement", "there is no statement to run")
+}

@@ -1,0 +1,202 @@
+//! Settings: flags, then `VOLLEY_*` variables, then `volley.toml`, then defaults.
+
+use std::num::{NonZeroU64, NonZeroUsize};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use clap::Args;
+use serde::Deserialize;
+use volley_engine::EngineSettings;
+
+use crate::report::Failure;
+use crate::toml_file::TomlFile;
+
+const FILE_NAME: &str = "volley.toml";
+const INVALID: &str = "invalid_setting";
+
+/// What one source of settings says; flags, environment and files all say the same things.
+#[derive(Debug, Clone, Default, PartialEq, Args, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Folder or URL of the model registry [env: VOLLEY_REGISTRY] [default: .volley/registry]
+    #[arg(long, global = true, value_name = "FOLDER|URL")]
+    pub registry: Option<String>,
+    /// Folder of the records of jobs [env: VOLLEY_STATE] [default: .volley/state]
+    #[arg(long, global = true, value_name = "FOLDER")]
+    pub state: Option<PathBuf>,
+    /// Splits that run at a time [env: VOLLEY_CORES] [default: all cores of the machine]
+    #[arg(long, global = true, value_name = "NUMBER")]
+    pub cores: Option<NonZeroUsize>,
+    /// Rows of a split at most [env: VOLLEY_SPLIT_ROWS] [default: 1000000]
+    #[arg(long, global = true, value_name = "ROWS", hide_short_help = true)]
+    pub split_rows: Option<NonZeroU64>,
+    /// Bytes of a split at most [env: VOLLEY_SPLIT_BYTES] [default: 268435456]
+    #[arg(long, global = true, value_name = "BYTES", hide_short_help = true)]
+    pub split_bytes: Option<NonZeroU64>,
+    /// Memory for joins, sorts and aggregates [env: VOLLEY_MEMORY_BYTES] [default: 4294967296]
+    #[arg(long, global = true, value_name = "BYTES", hide_short_help = true)]
+    pub memory_bytes: Option<NonZeroUsize>,
+}
+
+impl Settings {
+    /// Settles what flags, environment and a settings file say. The file is `volley.toml` in `folder` if it
+    /// is there, else in the working folder.
+    pub fn settle(self, folder: Option<&Path>) -> Result<EngineSettings, Failure> {
+        let environment = Self::of_environment(&|name| std::env::var(name).ok())?;
+        self.over(environment).over(Self::of_folders(folder)?).engine()
+    }
+
+    /// What the variables say.
+    fn of_environment(variable: &dyn Fn(&str) -> Option<String>) -> Result<Self, Failure> {
+        let set = |name: &str| variable(name).filter(|value| !value.is_empty());
+        Ok(Self {
+            registry: set("VOLLEY_REGISTRY"),
+            state: set("VOLLEY_STATE").map(PathBuf::from),
+            cores: number("VOLLEY_CORES", set("VOLLEY_CORES"))?,
+            split_rows: number("VOLLEY_SPLIT_ROWS", set("VOLLEY_SPLIT_ROWS"))?,
+            split_bytes: number("VOLLEY_SPLIT_BYTES", set("VOLLEY_SPLIT_BYTES"))?,
+            memory_bytes: number("VOLLEY_MEMORY_BYTES", set("VOLLEY_MEMORY_BYTES"))?,
+        })
+    }
+
+    fn of_folders(folder: Option<&Path>) -> Result<Self, Failure> {
+        let candidates = folder.into_iter().chain([Path::new("")]).map(|folder| folder.join(FILE_NAME));
+        match { candidates }.find(|file| file.is_file()) {
+            Some(file) => Self::of_file(&file),
+            None => Ok(Self::default()),
+        }
+    }
+
+    fn of_file(path: &Path) -> Result<Self, Failure> {
+        let settings: Self = TomlFile::read(path, INVALID)?.parse()?;
+        Ok(settings.in_folder(path.parent().unwrap_or(Path::new(""))))
+    }
+
+    /// The same, with relative paths below `folder`.
+    fn in_folder(mut self, folder: &Path) -> Self {
+        self.registry = self.registry.map(|registry| match is_url(&registry) {
+            true => registry,
+            false => folder.join(registry).display().to_string(),
+        });
+        self.state = self.state.map(|state| folder.join(state));
+        self
+    }
+
+    /// These settings, and where they say nothing, those of `below`.
+    fn over(self, below: Self) -> Self {
+        Self {
+            registry: self.registry.or(below.registry),
+            state: self.state.or(below.state),
+            cores: self.cores.or(below.cores),
+            split_rows: self.split_rows.or(below.split_rows),
+            split_bytes: self.split_bytes.or(below.split_bytes),
+            memory_bytes: self.memory_bytes.or(below.memory_bytes),
+        }
+    }
+
+    /// These settings, with the engine's defaults where they say nothing. By now all paths are relative to
+    /// the working folder.
+    fn engine(self) -> Result<EngineSettings, Failure> {
+        let default = EngineSettings::default();
+        let state = self.state.unwrap_or(default.state);
+        if is_url(&state.to_string_lossy()) {
+            let message = format!("`state` must be a folder of this machine, not `{}`", state.display());
+            return Err(Failure::wrong(INVALID, message));
+        }
+        Ok(EngineSettings {
+            state,
+            registry: self.registry.unwrap_or(default.registry),
+            cores: self.cores.map_or(default.cores, NonZeroUsize::get),
+            split_rows: self.split_rows.map_or(default.split_rows, NonZeroU64::get),
+            split_bytes: self.split_bytes.map_or(default.split_bytes, NonZeroU64::get),
+            memory_bytes: self.memory_bytes.map_or(default.memory_bytes, NonZeroUsize::get),
+            ..EngineSettings::default()
+        })
+    }
+}
+
+fn number<N: FromStr>(name: &str, text: Option<String>) -> Result<Option<N>, Failure> {
+    let parse = |text: String| text.trim().parse().map_err(|_| not_a_number(name, &text));
+    text.map(parse).transpose()
+}
+
+fn not_a_number(name: &str, text: &str) -> Failure {
+    Failure::wrong(INVALID, format!("the variable {name} must be a whole number above zero, not `{text}`"))
+}
+
+fn is_url(text: &str) -> bool {
+    text.contains("://") || text.starts_with("memory:") || text.starts_with("file:")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn settings(registry: &str, cores: usize) -> Settings {
+        Settings { registry: Some(registry.to_string()), cores: NonZeroUsize::new(cores), ..Settings::default() }
+    }
+
+    fn of_variables(pairs: &[(&str, &str)]) -> Result<Settings, Failure> {
+        let find = |name: &str| pairs.iter().find(|(known, _)| *known == name).map(|(_, value)| value.to_string());
+        Settings::of_environment(&find)
+    }
+
+    fn of_text(text: &str) -> Result<Settings, Failure> {
+        TomlFile::in_memory("volley.toml", text, INVALID).parse()
+    }
+
+    #[test]
+    fn flags_win_over_variables_and_those_over_the_file_and_that_over_defaults() {
+        let flags = Settings { registry: Some("flag".into()), ..Settings::default() };
+        let environment = of_variables(&[("VOLLEY_REGISTRY", "variable"), ("VOLLEY_CORES", "2")]).unwrap();
+        let file = of_text("registry = 'file'\ncores = 3\nsplit_rows = 10").unwrap();
+        let settled = flags.over(environment).over(file).engine().unwrap();
+        assert_eq!((settled.registry.as_str(), settled.cores, settled.split_rows), ("flag", 2, 10));
+        assert_eq!(settled.state, EngineSettings::default().state);
+    }
+
+    #[test]
+    fn an_empty_variable_says_nothing() {
+        assert_eq!(of_variables(&[("VOLLEY_REGISTRY", ""), ("VOLLEY_CORES", "")]).unwrap(), Settings::default());
+    }
+
+    #[test]
+    fn paths_of_a_file_lie_beside_it_and_urls_stay() {
+        let folder = Path::new("examples/flights");
+        assert_eq!(settings("registry", 1).in_folder(folder), settings("examples/flights/registry", 1));
+        assert_eq!(settings("/r", 1).in_folder(folder), settings("/r", 1));
+        assert_eq!(settings("s3://b/r", 1).in_folder(folder), settings("s3://b/r", 1));
+        let state = Settings { state: Some("s".into()), ..Settings::default() };
+        assert_eq!(state.in_folder(folder).state, Some("examples/flights/s".into()));
+    }
+
+    #[test]
+    fn the_file_beside_the_job_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join(FILE_NAME), "registry = 'models'").unwrap();
+        let found = Settings::of_folders(Some(folder.path())).unwrap();
+        assert_eq!(found.registry, Some(folder.path().join("models").display().to_string()));
+    }
+
+    #[test]
+    fn a_setting_that_is_not_known_is_refused_with_its_place() {
+        let failure = of_text("cores = 2\nregistri = 'r'").unwrap_err();
+        assert!(failure.text().starts_with("volley.toml:2:1: unknown field `registri`"), "{}", failure.text());
+        assert_eq!(failure.json()["error"]["code"], INVALID);
+    }
+
+    #[test]
+    fn numbers_are_above_zero() {
+        assert!(of_text("cores = 0").is_err());
+        let failure = of_variables(&[("VOLLEY_CORES", "0")]).unwrap_err();
+        assert!(failure.text().contains("VOLLEY_CORES"), "{}", failure.text());
+    }
+
+    #[test]
+    fn the_state_is_a_folder() {
+        let settings = Settings { state: Some("s3://bucket/state".into()), ..Settings::default() };
+        assert!(settings.engine().is_err());
+    }
+}
