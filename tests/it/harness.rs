@@ -67,8 +67,7 @@ impl House {
                 Answer::Published(summary) => Given::Published(summary),
                 Answer::Rows(rows) => {
                     let batches = collect(rows.stream).await;
-                    let batches = batches.map_err(|error| EngineError::new("rows_failed", error.to_string()))?;
-                    Given::Rows(concat_batches(&rows.schema, &batches).unwrap())
+                    Given::Rows(concat_batches(&rows.schema, &batches?).unwrap())
                 }
             };
         }

@@ -67,6 +67,12 @@ impl EngineError {
     }
 }
 
+impl From<DataFusionError> for EngineError {
+    fn from(error: DataFusionError) -> Self {
+        Self::from_datafusion(&error, &[])
+    }
+}
+
 impl From<&volley_commit::Error> for EngineError {
     fn from(error: &volley_commit::Error) -> Self {
         Self::new(error.code(), error.to_string())

@@ -296,3 +296,118 @@ impl IntoStoreError for std::io::Error {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use datafusion::arrow::array::{Int64Array, StringArray};
+    use object_store::memory::InMemory;
+    use volley_commit::{Job, JobId, JobSpec, Location, Mode, Tally};
+
+    use super::*;
+    use crate::format::Format;
+
+    /// Rows of about a kilobyte that do not compress.
+    fn batch(first: u64, rows: u64) -> RecordBatch {
+        let text = |n: u64| {
+            let mut state = n.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+            let mut letters = String::with_capacity(1024);
+            for _ in 0..1024 {
+                state ^= state << 13;
+                state ^= state >> 7;
+                state ^= state << 17;
+                letters.push(char::from(b'0' + (state % 64) as u8));
+            }
+            letters
+        };
+        let keys = Int64Array::from_iter_values((first..first + rows).map(|n| (n % 40) as i64));
+        let texts = StringArray::from_iter_values((first..first + rows).map(text));
+        RecordBatch::try_from_iter([("k", Arc::new(keys) as _), ("text", Arc::new(texts) as _)]).expect("a batch")
+    }
+
+    async fn job() -> Job {
+        let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+        let at = |name: &str| Location::new(store.clone(), Path::from(name), format!("memory:///{name}/"));
+        let spec = JobSpec {
+            job: JobId::new(),
+            mode: Mode::Error,
+            splits: 1,
+            extension: "parquet".to_owned(),
+            provenance: serde_json::Map::new(),
+        };
+        Job::begin(&at("state"), &at("out"), &at("staging"), spec).await.expect("begun")
+    }
+
+    /// Writes 20 MB under bounds far below that, and gives the most that was held, the files and their bytes.
+    async fn check(partition_by: &[&str], cut: u64) -> (usize, usize, Vec<StagedFile>, Vec<Bytes>) {
+        let target = WriteTarget {
+            destination: "memory:///out/".to_owned(),
+            format: Format::Parquet,
+            mode: Mode::Error,
+            partition_by: partition_by.iter().map(|name| (*name).to_owned()).collect(),
+            options: BTreeMap::new(),
+        };
+        let (job, metadata) = (job().await, BTreeMap::new());
+        let attempt = job.attempt(0);
+        let store = job.staging().store.clone();
+        let bounds = Bounds { in_progress_max: 2 << 20, open_max: 4, part_bytes: 1 << 20 };
+        let schema = batch(0, 1).schema();
+        let files = Files::new(&attempt, store.clone(), schema, &target, &metadata).expect("files");
+        let mut files = files.with_bounds(bounds);
+        let (mut held, mut open) = (0, 0);
+        for first in (0..20_000).step_by(cut as usize) {
+            files.write(batch(first, cut.min(20_000 - first))).await.expect("written");
+            held = held.max(files.in_progress());
+            open = open.max(files.open_files());
+        }
+        let staged = files.finish().await.expect("finished");
+        let rows = staged.iter().map(|file| file.rows).sum();
+        attempt
+            .seal(Tally { rows_in: rows, rows_out: rows, ..Tally::default() }, staged.clone())
+            .await
+            .expect("sealed");
+        let listed: Vec<_> =
+            futures::TryStreamExt::try_collect(store.list(Some(&Path::from("staging")))).await.expect("listed");
+        let mut bytes = vec![];
+        for meta in listed {
+            bytes.push(
+                object_store::ObjectStoreExt::get(store.as_ref(), &meta.location)
+                    .await
+                    .expect("got")
+                    .bytes()
+                    .await
+                    .expect("bytes"),
+            );
+        }
+        bytes.sort();
+        (held, open, staged, bytes)
+    }
+
+    #[tokio::test]
+    async fn what_is_held_is_bounded() {
+        let (held, _, staged, bytes) = check(&[], 1000).await;
+        assert!(held <= 2 << 20, "{held}");
+        assert_eq!(staged.len(), 1);
+        assert_eq!(staged[0].rows, 20_000);
+        assert_eq!(staged[0].bytes, bytes[0].len() as u64);
+        assert!(staged[0].bytes > 10 << 20, "{}", staged[0].bytes);
+    }
+
+    #[tokio::test]
+    async fn open_files_are_bounded_and_continued_in_others() {
+        let (held, open, staged, _) = check(&["k"], 1000).await;
+        assert!(held <= 2 << 20, "{held}");
+        assert_eq!(open, 4);
+        assert!(staged.len() > 40, "{}", staged.len());
+        assert_eq!(staged.iter().map(|file| file.rows).sum::<u64>(), 20_000);
+        assert!(staged.iter().all(|file| file.partition.starts_with("k=")));
+    }
+
+    #[tokio::test]
+    async fn bytes_do_not_depend_on_how_rows_come() {
+        for partition_by in [&[][..], &["k"][..]] {
+            let (_, _, _, some) = check(partition_by, 1000).await;
+            let (_, _, _, others) = check(partition_by, 777).await;
+            assert!(some == others, "{partition_by:?}");
+        }
+    }
+}

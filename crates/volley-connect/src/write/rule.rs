@@ -17,7 +17,7 @@ use volley_commit::Mode;
 
 use crate::error::{ConnectError, Result};
 use crate::exec::check_columns;
-use crate::format::{FileKind, Format};
+use crate::format::{FileKind, Format, ending};
 use crate::location::absolute_url;
 use crate::write::{Write, WriteTarget, options};
 
@@ -62,7 +62,7 @@ impl WriteRule {
 
     fn destination(&self, text: &str) -> Result<String> {
         if FileKind::of(text).is_some() {
-            let folder = format!("{}/", text.split('.').next().filter(|stem| !stem.is_empty()).unwrap_or("result"));
+            let folder = format!("{}/", text.trim_end_matches(ending(text)));
             return Err(ConnectError::DestinationIsFile { destination: text.to_owned(), folder });
         }
         let url = absolute_url(&self.base, text)?;

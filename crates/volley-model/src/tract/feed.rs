@@ -3,8 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::array::BooleanArray;
-use arrow::array::{Array, ArrayRef, AsArray, NullArray, UInt64Array};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, NullArray, UInt64Array};
 use arrow::buffer::{BooleanBuffer, NullBuffer};
 use arrow::compute::{cast, filter, take};
 use arrow::datatypes::DataType;

@@ -228,7 +228,7 @@ mod tests {
     use super::*;
 
     fn collected(sql: &str) -> (String, Calls) {
-        let mut statement = DFParser::parse_sql(sql).unwrap().remove(0);
+        let mut statement = DFParser::parse_sql(sql).unwrap().remove(0).unwrap();
         let calls = collect_calls(&mut statement);
         (statement.to_string(), calls)
     }

@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     fn query(sql: &str) -> Query {
-        let Statement::Statement(inner) = DFParser::parse_sql(sql).unwrap().remove(0) else { panic!("not SQL") };
+        let Statement::Statement(inner) = DFParser::parse_sql(sql).unwrap().remove(0).unwrap() else { panic!("not SQL") };
         let SqlStatement::Query(query) = *inner else { panic!("not a query") };
         *query
     }
@@ -98,7 +98,7 @@ mod tests {
         let scored = View { query: query("SELECT predict('m') AS p FROM t"), columns: vec![] };
         let nested = View { query: query("SELECT p FROM scored"), columns: vec![Ident::new("q")] };
         let views = HashMap::from([("scored".to_string(), scored), ("nested".to_string(), nested)]);
-        let mut statement = DFParser::parse_sql(sql).unwrap().remove(0);
+        let mut statement = DFParser::parse_sql(sql).unwrap().remove(0).unwrap();
         inline_views(&mut statement, &views);
         assert_eq!(statement.to_string(), expected);
     }

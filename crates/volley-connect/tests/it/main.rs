@@ -1,0 +1,7 @@
+//! Tables and writes in a plain DataFusion session, over temporary folders.
+
+mod harness;
+mod packing;
+mod plans;
+mod tables;
+mod writes;
