@@ -4,7 +4,7 @@
 /// see [`ModelError::is_transient`].
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
-    /// The MLmodel file, the signature or the choice of files makes no sense. Do not try again.
+    /// The MLmodel file or the signature in it makes no sense. Do not try again.
     #[error("{0}")]
     Invalid(String),
     /// A file that the model names is not among its files. Try again only with the whole directory.
@@ -67,7 +67,7 @@ impl ModelError {
     /// The stable code that a user sees in brackets.
     pub fn code(&self) -> &'static str {
         match self {
-            ModelError::Invalid(_) => "model_invalid",
+            ModelError::Invalid(_) => "mlmodel_invalid",
             ModelError::MissingFile { .. } => "model_file_missing",
             ModelError::Onnx(error) => error.code(),
             ModelError::PathEscape(_) => "model_path_escape",

@@ -40,7 +40,7 @@ struct SignatureTexts {
 }
 
 impl MlModel {
-    /// Reads the file. Fails with `model_invalid`, `no_flavor`, or `unsupported_flavor` when none of its flavors is `onnx`.
+    /// Reads the file. Fails with `mlmodel_invalid`, `no_flavor`, or `unsupported_flavor` when none of its flavors is `onnx`.
     pub(crate) fn parse(text: &[u8]) -> Result<Self, ModelError> {
         let document: Document = serde_saphyr::from_slice(text).map_err(|error| {
             ModelError::Invalid(format!("the MLmodel file is not what MLflow writes: {}", first_line(&error)))
@@ -149,13 +149,13 @@ mod tests {
 
     #[test]
     fn each_wrong_file_has_its_code() {
-        assert_eq!(code("flavors: [unclosed"), "model_invalid");
-        assert_eq!(code("just a text"), "model_invalid");
+        assert_eq!(code("flavors: [unclosed"), "mlmodel_invalid");
+        assert_eq!(code("just a text"), "mlmodel_invalid");
         assert_eq!(code("flavors: {}"), "no_flavor");
         assert_eq!(code("mlflow_version: 3.17.2"), "no_flavor");
-        assert_eq!(code("flavors: {onnx: {data: null}}"), "model_invalid");
+        assert_eq!(code("flavors: {onnx: {data: null}}"), "mlmodel_invalid");
         assert_eq!(code("flavors: {sklearn: {}, python_function: {}}"), "unsupported_flavor");
-        assert_eq!(code("flavors: {onnx: {data: m}}\nsignature: {inputs: '[{'}"), "model_invalid");
+        assert_eq!(code("flavors: {onnx: {data: m}}\nsignature: {inputs: '[{'}"), "mlmodel_invalid");
     }
 
     #[test]

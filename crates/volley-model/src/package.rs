@@ -52,9 +52,9 @@ fn only_onnx_file(artifact: &Artifact) -> Result<String, ModelError> {
     let mut files = artifact.files().keys().filter(|path| path.to_ascii_lowercase().ends_with(".onnx"));
     match (files.next(), files.next()) {
         (Some(only), None) => Ok(only.clone()),
-        (Some(first), Some(second)) => {
-            Err(ModelError::Invalid(format!("there is no MLmodel file to choose between `{first}` and `{second}`")))
-        }
+        (Some(first), Some(second)) => Err(ModelError::MissingFile {
+            reason: format!("there is no MLmodel file to choose between `{first}` and `{second}`; give one of them"),
+        }),
         (None, _) => Err(ModelError::MissingFile {
             reason: "there is neither an MLmodel file nor an .onnx file; give a model directory or a .onnx file"
                 .to_owned(),
@@ -107,7 +107,7 @@ mod tests {
     fn files_without_a_graph_have_their_codes() {
         assert_eq!(code(&[]), "model_file_missing");
         assert_eq!(code(&[("README.md", "")]), "model_file_missing");
-        assert_eq!(code(&[("a.onnx", ""), ("b.onnx", "")]), "model_invalid");
+        assert_eq!(code(&[("a.onnx", ""), ("b.onnx", "")]), "model_file_missing");
         assert_eq!(code(&[("MLmodel", "flavors: {onnx: {data: m.onnx}}")]), "model_file_missing");
         assert_eq!(code(&[("MLmodel", "flavors: {onnx: {data: ../m.onnx}}")]), "model_path_escape");
     }

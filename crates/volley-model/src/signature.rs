@@ -316,7 +316,7 @@ mod tests {
             r#"{"type": "long"}"#,
         ];
         for inputs in refused {
-            assert_eq!(parse(inputs).expect_err(inputs).code(), "model_invalid", "{inputs}");
+            assert_eq!(parse(inputs).expect_err(inputs).code(), "mlmodel_invalid", "{inputs}");
         }
     }
 }

@@ -22,8 +22,8 @@ pub fn load(artifact: &Artifact, contract: &Contract, limits: &Limits) -> Result
     let package = Package::open(artifact)?;
     let graph = package.graph(limits)?;
     if !same_graph(&inspect::contract(&graph, package.signature.as_ref())?, contract) {
-        let reason = "the model's files are not those that its contract was made from; register the model again";
-        return Err(ModelError::Invalid(reason.to_owned()));
+        let reason = "its files are not those that its contract was made from; register it again";
+        return Err(volley_onnx::Error::Invalid(reason.to_owned()).into());
     }
     Ok(Arc::new(TractScorer { contract: contract.clone(), plan: graph.plan()? }))
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchReader};
 use arrow::compute::{cast, concat_batches};
 use arrow::datatypes::{DataType, Float64Type};
 use bytes::Bytes;
@@ -45,7 +45,7 @@ const REFUSED: [(&str, &str); 17] = [
     ("broken_hostile_tree", "model_invalid"),
     ("broken_missing_data", "model_file_missing"),
     ("broken_missing_external", "external_data_missing"),
-    ("broken_mlmodel_yaml", "model_invalid"),
+    ("broken_mlmodel_yaml", "mlmodel_invalid"),
     ("broken_no_flavor", "no_flavor"),
     ("broken_path_escape", "model_path_escape"),
     ("broken_signature_mismatch", "signature_mismatch"),
@@ -136,33 +136,45 @@ fn arguments(input: &RecordBatch) -> Vec<Argument> {
 /// Scores against the framework's; a row with a NaN anywhere is NULL in all outputs.
 fn assert_scores(fixture: &str, contract: &Contract, scores: &Scores, expected: &RecordBatch) {
     let nan_rows: BTreeSet<usize> = expected.columns().iter().flat_map(nan_rows).collect();
+    let results = predicted(contract, scores);
     for (field, column) in expected.schema().fields().iter().zip(expected.columns()) {
-        let index = contract.outputs.iter().position(|output| output.name == *field.name());
-        let output = &scores.outputs[index.expect("an output of this name")];
+        let output = &results[field.name()];
         assert_eq!(output.len(), column.len(), "{fixture}");
         for row in 0..output.len() {
-            assert_eq!(output.is_null(row), nan_rows.contains(&row), "{fixture} {} row {row}", field.name());
+            let place = format!("{fixture} {} row {row}", field.name());
+            assert_eq!(output.is_null(row), nan_rows.contains(&row), "{place}");
             if output.is_valid(row) {
-                assert_row(
-                    &output.slice(row, 1),
-                    &column.slice(row, 1),
-                    &format!("{fixture} {} row {row}", field.name()),
-                );
+                assert_row(&output.slice(row, 1), &column.slice(row, 1), &place);
             }
         }
     }
     assert_eq!(scores.null_scores, nan_rows.len(), "{fixture}");
 }
 
-fn doubles(column: &ArrayRef) -> Option<Vec<f64>> {
-    let values = match column.data_type() {
-        DataType::List(_) => column.as_list::<i32>().iter().next().flatten()?,
-        _ => column.clone(),
+/// What `predict` gives, by the name of each output.
+fn predicted(contract: &Contract, scores: &Scores) -> BTreeMap<String, ArrayRef> {
+    let result = scores.result(contract, Function::Predict).expect("a column");
+    assert_eq!(result.data_type(), &contract.result_type(Function::Predict).expect("a type"));
+    let columns = match contract.outputs.len() {
+        1 => vec![result],
+        _ => result.as_struct().columns().to_vec(),
     };
-    matches!(values.data_type(), DataType::Float32 | DataType::Float64).then(|| {
-        let values = cast(&values, &DataType::Float64).expect("doubles");
-        values.as_primitive::<Float64Type>().values().to_vec()
-    })
+    contract.outputs.iter().map(|output| output.name.clone()).zip(columns).collect()
+}
+
+/// The floats of a column, a list or a struct; `None` of anything else.
+fn doubles(column: &ArrayRef) -> Option<Vec<f64>> {
+    match column.data_type() {
+        DataType::List(_) => doubles(&column.as_list::<i32>().iter().next().flatten()?),
+        DataType::Struct(_) => {
+            column.as_struct().columns().iter().map(doubles).collect::<Option<Vec<_>>>().map(|v| v.concat())
+        }
+        DataType::Float32 | DataType::Float64 => {
+            let values = cast(column, &DataType::Float64).expect("doubles");
+            Some(values.as_primitive::<Float64Type>().values().to_vec())
+        }
+        _ => None,
+    }
 }
 
 fn nan_rows(column: &ArrayRef) -> Vec<usize> {
@@ -246,7 +258,7 @@ fn by_default_a_null_leaves_its_row_without_a_score_and_the_others_as_they_are()
         if !with_null(row)
             && (0..full.num_columns()).all(|c| full.column(c).slice(row, 1) == holed.column(c).slice(row, 1))
         {
-            assert_eq!(scores.outputs[0].slice(row, 1), all.outputs[0].slice(row, 1));
+            assert_eq!(&scores.outputs[0].slice(row, 1), &all.outputs[0].slice(row, 1));
         }
     }
 }
@@ -318,6 +330,10 @@ fn a_fixed_batch_is_looped_over() {
     assert_eq!(model.contract.fixed_batch, Some(1));
     let input = table("linear_onnx_fixed_batch1", "input.parquet");
     assert!(input.num_rows() > 1);
+    let together = model.by_position(&input).outputs.remove(0);
+    for row in 0..input.num_rows() {
+        assert_eq!(&together.slice(row, 1), &model.by_position(&input.slice(row, 1)).outputs[0], "row {row}");
+    }
 }
 
 #[test]

@@ -26,10 +26,6 @@ impl Row {
         Self(Some(row.to_vec()))
     }
 
-    pub(super) fn is_declared(&self) -> bool {
-        self.0.is_some()
-    }
-
     /// Values of one row; `None` where a dimension is open.
     pub(super) fn width(&self) -> Option<usize> {
         self.0.as_ref()?.iter().copied().product()
