@@ -7,9 +7,7 @@ use anyhow::{Context, Result};
 use arrow::array::{ArrayRef, Float32Array};
 use bytes::Bytes;
 use volley_engine::{Answer, Engine, EngineSettings, Params, Session, Summary, parse_script};
-use volley_model::{
-    Argument, Arguments, Artifact, BindOptions, Binding, Limits, Scorer, bind, inspect, load,
-};
+use volley_model::{Argument, Arguments, Artifact, BindOptions, Binding, Limits, Scorer, bind, inspect, load};
 
 /// Columns of the generated tables and inputs of the models.
 pub const FEATURES: usize = 30;

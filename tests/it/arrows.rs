@@ -23,14 +23,7 @@ const ROOMS: [Room; 8] = [
     Room {
         name: "volley-onnx",
         rests_on: &[],
-        never: &[
-            "arrow",
-            "parquet",
-            "datafusion",
-            "object_store",
-            "reqwest",
-            "tokio",
-        ],
+        never: &["arrow", "parquet", "datafusion", "object_store", "reqwest", "tokio"],
         never_itself: &["anyhow", "serde"],
     },
     Room {
@@ -65,13 +58,7 @@ const ROOMS: [Room; 8] = [
     },
     Room {
         name: "volley-engine",
-        rests_on: &[
-            "volley-commit",
-            "volley-connect",
-            "volley-model",
-            "volley-predict",
-            "volley-registry",
-        ],
+        rests_on: &["volley-commit", "volley-connect", "volley-model", "volley-predict", "volley-registry"],
         never: &["axum", "ballista", "clap", "indicatif", "rusqlite"],
         never_itself: &["anyhow"],
     },
@@ -91,47 +78,23 @@ struct Manifest {
 
 fn cargo(arguments: &[&str]) -> String {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let output = Command::new(cargo)
-        .args(arguments)
-        .current_dir(root())
-        .output()
-        .expect("cargo runs these tests");
-    assert!(
-        output.status.success(),
-        "cargo {arguments:?}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    let output = Command::new(cargo).args(arguments).current_dir(root()).output().expect("cargo runs these tests");
+    assert!(output.status.success(), "cargo {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).expect("cargo writes UTF-8")
 }
 
 fn manifests() -> Vec<Manifest> {
-    let text = cargo(&[
-        "metadata",
-        "--no-deps",
-        "--offline",
-        "--format-version",
-        "1",
-    ]);
+    let text = cargo(&["metadata", "--no-deps", "--offline", "--format-version", "1"]);
     let metadata: Value = serde_json::from_str(&text).expect("cargo writes JSON");
-    let packages = metadata["packages"]
-        .as_array()
-        .expect("metadata lists packages");
-    let in_crates = |package: &&Value| {
-        package["manifest_path"]
-            .as_str()
-            .is_some_and(|path| path.contains("/crates/"))
-    };
+    let packages = metadata["packages"].as_array().expect("metadata lists packages");
+    let in_crates = |package: &&Value| package["manifest_path"].as_str().is_some_and(|path| path.contains("/crates/"));
     packages.iter().filter(in_crates).map(manifest).collect()
 }
 
 fn manifest(package: &Value) -> Manifest {
     let text = |value: &Value| value.as_str().expect("a name is text").to_owned();
-    let dependencies = package["dependencies"]
-        .as_array()
-        .expect("a package lists dependencies");
-    let normal = dependencies
-        .iter()
-        .filter(|dependency| dependency["kind"].is_null());
+    let dependencies = package["dependencies"].as_array().expect("a package lists dependencies");
+    let normal = dependencies.iter().filter(|dependency| dependency["kind"].is_null());
     Manifest {
         name: text(&package["name"]),
         dependencies: normal.map(|dependency| text(&dependency["name"])).collect(),
@@ -140,43 +103,21 @@ fn manifest(package: &Value) -> Manifest {
 
 /// Every crate that `name` is built with.
 fn reached(name: &str) -> BTreeSet<String> {
-    let tree = cargo(&[
-        "tree",
-        "--package",
-        name,
-        "--edges",
-        "normal",
-        "--offline",
-        "--prefix",
-        "none",
-        "--format",
-        "{p}",
-    ]);
-    tree.lines()
-        .filter_map(|line| line.split(' ').next())
-        .map(str::to_owned)
-        .collect()
+    let tree =
+        cargo(&["tree", "--package", name, "--edges", "normal", "--offline", "--prefix", "none", "--format", "{p}"]);
+    tree.lines().filter_map(|line| line.split(' ').next()).map(str::to_owned).collect()
 }
 
 /// `arrow` names `arrow` and `arrow-array`.
 fn named<'a>(crates: &'a BTreeSet<String>, family: &str) -> Vec<&'a str> {
-    let is_member = |name: &&str| {
-        name.strip_prefix(family)
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with(['-', '_']))
-    };
-    crates
-        .iter()
-        .map(String::as_str)
-        .filter(is_member)
-        .collect()
+    let is_member =
+        |name: &&str| name.strip_prefix(family).is_some_and(|rest| rest.is_empty() || rest.starts_with(['-', '_']));
+    crates.iter().map(String::as_str).filter(is_member).collect()
 }
 
 #[test]
 fn every_crate_has_its_row_in_the_table() {
-    let crates: BTreeSet<String> = manifests()
-        .into_iter()
-        .map(|manifest| manifest.name)
-        .collect();
+    let crates: BTreeSet<String> = manifests().into_iter().map(|manifest| manifest.name).collect();
     let rows: BTreeSet<String> = ROOMS.iter().map(|room| room.name.to_owned()).collect();
     assert_eq!(crates, rows);
 }
@@ -185,16 +126,8 @@ fn every_crate_has_its_row_in_the_table() {
 fn a_crate_rests_on_exactly_the_crates_of_its_row() {
     let manifests = manifests();
     for room in &ROOMS {
-        let manifest = manifests
-            .iter()
-            .find(|manifest| manifest.name == room.name)
-            .expect(room.name);
-        assert_eq!(
-            named(&manifest.dependencies, "volley"),
-            room.rests_on,
-            "{}",
-            room.name
-        );
+        let manifest = manifests.iter().find(|manifest| manifest.name == room.name).expect(room.name);
+        assert_eq!(named(&manifest.dependencies, "volley"), room.rests_on, "{}", room.name);
     }
 }
 
@@ -202,17 +135,9 @@ fn a_crate_rests_on_exactly_the_crates_of_its_row() {
 fn a_crate_never_names_what_it_must_not_know() {
     let manifests = manifests();
     for room in &ROOMS {
-        let manifest = manifests
-            .iter()
-            .find(|manifest| manifest.name == room.name)
-            .expect(room.name);
+        let manifest = manifests.iter().find(|manifest| manifest.name == room.name).expect(room.name);
         for family in room.never_itself {
-            assert_eq!(
-                named(&manifest.dependencies, family),
-                [""; 0],
-                "{} must not name {family}",
-                room.name
-            );
+            assert_eq!(named(&manifest.dependencies, family), [""; 0], "{} must not name {family}", room.name);
         }
     }
 }
@@ -221,18 +146,9 @@ fn a_crate_never_names_what_it_must_not_know() {
 fn a_crate_never_reaches_what_it_must_not_know() {
     for room in &ROOMS {
         let reached = reached(room.name);
-        assert!(
-            reached.contains(room.name),
-            "cargo tree gave nothing for {}",
-            room.name
-        );
+        assert!(reached.contains(room.name), "cargo tree gave nothing for {}", room.name);
         for family in room.never {
-            assert_eq!(
-                named(&reached, family),
-                [""; 0],
-                "{} must not reach {family}",
-                room.name
-            );
+            assert_eq!(named(&reached, family), [""; 0], "{} must not reach {family}", room.name);
         }
     }
 }

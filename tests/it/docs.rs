@@ -9,15 +9,8 @@ const ERRORS: &str = "docs/guide/errors.md";
 
 fn documents() -> Vec<TextFile> {
     let is_ours = |path: &str| path.ends_with(".md") && !path.starts_with("tests/data/");
-    let documents: Vec<_> = text_files()
-        .into_iter()
-        .filter(|file| is_ours(&file.path))
-        .collect();
-    assert!(
-        documents.len() > 10,
-        "only {} documents were found",
-        documents.len()
-    );
+    let documents: Vec<_> = text_files().into_iter().filter(|file| is_ours(&file.path)).collect();
+    assert!(documents.len() > 10, "only {} documents were found", documents.len());
     documents
 }
 
@@ -33,30 +26,17 @@ fn prose(text: &str) -> impl Iterator<Item = &str> {
 
 /// Targets of `[text](target)`.
 fn links(text: &str) -> Vec<&str> {
-    let targets = |line| {
-        str::split(line, "](")
-            .skip(1)
-            .filter_map(|rest: &str| rest.split(')').next())
-    };
+    let targets = |line| str::split(line, "](").skip(1).filter_map(|rest: &str| rest.split(')').next());
     prose(text).flat_map(targets).collect()
 }
 
 /// The anchors that headings give, as code hosts make them.
 fn anchors(text: &str) -> BTreeSet<String> {
-    let heading = |line: &str| {
-        line.starts_with('#')
-            .then(|| line.trim_start_matches('#').trim().to_lowercase())
-    };
+    let heading = |line: &str| line.starts_with('#').then(|| line.trim_start_matches('#').trim().to_lowercase());
     let kept = |character: &char| character.is_alphanumeric() || " -_".contains(*character);
     prose(text)
         .filter_map(heading)
-        .map(|title| {
-            title
-                .chars()
-                .filter(kept)
-                .collect::<String>()
-                .replace(' ', "-")
-        })
+        .map(|title| title.chars().filter(kept).collect::<String>().replace(' ', "-"))
         .collect()
 }
 
@@ -67,25 +47,16 @@ fn fault(document: &TextFile, link: &str) -> Option<String> {
     }
     let (path, anchor) = link.split_once('#').unwrap_or((link, ""));
     let here = root().join(&document.path);
-    let target = if path.is_empty() {
-        here
-    } else {
-        here.parent()?.join(path)
-    };
+    let target = if path.is_empty() { here } else { here.parent()?.join(path) };
     if !target.exists() {
         return Some(format!("{}: `{link}` leads nowhere", document.path));
     }
-    let leads_to_heading =
-        || anchors(&fs::read_to_string(&target).unwrap_or_default()).contains(anchor);
-    (!anchor.is_empty() && !leads_to_heading())
-        .then(|| format!("{}: `{link}` names no heading", document.path))
+    let leads_to_heading = || anchors(&fs::read_to_string(&target).unwrap_or_default()).contains(anchor);
+    (!anchor.is_empty() && !leads_to_heading()).then(|| format!("{}: `{link}` names no heading", document.path))
 }
 
 fn is_code(text: &str) -> bool {
-    !text.is_empty()
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
 }
 
 /// Every string literal that could be a code, with the text before and after it.
@@ -98,59 +69,34 @@ fn literals(text: &str) -> impl Iterator<Item = (&str, &str, &str)> {
 }
 
 /// Ends of what constructs an error from a code and a message.
-const CONSTRUCTORS: [&str; 7] = [
-    "Error::new",
-    "Error::at",
-    "Failure::failed",
-    "Failure::wrong",
-    "Self::failed",
-    "Self::wrong",
-    ".mistake",
-];
+const CONSTRUCTORS: [&str; 7] =
+    ["Error::new", "Error::at", "Failure::failed", "Failure::wrong", "Self::failed", "Self::wrong", ".mistake"];
 
 /// Whether a literal stands where codes stand: `code: "…"`, the first part of a pair, the first argument
 /// of an error's constructor, a constant.
 fn stands_for_code(before: &str, after: &str) -> bool {
     let before = before.trim_end();
     let Some(callee) = before.strip_suffix('(') else {
-        let is_constant = ["CODE: &str =", "INVALID: &str ="]
-            .iter()
-            .any(|end| before.ends_with(end));
+        let is_constant = ["CODE: &str =", "INVALID: &str ="].iter().any(|end| before.ends_with(end));
         return before.ends_with(" code:") || is_constant;
     };
     // A pair in a list is a row of a table.
-    let is_pair = !callee
-        .trim_end()
-        .ends_with(|c: char| c.is_alphanumeric() || "_!,[".contains(c));
-    after.starts_with(',')
-        && (is_pair
-            || CONSTRUCTORS
-                .iter()
-                .any(|constructor| callee.ends_with(constructor)))
+    let is_pair = !callee.trim_end().ends_with(|c: char| c.is_alphanumeric() || "_!,[".contains(c));
+    after.starts_with(',') && (is_pair || CONSTRUCTORS.iter().any(|constructor| callee.ends_with(constructor)))
 }
 
 /// The codes that a source file gives to users, its tests aside.
 fn codes(text: &str) -> BTreeSet<&str> {
-    let text = text
-        .split("\n#[cfg(test)]\nmod tests")
-        .next()
-        .unwrap_or_default();
-    let in_place = literals(text)
-        .filter(|(before, _, after)| stands_for_code(before, after))
-        .map(|(_, code, _)| code);
-    let code_functions = text
-        .split("fn code(")
-        .skip(1)
-        .filter_map(|rest| rest.split("\n    }\n").next());
+    let text = text.split("\n#[cfg(test)]\nmod tests").next().unwrap_or_default();
+    let in_place = literals(text).filter(|(before, _, after)| stands_for_code(before, after)).map(|(_, code, _)| code);
+    let code_functions = text.split("fn code(").skip(1).filter_map(|rest| rest.split("\n    }\n").next());
     let in_functions = code_functions.flat_map(|body| literals(body).map(|(_, code, _)| code));
     in_place.chain(in_functions).collect()
 }
 
 /// The first cells of the tables in `docs/guide/errors.md`.
 fn documented(page: &str) -> Vec<&str> {
-    page.lines()
-        .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
-        .collect()
+    page.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect()
 }
 
 fn error_page() -> String {
@@ -159,10 +105,7 @@ fn error_page() -> String {
 
 fn sources() -> Vec<TextFile> {
     let is_source = |path: &str| path.starts_with("crates/") && path.contains("/src/");
-    rust_files()
-        .into_iter()
-        .filter(|file| is_source(&file.path))
-        .collect()
+    rust_files().into_iter().filter(|file| is_source(&file.path)).collect()
 }
 
 #[test]
@@ -170,11 +113,7 @@ fn every_link_of_a_document_leads_somewhere() {
     let documents = documents();
     let faults: Vec<_> = documents
         .iter()
-        .flat_map(|document| {
-            links(&document.text)
-                .into_iter()
-                .filter_map(|link| fault(document, link))
-        })
+        .flat_map(|document| links(&document.text).into_iter().filter_map(|link| fault(document, link)))
         .collect();
     assert!(faults.is_empty(), "\n{}", faults.join("\n"));
 }
@@ -183,11 +122,7 @@ fn every_link_of_a_document_leads_somewhere() {
 fn every_error_code_is_explained() {
     let (page, sources) = (error_page(), sources());
     let documented: BTreeSet<_> = documented(&page).into_iter().collect();
-    let given = sources.iter().flat_map(|file| {
-        codes(&file.text)
-            .into_iter()
-            .map(move |code| (code, &file.path))
-    });
+    let given = sources.iter().flat_map(|file| codes(&file.text).into_iter().map(move |code| (code, &file.path)));
     let silent: Vec<_> = given
         .filter(|(code, _)| !documented.contains(code))
         .map(|(code, path)| format!("{path}: `{code}` is not in {ERRORS}"))
@@ -199,30 +134,16 @@ fn every_error_code_is_explained() {
 fn every_explained_error_code_exists() {
     let (page, sources) = (error_page(), sources());
     let given: BTreeSet<_> = sources.iter().flat_map(|file| codes(&file.text)).collect();
-    let unknown: Vec<_> = documented(&page)
-        .into_iter()
-        .filter(|code| !given.contains(code))
-        .collect();
-    assert!(
-        unknown.is_empty(),
-        "{ERRORS} explains codes that nothing gives: {}",
-        unknown.join(", ")
-    );
+    let unknown: Vec<_> = documented(&page).into_iter().filter(|code| !given.contains(code)).collect();
+    assert!(unknown.is_empty(), "{ERRORS} explains codes that nothing gives: {}", unknown.join(", "));
 }
 
 #[test]
 fn an_error_code_is_explained_once() {
     let page = error_page();
     let mut seen = BTreeSet::new();
-    let twice: Vec<_> = documented(&page)
-        .into_iter()
-        .filter(|code| !seen.insert(*code))
-        .collect();
-    assert!(
-        twice.is_empty(),
-        "{ERRORS} explains twice: {}",
-        twice.join(", ")
-    );
+    let twice: Vec<_> = documented(&page).into_iter().filter(|code| !seen.insert(*code)).collect();
+    assert!(twice.is_empty(), "{ERRORS} explains twice: {}", twice.join(", "));
 }
 
 #[test]

@@ -9,7 +9,7 @@ async fn house() -> House {
     let model = model("linear_onnx_double");
     house
         .run(&format!(
-            "CREATE TABLE t AS SELECT row_number() OVER () AS id, * FROM '{input}';
+            "CREATE TABLE t AS SELECT row_number() OVER ()::bigint AS id, * FROM '{input}';
              CREATE TABLE s AS SELECT *, predict('{model}') AS score FROM t"
         ))
         .await;
@@ -19,7 +19,11 @@ async fn house() -> House {
 /// A query over `t` with calls `P`, and the same over `s` with the score in their place, have one answer.
 async fn check(query: &str) {
     let mut house = house().await;
-    let scored = query.replace("FROM t", "FROM s").replace("JOIN t", "JOIN s").replace("P()", "score").replace("P(u)", "u.score");
+    let scored = query
+        .replace("FROM t", "FROM s")
+        .replace("JOIN t", "JOIN s")
+        .replace("P()", "score")
+        .replace("P(u)", "u.score");
     let by_column = house.text(&scored).await;
     let from_scope = format!("predict('{}')", model("linear_onnx_double"));
     let by_name = format!("predict('{}', {{'a': u.a, 'b': u.b, 'c': u.c, 'd': u.d}})", model("linear_onnx_double"));
@@ -41,7 +45,13 @@ async fn in_a_filter() {
 
 #[tokio::test]
 async fn in_a_join_condition() {
-    check("SELECT t.id, u.id AS other FROM t JOIN t u ON P(u) > 1.2 AND t.id = u.id ORDER BY t.id".replace("t.id", "l.id").replace("FROM t JOIN", "FROM t l JOIN").as_str()).await;
+    check(
+        "SELECT t.id, u.id AS other FROM t JOIN t u ON P(u) > 1.2 AND t.id = u.id ORDER BY t.id"
+            .replace("t.id", "l.id")
+            .replace("FROM t JOIN", "FROM t l JOIN")
+            .as_str(),
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -70,7 +80,8 @@ async fn in_subqueries() {
 
 #[tokio::test]
 async fn in_common_table_expressions_and_unions() {
-    check("WITH x AS (SELECT id, P() AS p FROM t), y AS (SELECT * FROM x WHERE p > 1.5) SELECT * FROM y ORDER BY id").await;
+    check("WITH x AS (SELECT id, P() AS p FROM t), y AS (SELECT * FROM x WHERE p > 1.5) SELECT * FROM y ORDER BY id")
+        .await;
     check("SELECT id, P() AS p FROM t UNION ALL SELECT -id, P() AS p FROM t ORDER BY 1").await;
 }
 
@@ -101,7 +112,11 @@ async fn of_an_aggregate() {
 async fn in_a_view_that_is_read_by_name() {
     let mut house = house().await;
     let model = model("linear_onnx_double");
-    house.run(&format!("CREATE VIEW v AS SELECT id, predict('{model}') AS p FROM t; CREATE VIEW w AS SELECT * FROM v WHERE p > 1.5")).await;
+    house
+        .run(&format!(
+            "CREATE VIEW v AS SELECT id, predict('{model}') AS p FROM t; CREATE VIEW w AS SELECT * FROM v WHERE p > 1.5"
+        ))
+        .await;
     let by_view = house.text("SELECT id FROM w ORDER BY id").await;
     assert_eq!(by_view, house.text("SELECT id FROM s WHERE score > 1.5 ORDER BY id").await);
 }
@@ -118,7 +133,10 @@ async fn scored(query: &str) -> u64 {
 async fn the_same_call_twice_is_scored_once_for_each_row() {
     assert_eq!(scored("SELECT P() AS p, P() + 1 AS q FROM t").await, 40);
     assert_eq!(scored("SELECT id, P() AS p FROM t WHERE P() > -1000 ORDER BY P()").await, 40);
-    assert_eq!(scored("SELECT CASE WHEN id > 10 THEN P() END AS a, CASE WHEN id > 20 THEN P() END AS b FROM t").await, 30);
+    assert_eq!(
+        scored("SELECT CASE WHEN id > 10 THEN P() END AS a, CASE WHEN id > 20 THEN P() END AS b FROM t").await,
+        30
+    );
     assert_eq!(scored("SELECT CASE WHEN id > 10 THEN P() END AS a, P() AS b FROM t").await, 40);
 }
 
@@ -154,9 +172,19 @@ async fn two_models_score_in_one_query() {
 async fn explain_shows_the_binding_and_loads_nothing() {
     let mut house = House::new().await;
     let model = model("linear_onnx_double");
-    let sql = format!("EXPLAIN SELECT predict('{model}', 1, 2.5::double, 3::decimal(10,2), 4::float) AS p, predict('{model}', 1, 2, 3, 4) AS q");
+    let sql = format!(
+        "EXPLAIN SELECT predict('{model}', 1, 2.5::double, 3::decimal(10,2), 4::float) AS p, predict('{model}', 1, 2, 3, 4) AS q"
+    );
     let text = house.text(&sql).await;
-    for part in ["Predict:", "PredictExec:", "sha256:", "runtime: tract", "a <- arg 1: Int64", "(rounds)", "c <- arg 3: Decimal128"] {
+    for part in [
+        "Predict:",
+        "PredictExec:",
+        "sha256:",
+        "runtime: tract",
+        "a <- arg 1: Int64",
+        "(rounds)",
+        "c <- arg 3: Decimal128",
+    ] {
         assert!(text.contains(part), "{text}\ndoes not say {part:?}");
     }
     assert_eq!(house.engine.host().loads(), 0, "planning loads no model");
@@ -167,7 +195,8 @@ async fn only_columns_that_are_used_are_read() {
     let mut house = House::new().await;
     let input = crate::harness::fixture("iris_onnx_v1").join("input.parquet").display().to_string();
     house.run(&format!("COPY (SELECT *, 1 AS extra, 'x' AS more FROM '{input}') TO 'wide/' STORED AS PARQUET")).await;
-    let text = house.text(&format!("EXPLAIN SELECT predict_label('{}') AS l FROM 'wide/'", model("iris_onnx_v1"))).await;
+    let text =
+        house.text(&format!("EXPLAIN SELECT predict_label('{}') AS l FROM 'wide/'", model("iris_onnx_v1"))).await;
     assert!(text.contains("projection=[sepal_length, sepal_width, petal_length, petal_width]"), "{text}");
 }
 

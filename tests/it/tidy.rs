@@ -8,20 +8,12 @@ const LINES_MAX: usize = 500;
 
 /// Files that are longer, each with the reason why they are still one file.
 const LONG: [(&str, &str); 2] = [
-    (
-        "crates/volley-model/src/contract.rs",
-        "the types of a contract explain each other",
-    ),
-    (
-        "crates/volley-registry/src/registry.rs",
-        "one short method for each promise of the registry",
-    ),
+    ("crates/volley-model/src/contract.rs", "the types of a contract explain each other"),
+    ("crates/volley-registry/src/registry.rs", "one short method for each promise of the registry"),
 ];
 
 /// Names that say nothing: a type lives with its owner.
-const VAGUE: [&str; 8] = [
-    "common", "helper", "helpers", "misc", "shared", "util", "utils", "mod",
-];
+const VAGUE: [&str; 8] = ["common", "helper", "helpers", "misc", "shared", "util", "utils", "mod"];
 
 /// The parts are put together here, so that this file does not hold what it looks for.
 const UNFINISHED: [&str; 6] = [
@@ -43,12 +35,8 @@ const MACHINE: [&str; 5] = [
 ];
 
 /// Ways to name another package index than the public ones.
-const INDEXES: [&str; 4] = [
-    concat!("index-", "url"),
-    concat!("find-", "links"),
-    concat!("trusted-", "host"),
-    concat!("replace-", "with"),
-];
+const INDEXES: [&str; 4] =
+    [concat!("index-", "url"), concat!("find-", "links"), concat!("trusted-", "host"), concat!("replace-", "with")];
 
 const PUBLIC_INDEX: &str = "source = \"registry+https://github.com/rust-lang/crates.io-index\"";
 
@@ -58,11 +46,7 @@ fn check(offences: impl IntoIterator<Item = String>) {
     assert!(offences.is_empty(), "\n{}", offences.join("\n"));
 }
 
-fn lines_with<'a>(
-    path: &'a str,
-    text: &'a str,
-    words: &'a [&str],
-) -> impl Iterator<Item = String> + 'a {
+fn lines_with<'a>(path: &'a str, text: &'a str, words: &'a [&str]) -> impl Iterator<Item = String> + 'a {
     text.lines().enumerate().flat_map(move |(index, line)| {
         let found = words.iter().filter(move |word| line.contains(**word));
         found.map(move |word| format!("{path}:{}: holds `{word}`", index + 1))
@@ -71,18 +55,14 @@ fn lines_with<'a>(
 
 #[test]
 fn a_file_opens_with_a_sentence_on_what_it_holds() {
-    let silent = rust_files()
-        .into_iter()
-        .filter(|file| !file.text.starts_with("//! "));
+    let silent = rust_files().into_iter().filter(|file| !file.text.starts_with("//! "));
     check(silent.map(|file| format!("{}: does not open with `//! `", file.path)));
 }
 
 #[test]
 fn a_file_is_named_for_what_it_holds() {
     let stem = |name: &str| name.split('.').next().unwrap_or_default().to_owned();
-    let vague = rust_files()
-        .into_iter()
-        .filter(|file| VAGUE.contains(&stem(file.name()).as_str()));
+    let vague = rust_files().into_iter().filter(|file| VAGUE.contains(&stem(file.name()).as_str()));
     check(vague.map(|file| format!("{}: the name says nothing of what is inside", file.path)));
 }
 
@@ -92,14 +72,8 @@ fn a_file_can_be_read_in_one_sitting() {
     check(rust_files().into_iter().filter_map(|file| {
         let lines = file.text.lines().count();
         match (lines > LINES_MAX, long.contains(file.path.as_str())) {
-            (true, false) => Some(format!(
-                "{}: {lines} lines, more than {LINES_MAX}",
-                file.path
-            )),
-            (false, true) => Some(format!(
-                "{}: short enough by now, take it from the list",
-                file.path
-            )),
+            (true, false) => Some(format!("{}: {lines} lines, more than {LINES_MAX}", file.path)),
+            (false, true) => Some(format!("{}: short enough by now, take it from the list", file.path)),
             _ => None,
         }
     }));
@@ -108,36 +82,20 @@ fn a_file_can_be_read_in_one_sitting() {
 #[test]
 fn nothing_is_left_for_later_in_the_code() {
     let files = rust_files();
-    check(
-        files
-            .iter()
-            .flat_map(|file| lines_with(&file.path, &file.text, &UNFINISHED)),
-    );
+    check(files.iter().flat_map(|file| lines_with(&file.path, &file.text, &UNFINISHED)));
 }
 
 #[test]
 fn no_text_names_a_place_on_one_machine() {
     let files = text_files();
-    check(
-        files
-            .iter()
-            .flat_map(|file| lines_with(&file.path, &file.text, &MACHINE)),
-    );
+    check(files.iter().flat_map(|file| lines_with(&file.path, &file.text, &MACHINE)));
 }
 
 #[test]
 fn packages_come_from_the_public_indexes() {
     let files = text_files();
-    let named = files
-        .iter()
-        .flat_map(|file| lines_with(&file.path, &file.text, &INDEXES));
-    let lock = files
-        .iter()
-        .find(|file| file.path == "Cargo.lock")
-        .expect("the lock file is part of the project");
-    let foreign = lock
-        .text
-        .lines()
-        .filter(|line| line.starts_with("source = ") && *line != PUBLIC_INDEX);
+    let named = files.iter().flat_map(|file| lines_with(&file.path, &file.text, &INDEXES));
+    let lock = files.iter().find(|file| file.path == "Cargo.lock").expect("the lock file is part of the project");
+    let foreign = lock.text.lines().filter(|line| line.starts_with("source = ") && *line != PUBLIC_INDEX);
     check(named.chain(foreign.map(|line| format!("Cargo.lock: {line}"))));
 }

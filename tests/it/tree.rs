@@ -8,9 +8,7 @@ const IGNORED: [&str; 4] = [".git", ".venv", ".volley", "__pycache__"];
 
 /// The root of the repository.
 pub fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .expect("the tests lie in a folder of the repository")
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the tests lie in a folder of the repository")
 }
 
 /// A text file: its path from the root, with slashes, and its content.
@@ -21,16 +19,11 @@ pub struct TextFile {
 
 impl TextFile {
     pub fn extension(&self) -> &str {
-        self.path
-            .rsplit_once('.')
-            .map_or("", |(_, extension)| extension)
+        self.path.rsplit_once('.').map_or("", |(_, extension)| extension)
     }
 
     pub fn name(&self) -> &str {
-        self.path
-            .rsplit('/')
-            .next()
-            .expect("splitting gives at least one part")
+        self.path.rsplit('/').next().expect("splitting gives at least one part")
     }
 }
 
@@ -44,27 +37,16 @@ pub fn text_files() -> Vec<TextFile> {
 
 /// Every Rust file of the repository.
 pub fn rust_files() -> Vec<TextFile> {
-    let files: Vec<_> = text_files()
-        .into_iter()
-        .filter(|file| file.extension() == "rs")
-        .collect();
-    assert!(
-        files.len() > 50,
-        "only {} Rust files were found",
-        files.len()
-    );
+    let files: Vec<_> = text_files().into_iter().filter(|file| file.extension() == "rs").collect();
+    assert!(files.len() > 50, "only {} Rust files were found", files.len());
     files
 }
 
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
-    let entries =
-        fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
     for entry in entries {
         let path = entry.expect("a readable folder").path();
-        let name = path
-            .file_name()
-            .map(|name| name.to_string_lossy())
-            .unwrap_or_default();
+        let name = path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
         if path.is_dir() {
             let is_output = path == root().join("target") || path.ends_with("examples/flights/out");
             if !is_output && !IGNORED.contains(&name.as_ref()) {
@@ -78,11 +60,6 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
 
 fn read(path: &Path) -> Option<TextFile> {
     let text = String::from_utf8(fs::read(path).ok()?).ok()?;
-    let path = path
-        .strip_prefix(root())
-        .expect("it was found below the root");
-    Some(TextFile {
-        path: path.to_string_lossy().replace('\\', "/"),
-        text,
-    })
+    let path = path.strip_prefix(root()).expect("it was found below the root");
+    Some(TextFile { path: path.to_string_lossy().replace('\\', "/"), text })
 }

@@ -33,10 +33,18 @@ async fn a_copy_publishes_parts_and_success_and_nothing_else() {
     let summary = house.published(&scored("out/", "PARQUET")).await;
     assert_eq!((summary.rows, summary.null_scores, summary.files), (1000, 0, 1));
     let names: Vec<String> = house.files("out").into_iter().map(|(name, _)| name).collect();
-    assert!(matches!(names.as_slice(), [success, part] if success == "_SUCCESS" && part.starts_with("part-000000-")), "{names:?}");
+    assert!(
+        matches!(names.as_slice(), [success, part] if success == "_SUCCESS" && part.starts_with("part-000000-")),
+        "{names:?}"
+    );
     assert!(house.files(".volley-staging").is_empty(), "staging is empty after publishing");
     assert_eq!(house.number("SELECT count(DISTINCT id) FROM 'out/'").await, 1000.0);
-    assert_eq!(house.number("SELECT count(*) FROM 'out/' WHERE abs(score - (1 + id / 70.0 + 0.1 + 0.3 + 0.8)) > 1e-3 * id").await, 0.0);
+    assert_eq!(
+        house
+            .number("SELECT count(*) FROM 'out/' WHERE abs(score - (1 + id / 70.0 + 0.1 + 0.3 + 0.8)) > 1e-3 * id")
+            .await,
+        0.0
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -46,7 +54,8 @@ async fn a_part_names_its_job_split_and_model() {
     let (name, bytes) = house.files("out").pop().unwrap();
     let reader = SerializedFileReader::new(bytes::Bytes::from(bytes)).unwrap();
     let entries = reader.metadata().file_metadata().key_value_metadata().cloned().unwrap();
-    let entry = |key: &str| entries.iter().find(|entry| entry.key == key).and_then(|entry| entry.value.clone()).unwrap();
+    let entry =
+        |key: &str| entries.iter().find(|entry| entry.key == key).and_then(|entry| entry.value.clone()).unwrap();
     assert_eq!(entry("volley.job"), summary.job);
     assert_eq!(entry("volley.split"), "0");
     assert!(entry("volley.models").contains(&summary.models[0].sha256), "{name}");
@@ -154,7 +163,8 @@ async fn partitioned_results_lie_in_folders_of_their_values() {
     let mut house = house(90).await;
     house.run(&scored("out/", "PARQUET PARTITIONED BY (part)")).await;
     let files = house.files("out");
-    let folders: Vec<&str> = files.iter().filter_map(|(name, _)| name.split_once('/').map(|(folder, _)| folder)).collect();
+    let folders: Vec<&str> =
+        files.iter().filter_map(|(name, _)| name.split_once('/').map(|(folder, _)| folder)).collect();
     assert_eq!(folders, ["part=0", "part=1", "part=2"]);
     assert_eq!(house.number("SELECT sum(part) FROM 'out/'").await, 90.0);
 }
@@ -227,11 +237,12 @@ async fn explain_of_a_copy_shows_the_write_and_begins_nothing() {
 async fn a_table_of_another_kind_is_refused_with_its_own_code() {
     let mut house = House::new().await;
     std::fs::create_dir_all(house.path("delta/_delta_log")).unwrap();
+    std::fs::write(house.path("delta/_delta_log/00000000000000000000.json"), b"{}").unwrap();
     std::fs::create_dir_all(house.path("iceberg/metadata")).unwrap();
     std::fs::write(house.path("iceberg/metadata/v1.metadata.json"), b"{}").unwrap();
     std::fs::create_dir_all(house.path("empty")).unwrap();
     std::fs::write(house.path("x.parquet"), b"this is no parquet file at all").unwrap();
-    std::fs::write(house.path("y.xlsx"), b"").unwrap();
+    std::fs::write(house.path("y.xlsx"), b"cells").unwrap();
     for (table, code) in [
         ("delta/", "table_format"),
         ("iceberg/", "table_format"),

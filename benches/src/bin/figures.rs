@@ -54,8 +54,7 @@ fn compare(rows: usize, rounds: usize) -> Result<()> {
 }
 
 fn in_a_process(folder: &Path, index: usize) -> Result<(f64, u64)> {
-    let output =
-        Command::new(std::env::current_exe()?).arg("--job").arg(folder).arg(index.to_string()).output()?;
+    let output = Command::new(std::env::current_exe()?).arg("--job").arg(folder).arg(index.to_string()).output()?;
     anyhow::ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let told = String::from_utf8(output.stdout)?;
     let (seconds, peak) = told.trim().split_once(' ').context("seconds and peak")?;

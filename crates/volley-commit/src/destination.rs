@@ -52,9 +52,7 @@ pub(crate) struct Claim {
 impl Claim {
     /// Every file that this version consists of.
     pub(crate) fn files(&self) -> impl Iterator<Item = &PublishedFile> {
-        self.kept
-            .iter()
-            .chain(self.added.iter().map(|addition| &addition.file))
+        self.kept.iter().chain(self.added.iter().map(|addition| &addition.file))
     }
 }
 
@@ -88,10 +86,7 @@ impl Destination {
         } else {
             return Ok(());
         };
-        Err(Error::DestinationInvalid {
-            destination: here.url.clone(),
-            reason: reason.to_owned(),
-        })
+        Err(Error::DestinationInvalid { destination: here.url.clone(), reason: reason.to_owned() })
     }
 
     /// Whether a job of this mode would be refused now. A busy destination cannot be judged yet;
@@ -112,28 +107,16 @@ impl Destination {
         };
         let (kept, removed) = self.change(spec.mode, live).await?;
         let added = additions(spec, receipts);
-        let claim = Claim {
-            job: spec.job,
-            mode: spec.mode,
-            added,
-            kept,
-            removed,
-        };
+        let claim = Claim { job: spec.job, mode: spec.mode, added, kept, removed };
         let version = newest + 1;
         let key = record::version_key(&self.location, version);
         let stands = self.records.create_once(&key, &claim).await?;
-        if stands.job == spec.job {
-            Ok(version)
-        } else {
-            Err(self.busy(stands.job))
-        }
+        if stands.job == spec.job { Ok(version) } else { Err(self.busy(stands.job)) }
     }
 
     /// The claim of a version.
     pub(crate) async fn version(&self, version: u64) -> Result<Option<Claim>> {
-        self.records
-            .read(&record::version_key(&self.location, version))
-            .await
+        self.records.read(&record::version_key(&self.location, version)).await
     }
 
     async fn history(&self, me: Option<JobId>) -> Result<History> {
@@ -145,11 +128,7 @@ impl Destination {
             if Some(claim.job) == me {
                 return Ok(History::Mine(version));
             }
-            if self
-                .records
-                .exists(&record::published_key(claim.job))
-                .await?
-            {
+            if self.records.exists(&record::published_key(claim.job)).await? {
                 return Ok(History::Settled(newest, Some(claim)));
             }
             let outcome = self.records.read(&record::outcome_key(claim.job)).await?;
@@ -161,32 +140,17 @@ impl Destination {
     }
 
     async fn newest_version(&self) -> Result<u64> {
-        let names = self
-            .records
-            .names(&record::versions_folder(&self.location))
-            .await?;
-        Ok(names
-            .iter()
-            .filter_map(|name| name.split('.').next()?.parse().ok())
-            .max()
-            .unwrap_or(0))
+        let names = self.records.names(&record::versions_folder(&self.location)).await?;
+        Ok(names.iter().filter_map(|name| name.split('.').next()?.parse().ok()).max().unwrap_or(0))
     }
 
     /// What a job of this mode keeps and removes of what lies here now, or why it may not.
-    async fn change(
-        &self,
-        mode: Mode,
-        live: Option<Claim>,
-    ) -> Result<(Vec<PublishedFile>, Vec<String>)> {
+    async fn change(&self, mode: Mode, live: Option<Claim>) -> Result<(Vec<PublishedFile>, Vec<String>)> {
         let mut present = self.location.files("").await?;
         let marked = present.remove(SUCCESS).is_some();
         let mut recorded: BTreeMap<String, PublishedFile> = BTreeMap::new();
         if marked && mode != Mode::Error {
-            recorded.extend(
-                self.listed_as_ours()
-                    .await?
-                    .map(|file| (file.path.clone(), file)),
-            );
+            recorded.extend(self.listed_as_ours().await?.map(|file| (file.path.clone(), file)));
         }
         let live = live.iter().flat_map(Claim::files).cloned();
         recorded.extend(live.map(|file| (file.path.clone(), file)));
@@ -216,33 +180,20 @@ impl Destination {
     /// Files that the marker lists and that are named as we name files: known to be ours even when
     /// another state wrote them or this one was lost.
     async fn listed_as_ours(&self) -> Result<impl Iterator<Item = PublishedFile>> {
-        let files = self
-            .success()
-            .await?
-            .map(|success| success.files)
-            .unwrap_or_default();
+        let files = self.success().await?.map(|success| success.files).unwrap_or_default();
         Ok(files.into_iter().filter(|file| is_part(&file.path)))
     }
 
     fn busy(&self, job: JobId) -> Error {
-        Error::DestinationBusy {
-            destination: self.location.url.clone(),
-            job: job.to_string(),
-        }
+        Error::DestinationBusy { destination: self.location.url.clone(), job: job.to_string() }
     }
 
     fn not_empty(&self, file: &str) -> Error {
-        Error::DestinationNotEmpty {
-            destination: self.location.url.clone(),
-            file: file.to_owned(),
-        }
+        Error::DestinationNotEmpty { destination: self.location.url.clone(), file: file.to_owned() }
     }
 
     fn foreign(&self, file: &str) -> Error {
-        Error::ForeignFiles {
-            destination: self.location.url.clone(),
-            file: file.to_owned(),
-        }
+        Error::ForeignFiles { destination: self.location.url.clone(), file: file.to_owned() }
     }
 }
 
@@ -259,15 +210,8 @@ fn additions(spec: &JobSpec, receipts: &[Receipt]) -> Vec<Addition> {
                 "" => name,
                 partition => format!("{partition}/{name}"),
             };
-            let file_out = PublishedFile {
-                path,
-                rows: file.rows,
-                bytes: file.bytes,
-            };
-            added.push(Addition {
-                staged: file.staged.clone(),
-                file: file_out,
-            });
+            let file_out = PublishedFile { path, rows: file.rows, bytes: file.bytes };
+            added.push(Addition { staged: file.staged.clone(), file: file_out });
         }
     }
     added

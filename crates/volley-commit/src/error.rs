@@ -10,9 +10,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[non_exhaustive]
 pub enum Error {
     /// Mode `error`, and the destination holds something. Trying again does not help.
-    #[error(
-        "destination {destination} already holds `{file}`: choose another one, or mode 'append' or 'overwrite'"
-    )]
+    #[error("destination {destination} already holds `{file}`: choose another one, or mode 'append' or 'overwrite'")]
     DestinationNotEmpty {
         /// URL of the destination.
         destination: String,
@@ -57,9 +55,7 @@ pub enum Error {
     },
     /// A sealed file is no longer in staging, or has another size. Before the decision the job must
     /// be run again; after it an operator is needed. Trying again does not help.
-    #[error(
-        "staged file {file} is gone or has changed: something other than Volley touched staging"
-    )]
+    #[error("staged file {file} is gone or has changed: something other than Volley touched staging")]
     StagedMissing {
         /// Path of the staged object in its store.
         file: String,
@@ -158,10 +154,7 @@ impl Error {
     }
 
     pub(crate) fn store(path: &Path, source: object_store::Error) -> Self {
-        Self::Store {
-            path: path.to_string(),
-            source,
-        }
+        Self::Store { path: path.to_string(), source }
     }
 }
 

@@ -21,10 +21,7 @@ pub struct JobId(Uuid);
 
 impl JobId {
     /// A new name, different from every other.
-    #[expect(
-        clippy::new_without_default,
-        reason = "a default that differs each time misleads"
-    )]
+    #[expect(clippy::new_without_default, reason = "a default that differs each time misleads")]
     pub fn new() -> Self {
         Self(Uuid::now_v7())
     }
@@ -44,11 +41,7 @@ impl fmt::Display for JobId {
 impl FromStr for JobId {
     type Err = Error;
     fn from_str(text: &str) -> Result<Self> {
-        Uuid::parse_str(text)
-            .map(Self)
-            .map_err(|_| Error::UnknownJob {
-                job: text.to_owned(),
-            })
+        Uuid::parse_str(text).map(Self).map_err(|_| Error::UnknownJob { job: text.to_owned() })
     }
 }
 
@@ -85,9 +78,7 @@ impl FromStr for Mode {
             "error" => Ok(Self::Error),
             "append" => Ok(Self::Append),
             "overwrite" => Ok(Self::Overwrite),
-            _ => Err(Error::UnknownMode {
-                mode: text.to_owned(),
-            }),
+            _ => Err(Error::UnknownMode { mode: text.to_owned() }),
         }
     }
 }
@@ -163,31 +154,17 @@ impl Job {
     /// Records a new job, or fails if the destination refuses its mode: `destination_not_empty`,
     /// `foreign_files`, or `destination_invalid` when destination, staging and state overlap or
     /// staging is in another store. Touches neither the destination nor staging.
-    pub async fn begin(
-        state: &Location,
-        destination: &Location,
-        staging: &Location,
-        spec: JobSpec,
-    ) -> Result<Job> {
-        let plan = JobPlan {
-            spec,
-            destination: destination.url.clone(),
-            staging: staging.url.clone(),
-        };
+    pub async fn begin(state: &Location, destination: &Location, staging: &Location, spec: JobSpec) -> Result<Job> {
+        let plan = JobPlan { spec, destination: destination.url.clone(), staging: staging.url.clone() };
         let job = Self::assemble(state, destination, staging, plan);
         job.destination.check_layout(state, staging)?;
         job.destination.check_mode(job.plan.spec.mode).await?;
         // First the mark, then the plan: a plan without a mark would never be recovered.
-        job.records
-            .create_once(&record::open_key(job.id()), &job.id())
-            .await?;
+        job.records.create_once(&record::open_key(job.id()), &job.id()).await?;
         let key = record::plan_key(job.id());
         if job.records.create_once(&key, job.plan.as_ref()).await? != *job.plan {
             let reason = "was begun before with another plan";
-            return Err(Error::JobMisused {
-                job: job.id().to_string(),
-                reason,
-            });
+            return Err(Error::JobMisused { job: job.id().to_string(), reason });
         }
         Ok(job)
     }
@@ -198,30 +175,15 @@ impl Job {
         let plan: JobPlan = Records(state.clone())
             .read(&record::plan_key(job))
             .await?
-            .ok_or_else(|| Error::UnknownJob {
-                job: job.to_string(),
-            })?;
-        let at = |url: &String| {
-            open(url).map_err(|source| Error::Unreachable {
-                url: url.clone(),
-                source,
-            })
-        };
-        Ok(Self::assemble(
-            state,
-            &at(&plan.destination)?,
-            &at(&plan.staging)?,
-            plan,
-        ))
+            .ok_or_else(|| Error::UnknownJob { job: job.to_string() })?;
+        let at = |url: &String| open(url).map_err(|source| Error::Unreachable { url: url.clone(), source });
+        Ok(Self::assemble(state, &at(&plan.destination)?, &at(&plan.staging)?, plan))
     }
 
     fn assemble(state: &Location, to: &Location, staging: &Location, plan: JobPlan) -> Job {
         let records = Records(state.clone());
         Job {
-            destination: Destination {
-                location: to.clone(),
-                records: records.clone(),
-            },
+            destination: Destination { location: to.clone(), records: records.clone() },
             staging: staging.clone(),
             records,
             plan: Arc::new(plan),
@@ -250,9 +212,7 @@ impl Job {
 
     /// The receipt of a split, if it is sealed.
     pub async fn receipt(&self, split: u32) -> Result<Option<Receipt>> {
-        self.records
-            .read(&record::receipt_key(self.id(), split))
-            .await
+        self.records.read(&record::receipt_key(self.id(), split)).await
     }
 
     /// The receipt of every split, `None` where it is not sealed yet; in order of splits.
@@ -286,9 +246,7 @@ impl Job {
             tally: receipts.iter().map(|receipt| receipt.tally).sum(),
             receipts: record::sha256(&record::json(&receipts)),
         };
-        self.records
-            .create_once(&record::outcome_key(self.id()), &outcome)
-            .await
+        self.records.create_once(&record::outcome_key(self.id()), &outcome).await
     }
 
     /// Decides against the result, removes what is staged, and returns the decision that stands: if
@@ -296,13 +254,8 @@ impl Job {
     ///
     /// Attempts that still run must be stopped before, or what they stage stays behind.
     pub async fn abort(&self, reason: &str) -> Result<Outcome> {
-        let aborted = Outcome::Aborted {
-            reason: reason.to_owned(),
-        };
-        let stands = self
-            .records
-            .create_once(&record::outcome_key(self.id()), &aborted)
-            .await?;
+        let aborted = Outcome::Aborted { reason: reason.to_owned() };
+        let stands = self.records.create_once(&record::outcome_key(self.id()), &aborted).await?;
         if matches!(stands, Outcome::Aborted { .. }) {
             self.remove_staging().await?;
             self.close().await?;
@@ -312,39 +265,24 @@ impl Job {
 
     async fn all_receipts(&self) -> Result<Vec<Receipt>> {
         let receipts = self.receipts().await?;
-        let missing: Vec<u32> = (0u32..)
-            .zip(&receipts)
-            .filter(|(_, r)| r.is_none())
-            .map(|(split, _)| split)
-            .collect();
+        let missing: Vec<u32> = (0u32..).zip(&receipts).filter(|(_, r)| r.is_none()).map(|(split, _)| split).collect();
         match missing.first() {
             None => Ok(receipts.into_iter().flatten().collect()),
-            Some(&first) => Err(Error::SplitsMissing {
-                job: self.id().to_string(),
-                missing: missing.len(),
-                first,
-            }),
+            Some(&first) => Err(Error::SplitsMissing { job: self.id().to_string(), missing: missing.len(), first }),
         }
     }
 
     /// Looks for every sealed file through the destination's store, which will have to rename it.
     async fn check_staged(&self, receipts: &[Receipt]) -> Result<()> {
         let files = receipts.iter().flat_map(|receipt| &receipt.files);
-        run_all(
-            files
-                .map(|file| self.check_staged_file(file).boxed())
-                .collect(),
-        )
-        .await
+        run_all(files.map(|file| self.check_staged_file(file).boxed()).collect()).await
     }
 
     async fn check_staged_file(&self, file: &StagedFile) -> Result<()> {
         let path = self.staged_path(file.staged.name())?;
         match self.destination.location.size(&path).await? {
             Some(size) if size == file.bytes => Ok(()),
-            _ => Err(Error::StagedMissing {
-                file: path.to_string(),
-            }),
+            _ => Err(Error::StagedMissing { file: path.to_string() }),
         }
     }
 
@@ -364,5 +302,4 @@ impl Job {
 }
 
 /// Gives the location of a URL that a plan recorded.
-pub type Opener =
-    dyn Fn(&str) -> Result<Location, Box<dyn std::error::Error + Send + Sync>> + Send + Sync;
+pub type Opener = dyn Fn(&str) -> Result<Location, Box<dyn std::error::Error + Send + Sync>> + Send + Sync;

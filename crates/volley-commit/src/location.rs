@@ -48,11 +48,7 @@ pub struct Location {
 impl Location {
     /// A folder `prefix` of `store`, known as `url` (`file:///…`, `s3://…`; a slash at the end does not matter).
     pub fn new(store: Arc<dyn ObjectStore>, prefix: Path, url: impl Into<String>) -> Self {
-        Self {
-            store,
-            prefix,
-            url: url.into(),
-        }
+        Self { store, prefix, url: url.into() }
     }
 
     /// The URL with exactly one slash at its end, so that a prefix is a containing folder.
@@ -74,24 +70,16 @@ impl Location {
 
     /// The path of `relative` in the store. Fails on `..` and other segments that are no names.
     pub(crate) fn path(&self, relative: &str) -> Result<Path> {
-        let relative =
-            Path::parse(relative).map_err(|source| Error::store(&self.prefix, source.into()))?;
+        let relative = Path::parse(relative).map_err(|source| Error::store(&self.prefix, source.into()))?;
         Ok(self.prefix.parts().chain(relative.parts()).collect())
     }
 
     /// Every object under `folder`, sizes by path relative to this location.
     pub(crate) async fn files(&self, folder: &str) -> Result<BTreeMap<String, u64>> {
         let root = self.path(folder)?;
-        let listed: Vec<ObjectMeta> = self
-            .store
-            .list(Some(&root))
-            .try_collect()
-            .await
-            .map_err(|source| Error::store(&root, source))?;
-        Ok(listed
-            .iter()
-            .filter_map(|meta| Some((self.relative(&meta.location)?, meta.size)))
-            .collect())
+        let listed: Vec<ObjectMeta> =
+            self.store.list(Some(&root)).try_collect().await.map_err(|source| Error::store(&root, source))?;
+        Ok(listed.iter().filter_map(|meta| Some((self.relative(&meta.location)?, meta.size))).collect())
     }
 
     fn relative(&self, path: &Path) -> Option<String> {
@@ -119,13 +107,8 @@ impl Location {
 
     /// Deletes objects by their relative paths; those that are not there are fine.
     pub(crate) async fn delete_all(&self, files: impl IntoIterator<Item = &String>) -> Result<()> {
-        run_all(
-            files
-                .into_iter()
-                .map(|file| async move { self.delete(&self.path(file)?).await }.boxed())
-                .collect(),
-        )
-        .await
+        run_all(files.into_iter().map(|file| async move { self.delete(&self.path(file)?).await }.boxed()).collect())
+            .await
     }
 
     /// Deletes a folder with everything in it, and this location too if that leaves it empty.
@@ -152,8 +135,6 @@ impl Location {
 
     fn local_folder(&self) -> Option<PathBuf> {
         let url = Url::parse(&self.folder_url()).ok()?;
-        (url.scheme() == "file")
-            .then(|| url.to_file_path().ok())
-            .flatten()
+        (url.scheme() == "file").then(|| url.to_file_path().ok()).flatten()
     }
 }

@@ -29,14 +29,8 @@ impl Job {
     /// Errors: `job_misused` if it is not committed, `staged_missing`, and those of the store.
     pub async fn publish(&self) -> Result<Published> {
         let (version, claim) = self.committed_claim().await?;
-        let published = Published {
-            version,
-            files: claim
-                .added
-                .iter()
-                .map(|addition| addition.file.clone())
-                .collect(),
-        };
+        let published =
+            Published { version, files: claim.added.iter().map(|addition| addition.file.clone()).collect() };
         let key = record::published_key(self.id());
         if !self.records.exists(&key).await? {
             self.change_destination(&claim).await?;
@@ -55,23 +49,14 @@ impl Job {
         let Some(Outcome::Committed { version, .. }) = self.outcome().await? else {
             return Err(not_committed());
         };
-        let claim = self
-            .destination
-            .version(version)
-            .await?
-            .ok_or_else(not_committed)?;
+        let claim = self.destination.version(version).await?.ok_or_else(not_committed)?;
         Ok((version, claim))
     }
 
     async fn change_destination(&self, claim: &Claim) -> Result<()> {
         let to = &self.destination.location;
         // Our own marker is there only if all the rest is.
-        if self
-            .destination
-            .success()
-            .await?
-            .is_some_and(|success| success.job == self.id())
-        {
+        if self.destination.success().await?.is_some_and(|success| success.job == self.id()) {
             return Ok(());
         }
         to.delete(&to.path(SUCCESS)?).await?;
@@ -82,13 +67,7 @@ impl Job {
     }
 
     async fn move_parts(&self, added: &[Addition]) -> Result<()> {
-        run_all(
-            added
-                .iter()
-                .map(|addition| self.move_part(addition).boxed())
-                .collect(),
-        )
-        .await
+        run_all(added.iter().map(|addition| self.move_part(addition).boxed()).collect()).await
     }
 
     async fn move_part(&self, addition: &Addition) -> Result<()> {
@@ -109,9 +88,7 @@ impl Job {
         }
         match at.size(to).await? {
             Some(size) if size == bytes => Ok(()),
-            _ => Err(Error::StagedMissing {
-                file: from.to_string(),
-            }),
+            _ => Err(Error::StagedMissing { file: from.to_string() }),
         }
     }
 
@@ -121,10 +98,7 @@ impl Job {
         let bytes = body.len() as u64;
         let staged = self.staged_path("_SUCCESS.staged")?;
         let at = &self.destination.location;
-        at.store
-            .put(&staged, body.into())
-            .await
-            .map_err(|source| Error::store(&staged, source))?;
+        at.store.put(&staged, body.into()).await.map_err(|source| Error::store(&staged, source))?;
         self.rename(&staged, &at.path(SUCCESS)?, bytes).await
     }
 

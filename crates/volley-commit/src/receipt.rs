@@ -74,12 +74,7 @@ impl StagedFile {
     /// A whole object that was written to a path of [`Attempt::staged_path`].
     pub fn object(path: &Path, partition: impl Into<String>, rows: u64, bytes: u64) -> Self {
         let name = path.filename().unwrap_or_default().to_owned();
-        Self {
-            staged: Staged::Object { name },
-            partition: partition.into(),
-            rows,
-            bytes,
-        }
+        Self { staged: Staged::Object { name }, partition: partition.into(), rows, bytes }
     }
 }
 
@@ -108,12 +103,7 @@ pub struct Attempt {
 impl Attempt {
     pub(crate) fn new(job: Job, split: u32) -> Self {
         let id = Uuid::now_v7().simple().to_string();
-        Self {
-            job,
-            split,
-            id,
-            names_given: AtomicU32::new(0),
-        }
+        Self { job, split, id, names_given: AtomicU32::new(0) }
     }
 
     /// The split this works on.
@@ -130,9 +120,7 @@ impl Attempt {
     /// nobody takes it for a result.
     pub fn staged_path(&self) -> Path {
         let n = self.names_given.fetch_add(1, Ordering::Relaxed);
-        self.job
-            .staged_path(&self.name(n))
-            .expect("staged names are plain ASCII")
+        self.job.staged_path(&self.name(n)).expect("staged names are plain ASCII")
     }
 
     fn name(&self, n: u32) -> String {
@@ -145,16 +133,8 @@ impl Attempt {
     /// Errors: `receipt_invalid` when the figures contradict each other, and those of the store.
     /// After a transient error the receipt may stand: a new attempt asks for it first.
     pub async fn seal(&self, tally: Tally, files: Vec<StagedFile>) -> Result<Receipt> {
-        let mine = Receipt {
-            split: self.split,
-            attempt: self.id.clone(),
-            tally,
-            files,
-        };
-        self.check(&mine).map_err(|reason| Error::ReceiptInvalid {
-            split: self.split,
-            reason,
-        })?;
+        let mine = Receipt { split: self.split, attempt: self.id.clone(), tally, files };
+        self.check(&mine).map_err(|reason| Error::ReceiptInvalid { split: self.split, reason })?;
         let key = record::receipt_key(self.job.id(), self.split);
         let stands = self.job.records.create_once(&key, &mine).await?;
         if stands.attempt != self.id {
@@ -166,9 +146,7 @@ impl Attempt {
     /// Deletes what this attempt staged. Only for attempts that were not sealed.
     pub async fn discard(&self) -> Result<()> {
         let names = 0..self.names_given.load(Ordering::Relaxed);
-        let files: Vec<String> = names
-            .map(|n| format!("{}/{}", self.job.id(), self.name(n)))
-            .collect();
+        let files: Vec<String> = names.map(|n| format!("{}/{}", self.job.id(), self.name(n))).collect();
         self.job.staging.delete_all(&files).await
     }
 
@@ -178,25 +156,16 @@ impl Attempt {
         if self.split >= splits {
             return Err(format!("the job has only {splits} splits"));
         }
-        let (counted, rows) = (
-            receipt.tally.rows_out,
-            receipt.files.iter().map(|file| file.rows).sum::<u64>(),
-        );
+        let (counted, rows) = (receipt.tally.rows_out, receipt.files.iter().map(|file| file.rows).sum::<u64>());
         if counted != rows {
-            return Err(format!(
-                "{counted} rows were counted, the files hold {rows}"
-            ));
+            return Err(format!("{counted} rows were counted, the files hold {rows}"));
         }
-        let given: BTreeSet<String> = (0..self.names_given.load(Ordering::Relaxed))
-            .map(|n| self.name(n))
-            .collect();
+        let given: BTreeSet<String> = (0..self.names_given.load(Ordering::Relaxed)).map(|n| self.name(n)).collect();
         let mut used = BTreeSet::new();
         for file in &receipt.files {
             let name = file.staged.name();
             if !given.contains(name) || !used.insert(name) {
-                return Err(format!(
-                    "`{name}` is not a file of this attempt, or is named twice"
-                ));
+                return Err(format!("`{name}` is not a file of this attempt, or is named twice"));
             }
             if Path::parse(&file.partition).is_err() {
                 return Err(format!("the partition of `{name}` is no valid path"));

@@ -14,11 +14,7 @@ use crate::job::JobId;
 use crate::location::Location;
 
 /// Waits between the tries of [`Records::create_once`]. Short: the clients of remote stores retry by themselves.
-const PAUSES: [Duration; 3] = [
-    Duration::from_millis(100),
-    Duration::from_millis(400),
-    Duration::from_millis(1600),
-];
+const PAUSES: [Duration; 3] = [Duration::from_millis(100), Duration::from_millis(400), Duration::from_millis(1600)];
 
 /// The names of a job's records.
 pub(crate) fn open_key(job: JobId) -> String {
@@ -47,17 +43,12 @@ pub(crate) fn version_key(destination: &Location, version: u64) -> String {
 
 /// 64 hexadecimal digits.
 pub(crate) fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// A record as it is stored.
 pub(crate) fn json(record: &impl Serialize) -> Bytes {
-    serde_json::to_vec_pretty(record)
-        .expect("records are plain structs with string keys")
-        .into()
+    serde_json::to_vec_pretty(record).expect("records are plain structs with string keys").into()
 }
 
 /// The state of an engine: JSON records under a location.
@@ -77,11 +68,7 @@ impl Records {
         let body = json(record);
         let mut pauses = PAUSES.iter();
         loop {
-            let created = self
-                .0
-                .store
-                .put_opts(&path, body.clone().into(), PutMode::Create.into())
-                .await;
+            let created = self.0.store.put_opts(&path, body.clone().into(), PutMode::Create.into()).await;
             let cause = match (self.read_path(&path).await, created) {
                 (Ok(Some(stands)), _) => return Ok(stands),
                 (Err(error), _) if !error.is_transient() => return Err(error),
@@ -106,14 +93,9 @@ impl Records {
 
     async fn read_path<T: DeserializeOwned>(&self, path: &Path) -> Result<Option<T>> {
         match read_object(self.0.store.as_ref(), path).await? {
-            Some(body) => {
-                serde_json::from_slice(&body)
-                    .map(Some)
-                    .map_err(|source| Error::RecordInvalid {
-                        path: path.to_string(),
-                        source,
-                    })
-            }
+            Some(body) => serde_json::from_slice(&body)
+                .map(Some)
+                .map_err(|source| Error::RecordInvalid { path: path.to_string(), source }),
             None => Ok(None),
         }
     }
@@ -129,10 +111,7 @@ impl Records {
     /// The names of the records in a folder, sorted.
     pub(crate) async fn names(&self, folder: &str) -> Result<Vec<String>> {
         let files = self.0.files(folder).await?;
-        Ok(files
-            .into_keys()
-            .filter_map(|key| key.rsplit('/').next().map(str::to_owned))
-            .collect())
+        Ok(files.into_keys().filter_map(|key| key.rsplit('/').next().map(str::to_owned)).collect())
     }
 }
 
@@ -150,18 +129,10 @@ pub(crate) async fn read_object(store: &dyn ObjectStore, path: &Path) -> Result<
 }
 
 fn unconfirmed(path: &Path, cause: Error) -> Error {
-    Error::Unconfirmed {
-        path: path.to_string(),
-        source: Box::new(cause),
-    }
+    Error::Unconfirmed { path: path.to_string(), source: Box::new(cause) }
 }
 
 /// The store said created and then did not have it: it cannot carry this protocol.
 fn vanished(path: &Path) -> Error {
-    Error::store(
-        path,
-        object_store::Error::NotSupported {
-            source: "a record just created cannot be read".into(),
-        },
-    )
+    Error::store(path, object_store::Error::NotSupported { source: "a record just created cannot be read".into() })
 }

@@ -45,13 +45,7 @@ pub async fn recover(state: &Location, open: &Opener) -> Result<Vec<Recovered>> 
 
 /// `None` if nothing was left but the mark.
 async fn recover_job(state: &Location, job: JobId, open: &Opener) -> Option<Recovered> {
-    let failed = |error| {
-        Some(Recovered {
-            job,
-            destination: String::new(),
-            side: Side::Failed(error),
-        })
-    };
+    let failed = |error| Some(Recovered { job, destination: String::new(), side: Side::Failed(error) });
     match needs_no_work(state, job).await {
         Ok(true) => return None,
         Ok(false) => {}
@@ -70,8 +64,7 @@ async fn recover_job(state: &Location, job: JobId, open: &Opener) -> Option<Reco
 /// Takes the mark from a job that never had a plan, and so staged nothing, or that is published.
 async fn needs_no_work(state: &Location, job: JobId) -> Result<bool> {
     let records = Records(state.clone());
-    let idle = !records.exists(&record::plan_key(job)).await?
-        || records.exists(&record::published_key(job)).await?;
+    let idle = !records.exists(&record::plan_key(job)).await? || records.exists(&record::published_key(job)).await?;
     if idle {
         records.remove(&record::open_key(job)).await?;
     }

@@ -251,7 +251,7 @@ async fn build(
     let urls: Vec<_> = urls.inspect(|url| forget_listing(session.runtime_env(), url)).collect();
     let order = declared.command.map(|command| command.order_exprs.clone()).unwrap_or_default();
     let options = ListingOptions::new(format)
-        .with_file_extension(if surveys.len() == 1 { surveys[0].ending() } else { "" })
+        .with_file_extension(ending(surveys, kind))
         .with_table_partition_cols(partitions)
         .with_file_sort_order(order);
     let config = ListingTableConfig::new_with_multi_paths(urls).with_listing_options(options).with_schema(columns);
@@ -265,6 +265,16 @@ async fn build(
             .with_constraints(command.constraints.clone())
             .with_column_defaults(command.column_defaults.clone()),
     })
+}
+
+/// The ending of the files to read; a table without files yet will read those that are written to it, and
+/// not the mark beside them.
+fn ending(surveys: &[Survey], kind: FileKind) -> String {
+    match surveys {
+        [survey] if survey.is_empty() => format!(".{}", kind.format.extension()),
+        [survey] => survey.ending().to_owned(),
+        _ => String::new(),
+    }
 }
 
 /// The survey has just listed the files; a listing kept from before must not hide some.

@@ -46,7 +46,8 @@ impl Engine {
         std::fs::create_dir_all(&folder).map_err(|error| bad_state(&settings, &error))?;
         let lock = open_lock(&folder).map_err(|error| bad_state(&settings, &error))?;
         let url = Url::from_directory_path(&folder).map_err(|()| EngineError::new("bad_state", "no absolute path"))?;
-        let state = volley_connect::location(url.as_str(), &runtime).map_err(|e| EngineError::new(e.code(), e.to_string()))?;
+        let state =
+            volley_connect::location(url.as_str(), &runtime).map_err(|e| EngineError::new(e.code(), e.to_string()))?;
         let recovered = recover_if_alone(&lock, &state, &runtime).await.map_err(|e| bad_state(&settings, &e))?;
         let registry = Registry::open(&settings.registry, &settings.registry_base)?.with_base(&settings.base);
         let registry = Arc::new(registry);
@@ -127,7 +128,10 @@ fn told(recovered: &Recovered) -> String {
     let Recovered { job, destination, side } = recovered;
     match side {
         Side::RolledForward(published) => {
-            format!("job {job} had been committed: its {} files are now published in {destination}", published.files.len())
+            format!(
+                "job {job} had been committed: its {} files are now published in {destination}",
+                published.files.len()
+            )
         }
         Side::Discarded => format!("job {job} had not been committed: {destination} is as it was"),
         Side::Failed(error) => format!("job {job} cannot be finished now: {error} [{}]", error.code()),

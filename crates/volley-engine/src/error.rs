@@ -136,13 +136,18 @@ fn schema_error(error: &SchemaError) -> (&'static str, String) {
             let nearest = names.iter().max_by(|a, b| similarity(a).total_cmp(&similarity(b)));
             let hint = nearest.filter(|name| similarity(name) > 0.8).map(|name| format!("; did you mean \"{name}\"?"));
             let given: Vec<_> = names.iter().take(20).map(String::as_str).collect();
-            let message =
-                format!("there is no column `{}`: there is {}{}", field.name, given.join(", "), hint.unwrap_or_default());
+            let message = format!(
+                "there is no column `{}`: there is {}{}",
+                field.name,
+                given.join(", "),
+                hint.unwrap_or_default()
+            );
             ("unknown_column", message)
         }
-        SchemaError::AmbiguousReference { field } => {
-            ("ambiguous_column", format!("column `{}` is in several tables: put the table's name before it", field.name))
-        }
+        SchemaError::AmbiguousReference { field } => (
+            "ambiguous_column",
+            format!("column `{}` is in several tables: put the table's name before it", field.name),
+        ),
         other => ("plan", other.to_string()),
     }
 }

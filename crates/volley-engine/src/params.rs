@@ -66,9 +66,8 @@ impl Params {
         let value = self.0.get(name).ok_or_else(|| unset(name))?.to_string();
         let allowed = |character: char| character.is_alphanumeric() || "._-=".contains(character);
         if value.is_empty() || value.starts_with('.') || !value.chars().all(allowed) {
-            let message = format!(
-                "parameter `{name}` cannot be part of a path: use letters, digits, `.`, `_`, `-` and `=` only"
-            );
+            let message =
+                format!("parameter `{name}` cannot be part of a path: use letters, digits, `.`, `_`, `-` and `=` only");
             return Err(EngineError::new("invalid_parameter", message));
         }
         Ok(value)
@@ -77,7 +76,8 @@ impl Params {
 
 /// A parameter that a statement uses and nobody set.
 pub(crate) fn unset(name: &str) -> EngineError {
-    let message = format!("parameter `{name}` is not set: give it with --param {name}=… or in [params] of the job file");
+    let message =
+        format!("parameter `{name}` is not set: give it with --param {name}=… or in [params] of the job file");
     EngineError::new("unset_parameter", message)
 }
 

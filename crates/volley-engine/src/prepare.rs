@@ -79,7 +79,9 @@ impl Preparation<'_> {
         }
         used.sort();
         let values: HashMap<_, _> = self.params.scalars().into_iter().collect();
-        if let Some(name) = used.iter().map(|name| name.trim_start_matches('$')).find(|name| !values.contains_key(*name)) {
+        if let Some(name) =
+            used.iter().map(|name| name.trim_start_matches('$')).find(|name| !values.contains_key(*name))
+        {
             return Err(params::unset(name));
         }
         plan.with_param_values(ParamValues::from(values)).map_err(told)

@@ -1,11 +1,11 @@
 //! A text of SQL statements, parsed one by one with their places in the whole text.
 
+use datafusion::error::DataFusionError;
 use datafusion::sql::parser::{CreateExternalTable, DFParser, DFParserBuilder, Statement};
 use datafusion::sql::sqlparser::ast::{Query, Statement as SqlStatement};
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
-use datafusion::error::DataFusionError;
 use volley_predict::Place;
 
 use crate::error::EngineError;

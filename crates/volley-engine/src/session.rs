@@ -86,8 +86,12 @@ impl Session {
         params: &Params,
         output: &Output,
     ) -> Result<Answer, EngineError> {
-        let not_a_query =
-            || EngineError::new("not_a_query", "a job with [output] needs a SELECT: this statement says itself what it writes");
+        let not_a_query = || {
+            EngineError::new(
+                "not_a_query",
+                "a job with [output] needs a SELECT: this statement says itself what it writes",
+            )
+        };
         let ScriptStatement::Sql(statement) = statement else { return Err(not_a_query()) };
         let Statement::Statement(inner) = statement.as_ref() else { return Err(not_a_query()) };
         let SqlStatement::Query(query) = inner.as_ref() else { return Err(not_a_query()) };
@@ -127,7 +131,12 @@ impl Session {
         Ok(answer)
     }
 
-    async fn prepare(&self, statement: Statement, params: &Params, state: &SessionState) -> Result<Prepared, EngineError> {
+    async fn prepare(
+        &self,
+        statement: Statement,
+        params: &Params,
+        state: &SessionState,
+    ) -> Result<Prepared, EngineError> {
         let preparation =
             Preparation { state, views: &self.views, pins: &self.pins, registry: &self.shared.registry, params };
         preparation.prepare(statement).await
@@ -149,7 +158,8 @@ impl Session {
         }
         let physical = state.create_physical_plan(&plan).await.map_err(told)?;
         if physical.downcast_ref::<WriteExec>().is_some() {
-            let job = WriteJob { shared: &self.shared, progress: &self.progress, state: &state, pins: &pins, sites: &sites };
+            let job =
+                WriteJob { shared: &self.shared, progress: &self.progress, state: &state, pins: &pins, sites: &sites };
             let summary = job.run(physical).await?;
             volley_connect::forget_listings(&self.context.runtime_env());
             return Ok(Answer::Published(summary));
@@ -198,7 +208,10 @@ impl Session {
         match inner.as_ref() {
             SqlStatement::CreateView(view) if self.needs_inlining(&view.query) => {
                 let columns = view.columns.iter().map(|column| column.name.clone()).collect();
-                ViewChange::Add(view.name.to_string().to_lowercase(), View { query: view.query.as_ref().clone(), columns })
+                ViewChange::Add(
+                    view.name.to_string().to_lowercase(),
+                    View { query: view.query.as_ref().clone(), columns },
+                )
             }
             SqlStatement::Drop { names, .. } => {
                 ViewChange::Remove(names.iter().map(|name| name.to_string().to_lowercase()).collect())

@@ -113,7 +113,12 @@ impl WriteJob<'_> {
         Ok((job, context))
     }
 
-    async fn finish(&self, job: &Job, plan: Arc<dyn ExecutionPlan>, independent: bool) -> Result<(u64, usize), EngineError> {
+    async fn finish(
+        &self,
+        job: &Job,
+        plan: Arc<dyn ExecutionPlan>,
+        independent: bool,
+    ) -> Result<(u64, usize), EngineError> {
         if let Err(error) = self.write(plan, independent).await {
             // The job is given up whatever its abort says: without an outcome, recovery aborts it again.
             let _ = job.abort(&error.to_string()).await;
@@ -157,7 +162,9 @@ impl WriteJob<'_> {
         }
         while let Some(split) = running.join_next().await {
             // Dropping the set stops the other splits.
-            split.map_err(|panic| EngineError::new("panicked", panic.to_string()))?.map_err(|error| self.told(error))?;
+            split
+                .map_err(|panic| EngineError::new("panicked", panic.to_string()))?
+                .map_err(|error| self.told(error))?;
             self.progress.split_done();
         }
         Ok(())

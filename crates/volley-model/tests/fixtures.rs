@@ -380,3 +380,84 @@ fn a_contract_of_other_files_is_refused() {
     let error = load(&artifact("cancer_onnx_rf"), &contract, &Limits::default()).expect_err("refused");
     assert_eq!(error.code(), "model_invalid");
 }
+
+/// The graph of a fixture under another signature: JSON lists of inputs and parameters.
+fn under_signature(fixture: &str, inputs: &str, params: &str) -> Artifact {
+    let mut files = artifact(fixture).files().clone();
+    let model =
+        format!("flavors: {{onnx: {{data: model.onnx}}}}\nsignature:\n  inputs: '{inputs}'\n  params: '{params}'\n");
+    files.insert("MLmodel".to_owned(), Bytes::from(model));
+    Artifact::new(files)
+}
+
+#[test]
+fn a_parameter_that_the_graph_reads_is_a_constant_column() {
+    let inputs = r#"[{"type": "long", "name": "i"}, {"type": "boolean", "name": "bo"}]"#;
+    let params = r#"[{"name": "dd", "type": "double", "default": 0.5, "shape": null}]"#;
+    let artifact = under_signature("multi1d_onnx", inputs, params);
+    let contract = inspect(&artifact, &Limits::default()).expect("a contract");
+    assert_eq!(contract.params[0].graph_input, Some(2));
+    let scorer = load(&artifact, &contract, &Limits::default()).expect("a scorer");
+    let input = table("multi1d_onnx", "input.parquet").project(&[0, 1]).expect("two columns");
+    let scored = |params: &str| {
+        let params = serde_json::from_str(params).expect("an object");
+        let options = BindOptions { params, ..BindOptions::default() };
+        let binding = bind(&contract, "m", &Arguments::Named(arguments(&input)), &options).expect("a binding");
+        let scores = scorer.score(&binding, input.columns(), input.num_rows()).expect("scores");
+        doubles(&scores.outputs[0]).expect("floats")
+    };
+    let (default, higher) = (scored("{}"), scored(r#"{"dd": 2.5}"#));
+    assert!(default.iter().zip(&higher).all(|(default, higher)| (higher - default - 2.0).abs() < 1e-5));
+}
+
+#[test]
+fn a_signature_that_the_graph_cannot_take_is_refused() {
+    let code = |fixture: &str, inputs: &str, params: &str| {
+        let artifact = under_signature(fixture, inputs, params);
+        inspect(&artifact, &Limits::default()).expect_err(inputs).code()
+    };
+    let i_and_bo = r#"[{"type": "long", "name": "i"}, {"type": "boolean", "name": "bo"}]"#;
+    let dd = |rest: &str| format!(r#"[{{"name": "dd", {rest}}}]"#);
+    assert_eq!(code("multi1d_onnx", i_and_bo, "[]"), "signature_mismatch");
+    assert_eq!(code("multi1d_onnx", i_and_bo, &dd(r#""type": "string", "default": null"#)), "signature_mismatch");
+    assert_eq!(code("multi1d_onnx", i_and_bo, &dd(r#""type": "double", "default": "high""#)), "mlmodel_invalid");
+    assert_eq!(code("multi1d_onnx", i_and_bo, &dd(r#""type": "object", "default": null"#)), "unsupported_input");
+    let swapped =
+        r#"[{"type": "long", "name": "bo"}, {"type": "boolean", "name": "i"}, {"type": "double", "name": "x"}]"#;
+    assert_eq!(code("multi1d_onnx", swapped, "[]"), "signature_mismatch");
+    let of = |column_type: &str| format!(r#"[{{"name": "v", {column_type}}}]"#);
+    let three = |last: &str| {
+        format!(r#"[{{"type": "long", "name": "i"}}, {{"type": "boolean", "name": "bo"}}, {{"name": "dd", {last}}}]"#)
+    };
+    for unreadable in [r#""type": "binary""#, r#""type": "map", "values": {"type": "double"}"#, r#""type": "any""#] {
+        assert_eq!(code("multi1d_onnx", &three(unreadable), "[]"), "unsupported_input");
+    }
+    assert_eq!(
+        code("linear_onnx_double", &of(r#""type": "array", "items": {"type": "string"}"#), "[]"),
+        "signature_mismatch"
+    );
+    let nested = of(r#""type": "array", "items": {"type": "array", "items": {"type": "float"}}"#);
+    assert_eq!(code("linear_onnx_double", &nested, "[]"), "unsupported_input");
+}
+
+#[test]
+fn an_array_column_feeds_a_whole_matrix() {
+    let inputs = r#"[{"name": "v", "type": "array", "items": {"type": "float"}}]"#;
+    let artifact = under_signature("linear_onnx_tensor_unnamed", inputs, "[]");
+    let contract = inspect(&artifact, &Limits::default()).expect("a contract");
+    let model = Model { scorer: load(&artifact, &contract, &Limits::default()).expect("a scorer"), contract };
+    let (input, expected) =
+        (table("linear_onnx_tensor_unnamed", "input.parquet"), table("linear_onnx_tensor_unnamed", "expected.parquet"));
+    assert_scores("array column", &model.contract, &model.by_name(&input), &expected);
+}
+
+#[test]
+fn the_same_scorer_serves_many_threads() {
+    let model = Model::open("cancer_onnx_rf");
+    let (input, expected) = (table("cancer_onnx_rf", "input.parquet"), table("cancer_onnx_rf", "expected.parquet"));
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| assert_scores("cancer_onnx_rf", &model.contract, &model.by_position(&input), &expected));
+        }
+    });
+}

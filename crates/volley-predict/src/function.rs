@@ -157,11 +157,8 @@ impl ScalarUDFImpl for BoundPredict {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let columns = args
-            .args
-            .iter()
-            .map(|value| value.to_array(args.number_rows))
-            .collect::<Result<Vec<ArrayRef>>>()?;
+        let columns =
+            args.args.iter().map(|value| value.to_array(args.number_rows)).collect::<Result<Vec<ArrayRef>>>()?;
         let model = self.host.model_blocking(&self.call.pin)?;
         Ok(ColumnarValue::Array(model.score(&self.call, &columns, args.number_rows)?.result))
     }

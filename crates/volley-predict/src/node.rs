@@ -51,10 +51,8 @@ impl PredictNode {
     /// A node over `input`. The arguments and guards of the calls refer to the input's columns only.
     pub fn new(input: LogicalPlan, calls: Vec<NodeCall>) -> Result<Self> {
         let input_schema = input.schema();
-        let mut fields: Vec<(Option<TableReference>, Arc<Field>)> = input_schema
-            .iter()
-            .map(|(relation, field)| (relation.cloned(), field.clone()))
-            .collect();
+        let mut fields: Vec<(Option<TableReference>, Arc<Field>)> =
+            input_schema.iter().map(|(relation, field)| (relation.cloned(), field.clone())).collect();
         for call in &calls {
             fields.push((None, Arc::new(Field::new(&call.column, call.call.data_type().clone(), true))));
         }

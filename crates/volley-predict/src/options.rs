@@ -32,7 +32,10 @@ impl PredictOptions {
         match self.coercion.as_str() {
             "standard" => Ok(CoercionMode::Standard),
             "strict" => Ok(CoercionMode::Strict),
-            other => Err(PredictError::Setting { name: "volley.coercion", value: other.into(), allowed: "standard, strict" }.into()),
+            other => {
+                Err(PredictError::Setting { name: "volley.coercion", value: other.into(), allowed: "standard, strict" }
+                    .into())
+            }
         }
     }
 
@@ -41,7 +44,12 @@ impl PredictOptions {
         match self.null_rules.as_str() {
             "contract" => Ok(NullRules::Contract),
             "mlflow" => Ok(NullRules::Mlflow),
-            other => Err(PredictError::Setting { name: "volley.null_rules", value: other.into(), allowed: "contract, mlflow" }.into()),
+            other => Err(PredictError::Setting {
+                name: "volley.null_rules",
+                value: other.into(),
+                allowed: "contract, mlflow",
+            }
+            .into()),
         }
     }
 }

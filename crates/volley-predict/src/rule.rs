@@ -110,20 +110,21 @@ impl Rewriter {
         Ok(Rewritten { plan, width, scored })
     }
 
-    /// Conditions without a call first, then those with one, each over the rows that the last one left.
+    /// Conditions without a call first, then those with one, each over the rows that the last one left. Those
+    /// that correlate a subquery come last: DataFusion takes them out of it, and cannot look below our node.
     fn filter(&mut self, filter: Filter) -> Result<Rewritten> {
         let mut input = self.rewrite(Arc::unwrap_or_clone(filter.input))?;
         let (scoring, plain): (Vec<_>, Vec<_>) =
             split_conjunction_owned(filter.predicate).into_iter().partition(holds_call);
-        if let Some(predicate) = conjunction(plain) {
-            input.plan = LogicalPlan::Filter(Filter::try_new(predicate, Arc::new(input.plan))?);
-        }
+        let (correlating, plain): (Vec<_>, Vec<_>) =
+            plain.into_iter().partition(|condition| !scoring.is_empty() && condition.contains_outer());
+        input.plan = filtered(input.plan, plain)?;
         for condition in scoring {
-            let (scored, mut condition) = self.extract(input, vec![condition], &NamePreserver::new_for_projection())?;
-            let condition = condition.pop().expect("one condition went in").unalias();
+            let (scored, condition) = self.extract(input, vec![condition], &NamePreserver::new_for_projection())?;
             input = scored;
-            input.plan = LogicalPlan::Filter(Filter::try_new(condition, Arc::new(input.plan))?);
+            input.plan = filtered(input.plan, condition.into_iter().map(Expr::unalias).collect())?;
         }
+        input.plan = filtered(input.plan, correlating)?;
         Ok(input)
     }
 
@@ -202,6 +203,13 @@ impl Rewriter {
         }
         let expressions = saved.into_iter().zip(expressions).map(|(name, expr)| name.restore(expr)).collect();
         Ok((Rewritten { plan, width, scored }, expressions))
+    }
+}
+
+fn filtered(plan: LogicalPlan, conditions: Vec<Expr>) -> Result<LogicalPlan> {
+    match conjunction(conditions) {
+        Some(condition) => Ok(LogicalPlan::Filter(Filter::try_new(condition, Arc::new(plan))?)),
+        None => Ok(plan),
     }
 }
 

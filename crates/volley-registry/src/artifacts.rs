@@ -23,22 +23,14 @@ pub(crate) struct Bounds {
 impl From<&Limits> for Bounds {
     /// A graph as large as may be parsed, with constants beside it as large as it may have.
     fn from(limits: &Limits) -> Self {
-        let bytes_max = limits
-            .file_bytes_max
-            .saturating_add(limits.constant_bytes_max);
-        Bounds {
-            files_max: FILES_MAX,
-            bytes_max: bytes_max as u64,
-        }
+        let bytes_max = limits.file_bytes_max.saturating_add(limits.constant_bytes_max);
+        Bounds { files_max: FILES_MAX, bytes_max: bytes_max as u64 }
     }
 }
 
 impl Bounds {
     pub(crate) fn exceeded(&self) -> LocationFault {
-        LocationFault::TooLarge {
-            files_max: self.files_max,
-            bytes_max: self.bytes_max,
-        }
+        LocationFault::TooLarge { files_max: self.files_max, bytes_max: self.bytes_max }
     }
 }
 
@@ -46,21 +38,12 @@ impl Bounds {
 ///
 /// Files that lie there already are written again: the bytes are the same for every writer, and what was
 /// damaged meanwhile is mended.
-pub(crate) async fn keep(
-    store: &dyn ObjectStore,
-    layout: &Layout,
-    artifact: &Artifact,
-) -> Result<Digest, Error> {
+pub(crate) async fn keep(store: &dyn ObjectStore, layout: &Layout, artifact: &Artifact) -> Result<Digest, Error> {
     let digest = artifact.digest();
     for (path, bytes) in artifact.files() {
         settle::put(store, &layout.file(&digest, path), bytes).await?;
     }
-    settle::put(
-        store,
-        &layout.manifest(&digest),
-        &records::json(&artifact.manifest()),
-    )
-    .await?;
+    settle::put(store, &layout.manifest(&digest), &records::json(&artifact.manifest())).await?;
     Ok(digest)
 }
 
@@ -76,14 +59,9 @@ pub(crate) async fn read(
 ) -> Result<Artifact, Error> {
     let manifest = manifest(store, &layout.manifest(digest)).await?;
     verify(&Digest::of(&manifest), digest, label)?;
-    let size = manifest
-        .iter()
-        .fold(0, |size: u64, file| size.saturating_add(file.size));
+    let size = manifest.iter().fold(0, |size: u64, file| size.saturating_add(file.size));
     if manifest.len() > bounds.files_max || size > bounds.bytes_max {
-        return Err(Error::Location {
-            location: label.to_owned(),
-            fault: bounds.exceeded(),
-        });
+        return Err(Error::Location { location: label.to_owned(), fault: bounds.exceeded() });
     }
     let mut files = BTreeMap::new();
     for file in manifest {
@@ -100,11 +78,7 @@ pub(crate) fn verify(found: &Digest, expected: &Digest, label: &str) -> Result<(
     if found == expected {
         return Ok(());
     }
-    Err(Error::DigestMismatch {
-        label: label.to_owned(),
-        expected: expected.clone(),
-        found: found.clone(),
-    })
+    Err(Error::DigestMismatch { label: label.to_owned(), expected: expected.clone(), found: found.clone() })
 }
 
 async fn manifest(store: &dyn ObjectStore, key: &Path) -> Result<Manifest, Error> {
@@ -118,27 +92,15 @@ async fn manifest(store: &dyn ObjectStore, key: &Path) -> Result<Manifest, Error
 async fn content(store: &dyn ObjectStore, key: &Path, size: u64) -> Result<Bytes, Error> {
     let found = store.get(key).await.map_err(|source| match source {
         object_store::Error::NotFound { .. } => missing(key),
-        source => Error::Unavailable {
-            key: key.to_string(),
-            source,
-        },
+        source => Error::Unavailable { key: key.to_string(), source },
     })?;
     if found.meta.size <= size {
-        return found.bytes().await.map_err(|source| Error::Unavailable {
-            key: key.to_string(),
-            source,
-        });
+        return found.bytes().await.map_err(|source| Error::Unavailable { key: key.to_string(), source });
     }
     let grown = store.get_range(key, 0..size + 1).await;
-    grown.map_err(|source| Error::Unavailable {
-        key: key.to_string(),
-        source,
-    })
+    grown.map_err(|source| Error::Unavailable { key: key.to_string(), source })
 }
 
 fn missing(key: &Path) -> Error {
-    Error::Corrupt {
-        key: key.to_string(),
-        reason: "it is missing".to_owned(),
-    }
+    Error::Corrupt { key: key.to_string(), reason: "it is missing".to_owned() }
 }

@@ -196,12 +196,7 @@ impl Nearest {
     pub(crate) fn among<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Self {
         let edits_max = (name.chars().count() / 3).max(1);
         let closest = known
-            .map(|candidate| {
-                (
-                    strsim::damerau_levenshtein(&name.to_lowercase(), &candidate.to_lowercase()),
-                    candidate,
-                )
-            })
+            .map(|candidate| (strsim::damerau_levenshtein(&name.to_lowercase(), &candidate.to_lowercase()), candidate))
             .filter(|(edits, _)| *edits <= edits_max)
             .min();
         Nearest(closest.map(|(_, candidate)| candidate.to_owned()))
@@ -217,9 +212,5 @@ impl Nearest {
 
 /// Stores print their causes over several lines; an error of ours is one.
 fn one_line(error: &object_store::Error) -> String {
-    error
-        .to_string()
-        .split_whitespace()
-        .collect::<Vec<_>>()
-        .join(" ")
+    error.to_string().split_whitespace().collect::<Vec<_>>().join(" ")
 }

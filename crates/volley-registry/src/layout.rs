@@ -35,10 +35,7 @@ impl Layout {
     }
 
     pub(crate) fn file(&self, digest: &Digest, path: &str) -> Path {
-        path.split('/')
-            .fold(self.artifact(digest).join("files"), |key, part| {
-                key.join(part)
-            })
+        path.split('/').fold(self.artifact(digest).join("files"), |key, part| key.join(part))
     }
 
     fn artifact(&self, digest: &Digest) -> Path {
@@ -64,20 +61,11 @@ impl Layout {
 
     pub(crate) fn alias(&self, name: &str, alias: &str) -> Result<Path, Error> {
         check_alias(alias)?;
-        fitting(
-            self.model(name)?
-                .join("aliases")
-                .join(format!("{alias}.json")),
-            alias,
-            "an alias",
-        )
+        fitting(self.model(name)?.join("aliases").join(format!("{alias}.json")), alias, "an alias")
     }
 
     /// The models that these keys tell of; keys of no registry (`.DS_Store`, …) are passed over.
-    pub(crate) fn shelves<'a>(
-        &self,
-        keys: impl IntoIterator<Item = &'a Path>,
-    ) -> BTreeMap<String, Shelf> {
+    pub(crate) fn shelves<'a>(&self, keys: impl IntoIterator<Item = &'a Path>) -> BTreeMap<String, Shelf> {
         let mut shelves = BTreeMap::<String, Shelf>::new();
         for (name, entry) in keys.into_iter().filter_map(|key| self.entry(key)) {
             shelves.entry(name).or_default().put(entry);
@@ -87,10 +75,8 @@ impl Layout {
 
     fn entry(&self, key: &Path) -> Option<(String, Entry)> {
         let models = self.models();
-        let parts: Vec<String> = key
-            .prefix_match(&models)?
-            .map(|part| decoded(part.as_ref()))
-            .collect::<Option<_>>()?;
+        let parts: Vec<String> =
+            key.prefix_match(&models)?.map(|part| decoded(part.as_ref())).collect::<Option<_>>()?;
         let [name, kind, file] = <[String; 3]>::try_from(parts).ok()?;
         let stem = file.strip_suffix(".json")?;
         let entry = match kind.as_str() {
@@ -122,11 +108,7 @@ impl Shelf {
 
     /// The versions that are not deleted, ascending.
     pub(crate) fn live(&self) -> impl DoubleEndedIterator<Item = u64> + '_ {
-        self.versions
-            .difference(&self.deleted)
-            .copied()
-            .collect::<Vec<_>>()
-            .into_iter()
+        self.versions.difference(&self.deleted).copied().collect::<Vec<_>>().into_iter()
     }
 
     pub(crate) fn latest(&self) -> Option<u64> {
@@ -147,10 +129,7 @@ impl Shelf {
 
     /// One more than the highest number ever given, deleted ones included.
     pub(crate) fn next_number(&self) -> u64 {
-        self.versions
-            .union(&self.deleted)
-            .max()
-            .map_or(1, |highest| highest + 1)
+        self.versions.union(&self.deleted).max().map_or(1, |highest| highest + 1)
     }
 }
 
@@ -166,24 +145,15 @@ fn numbered(version: u64) -> String {
 
 /// Keys are percent-encoded, so a name of few characters may still be too long for a folder.
 fn fitting(key: Path, name: &str, what: &'static str) -> Result<Path, Error> {
-    if key
-        .filename()
-        .is_some_and(|part| part.len() > KEY_PART_BYTES_MAX)
-    {
+    if key.filename().is_some_and(|part| part.len() > KEY_PART_BYTES_MAX) {
         let reason = "it is too long to be the name of a file";
-        return Err(Error::Name {
-            name: name.to_owned(),
-            what,
-            reason,
-        });
+        return Err(Error::Name { name: name.to_owned(), what, reason });
     }
     Ok(key)
 }
 
 fn decoded(part: &str) -> Option<String> {
-    let text = percent_encoding::percent_decode_str(part)
-        .decode_utf8()
-        .ok()?;
+    let text = percent_encoding::percent_decode_str(part).decode_utf8().ok()?;
     Some(text.into_owned())
 }
 
@@ -214,11 +184,7 @@ mod tests {
 
     #[test]
     fn numbers_of_deleted_versions_are_not_given_again() {
-        let keys = [
-            layout().version("m", 3),
-            layout().version("m", 4),
-            layout().deleted("m", 4),
-        ];
+        let keys = [layout().version("m", 3), layout().version("m", 4), layout().deleted("m", 4)];
         let shelves = layout().shelves(&keys.map(|key| key.expect("a good name")));
         assert_eq!(shelves["m"].latest(), Some(3));
         assert_eq!(shelves["m"].next_number(), 5);
@@ -228,12 +194,7 @@ mod tests {
 
     #[test]
     fn foreign_files_in_the_folder_are_passed_over() {
-        let keys = [
-            "models/.DS_Store",
-            "models/m/versions/x.json",
-            "models/m/versions/1.json~",
-            "readme",
-        ];
+        let keys = ["models/.DS_Store", "models/m/versions/x.json", "models/m/versions/1.json~", "readme"];
         let keys = keys.map(|key| Path::from(format!("team/registry/{key}")));
         assert!(layout().shelves(&keys).is_empty());
     }
@@ -246,27 +207,9 @@ mod tests {
 
     #[test]
     fn names_too_long_for_a_file_system_are_refused() {
-        assert_eq!(
-            layout()
-                .model(&"n".repeat(241))
-                .expect_err("too long")
-                .code(),
-            "invalid_name"
-        );
-        assert_eq!(
-            layout()
-                .model(&"ü".repeat(100))
-                .expect_err("too long encoded")
-                .code(),
-            "invalid_name"
-        );
-        assert_eq!(
-            layout()
-                .alias("m", &"a".repeat(236))
-                .expect_err("too long")
-                .code(),
-            "invalid_name"
-        );
+        assert_eq!(layout().model(&"n".repeat(241)).expect_err("too long").code(), "invalid_name");
+        assert_eq!(layout().model(&"ü".repeat(100)).expect_err("too long encoded").code(), "invalid_name");
+        assert_eq!(layout().alias("m", &"a".repeat(236)).expect_err("too long").code(), "invalid_name");
         assert!(layout().alias("m", &"a".repeat(235)).is_ok());
     }
 }

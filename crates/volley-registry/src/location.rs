@@ -18,14 +18,9 @@ pub(crate) fn path(location: &str, base: &Path) -> Result<PathBuf, Error> {
     if !has_scheme(location) {
         return Ok(base.join(location));
     }
-    let file = Url::parse(location)
-        .ok()
-        .filter(|url| url.scheme() == "file");
+    let file = Url::parse(location).ok().filter(|url| url.scheme() == "file");
     file.and_then(|url| url.to_file_path().ok())
-        .ok_or_else(|| Error::Location {
-            location: location.to_owned(),
-            fault: LocationFault::Scheme,
-        })
+        .ok_or_else(|| Error::Location { location: location.to_owned(), fault: LocationFault::Scheme })
 }
 
 /// A path without `.`, `..` and links, as far as it exists.
@@ -34,11 +29,7 @@ pub(crate) fn absolute(path: &Path) -> io::Result<PathBuf> {
     for component in std::path::absolute(path)?.components() {
         match component {
             Component::ParentDir => {
-                clean = fs::canonicalize(&clean)
-                    .unwrap_or(clean)
-                    .parent()
-                    .map(Path::to_owned)
-                    .unwrap_or_default()
+                clean = fs::canonicalize(&clean).unwrap_or(clean).parent().map(Path::to_owned).unwrap_or_default()
             }
             component => clean.push(component),
         }
@@ -58,38 +49,24 @@ impl LocalModel {
     /// Reads a directory with everything in it, or an `.onnx` file with the tensor data beside it.
     pub(crate) fn read(path: &Path, bounds: Bounds) -> Result<Self, LocationFault> {
         let path = fs::canonicalize(path).map_err(unreadable)?;
-        let mut reader = Reader {
-            files: BTreeMap::new(),
-            bounds,
-            room: bounds.bytes_max,
-        };
+        let mut reader = Reader { files: BTreeMap::new(), bounds, room: bounds.bytes_max };
         if path.is_dir() {
             reader.directory(&path, &path, "")?;
         } else {
             reader.onnx_file(&path)?;
         }
-        Ok(LocalModel {
-            artifact: Artifact::new(reader.files),
-            path,
-        })
+        Ok(LocalModel { artifact: Artifact::new(reader.files), path })
     }
 
     /// The name of the folder, or of the file without `.onnx`.
     pub(crate) fn name(&self) -> String {
-        let name = if self.path.is_dir() {
-            self.path.file_name()
-        } else {
-            self.path.file_stem()
-        };
-        name.map(|name| name.to_string_lossy().into_owned())
-            .unwrap_or_default()
+        let name = if self.path.is_dir() { self.path.file_name() } else { self.path.file_stem() };
+        name.map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
     }
 
     /// The `file:` URL of the model.
     pub(crate) fn url(&self) -> String {
-        Url::from_file_path(&self.path)
-            .expect("a canonical path is absolute")
-            .to_string()
+        Url::from_file_path(&self.path).expect("a canonical path is absolute").to_string()
     }
 }
 
@@ -101,12 +78,7 @@ struct Reader {
 
 impl Reader {
     /// `prefix` is where `directory` lies in the model at `root`: empty, or ending with `/`.
-    fn directory(
-        &mut self,
-        root: &Path,
-        directory: &Path,
-        prefix: &str,
-    ) -> Result<(), LocationFault> {
+    fn directory(&mut self, root: &Path, directory: &Path, prefix: &str) -> Result<(), LocationFault> {
         for entry in fs::read_dir(directory).map_err(unreadable)? {
             let entry = entry.map_err(unreadable)?;
             let name = entry.file_name();
@@ -125,11 +97,7 @@ impl Reader {
 
     /// Exporters put tensors beside `NAME.onnx` as `NAME.onnx.data` or `NAME.onnx_data`.
     fn onnx_file(&mut self, path: &Path) -> Result<(), LocationFault> {
-        let Some(name) = path
-            .file_name()
-            .and_then(|name| name.to_str())
-            .filter(|name| name.ends_with(".onnx"))
-        else {
+        let Some(name) = path.file_name().and_then(|name| name.to_str()).filter(|name| name.ends_with(".onnx")) else {
             return Err(LocationFault::NotAModel);
         };
         self.file(path, name.to_owned())?;
@@ -151,14 +119,8 @@ impl Reader {
         let mut bytes = Vec::new();
         let file = fs::File::open(path).map_err(unreadable)?;
         // One byte more than there is room for, as the file may grow while it is read.
-        let size = file
-            .take(self.room.saturating_add(1))
-            .read_to_end(&mut bytes)
-            .map_err(unreadable)? as u64;
-        self.room = self
-            .room
-            .checked_sub(size)
-            .ok_or_else(|| self.bounds.exceeded())?;
+        let size = file.take(self.room.saturating_add(1)).read_to_end(&mut bytes).map_err(unreadable)? as u64;
+        self.room = self.room.checked_sub(size).ok_or_else(|| self.bounds.exceeded())?;
         self.files.insert(relative, bytes.into());
         if self.files.len() > self.bounds.files_max {
             return Err(self.bounds.exceeded());
@@ -171,25 +133,16 @@ impl Reader {
 fn contained(root: &Path, path: &Path, relative: &str) -> Result<PathBuf, LocationFault> {
     let target = fs::canonicalize(path).map_err(unreadable)?;
     if !target.starts_with(root) {
-        return Err(foreign(
-            relative,
-            "is a link that leads out of it; copy the file into it",
-        ));
+        return Err(foreign(relative, "is a link that leads out of it; copy the file into it"));
     }
     if target.is_dir() {
-        return Err(foreign(
-            relative,
-            "is a link to a directory; copy the files into it",
-        ));
+        return Err(foreign(relative, "is a link to a directory; copy the files into it"));
     }
     Ok(target)
 }
 
 fn foreign(path: &str, reason: &'static str) -> LocationFault {
-    LocationFault::Foreign {
-        path: path.to_owned(),
-        reason,
-    }
+    LocationFault::Foreign { path: path.to_owned(), reason }
 }
 
 fn unreadable(error: io::Error) -> LocationFault {

@@ -6,13 +6,7 @@ const CHARACTERS_MAX: usize = 255;
 
 /// Accepts what a reference can name again: no `/`, `:` or `@`, and nothing that reads as a location.
 pub(crate) fn check_model_name(name: &str) -> Result<(), Error> {
-    let refused = |reason| {
-        Err(Error::Name {
-            name: name.to_owned(),
-            what: "a model",
-            reason,
-        })
-    };
+    let refused = |reason| Err(Error::Name { name: name.to_owned(), what: "a model", reason });
     if name.trim().is_empty() {
         return refused("it is empty");
     }
@@ -33,18 +27,8 @@ pub(crate) fn check_model_name(name: &str) -> Result<(), Error> {
 
 /// Accepts letters, digits, `_` and `-`, except what already means a version.
 pub(crate) fn check_alias(alias: &str) -> Result<(), Error> {
-    let refused = |reason| {
-        Err(Error::Name {
-            name: alias.to_owned(),
-            what: "an alias",
-            reason,
-        })
-    };
-    if alias.is_empty()
-        || alias
-            .chars()
-            .any(|c| !c.is_alphanumeric() && c != '_' && c != '-')
-    {
+    let refused = |reason| Err(Error::Name { name: alias.to_owned(), what: "an alias", reason });
+    if alias.is_empty() || alias.chars().any(|c| !c.is_alphanumeric() && c != '_' && c != '-') {
         return refused("it takes letters, digits, `_` and `-`");
     }
     if alias.chars().count() > CHARACTERS_MAX {
@@ -67,34 +51,14 @@ mod tests {
 
     #[test]
     fn names_that_a_reference_can_name_again_are_accepted() {
-        for name in [
-            "churn",
-            "Churn 2.0",
-            "modèle",
-            "a.b-c_d",
-            "m-1",
-            ".hidden",
-            &"n".repeat(255),
-        ] {
+        for name in ["churn", "Churn 2.0", "modèle", "a.b-c_d", "m-1", ".hidden", &"n".repeat(255)] {
             assert!(check_model_name(name).is_ok(), "{name}");
         }
     }
 
     #[test]
     fn names_that_read_as_something_else_are_refused() {
-        for name in [
-            "",
-            " ",
-            "a/b",
-            "a:b",
-            "a@b",
-            ".",
-            "..",
-            "net.onnx",
-            " a",
-            "a\n",
-            &"n".repeat(256),
-        ] {
+        for name in ["", " ", "a/b", "a:b", "a@b", ".", "..", "net.onnx", " a", "a\n", &"n".repeat(256)] {
             let error = check_model_name(name).expect_err(name);
             assert_eq!(error.code(), "invalid_name", "{name}");
         }
@@ -105,16 +69,7 @@ mod tests {
         for alias in ["champion", "A-1", "v", "v1a", "2026-11", "übung"] {
             assert!(check_alias(alias).is_ok(), "{alias}");
         }
-        for alias in [
-            "",
-            "a b",
-            "a.b",
-            "latest",
-            "LATEST",
-            "v1",
-            "V22",
-            &"a".repeat(256),
-        ] {
+        for alias in ["", "a b", "a.b", "latest", "LATEST", "v1", "V22", &"a".repeat(256)] {
             let error = check_alias(alias).expect_err(alias);
             assert_eq!(error.code(), "invalid_name", "{alias}");
         }

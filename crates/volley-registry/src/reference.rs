@@ -46,12 +46,8 @@ impl FromStr for ModelRef {
         if let Some(path) = after_scheme(text, "models:") {
             return Text(text).mlflow_model(path);
         }
-        if after_scheme(text, "runs:").is_some()
-            || after_scheme(text, "mlflow-artifacts:").is_some()
-        {
-            return Err(Error::Mlflow {
-                reference: text.to_owned(),
-            });
+        if after_scheme(text, "runs:").is_some() || after_scheme(text, "mlflow-artifacts:").is_some() {
+            return Err(Error::Mlflow { reference: text.to_owned() });
         }
         if is_location(text) {
             return Ok(ModelRef::Location(text.to_owned()));
@@ -111,9 +107,7 @@ impl Text<'_> {
     fn mlflow_model(&self, path: &str) -> Result<ModelRef, Error> {
         let path = path.strip_prefix("//").unwrap_or(path);
         let Some(path) = path.strip_prefix('/').filter(|path| !path.starts_with('/')) else {
-            return Err(
-                self.refused("write `models:/NAME/VERSION` or `models:/NAME@ALIAS`".to_owned())
-            );
+            return Err(self.refused("write `models:/NAME/VERSION` or `models:/NAME@ALIAS`".to_owned()));
         };
         let parts: Vec<&str> = path.split('/').collect();
         match parts[..] {
@@ -122,31 +116,21 @@ impl Text<'_> {
                 None if suffix.bytes().all(|byte| byte.is_ascii_digit()) => {
                     Err(self.refused(format!("`{suffix}` is too large for a version number")))
                 }
-                None => Err(Error::Mlflow {
-                    reference: self.0.to_owned(),
-                }),
+                None => Err(Error::Mlflow { reference: self.0.to_owned() }),
             },
             [model] => match model.rsplit_once('@') {
                 Some((name, alias)) => self.checked(aliased(name, alias)),
-                None if is_logged_model(model) => Err(Error::Mlflow {
-                    reference: self.0.to_owned(),
-                }),
-                None => Err(self.refused(format!(
-                    "it names no version; write `models:/{model}/latest`"
-                ))),
+                None if is_logged_model(model) => Err(Error::Mlflow { reference: self.0.to_owned() }),
+                None => Err(self.refused(format!("it names no version; write `models:/{model}/latest`"))),
             },
-            _ => {
-                Err(self.refused("write `models:/NAME/VERSION` or `models:/NAME@ALIAS`".to_owned()))
-            }
+            _ => Err(self.refused("write `models:/NAME/VERSION` or `models:/NAME@ALIAS`".to_owned())),
         }
     }
 
     fn checked(&self, reference: ModelRef) -> Result<ModelRef, Error> {
         match &reference {
             ModelRef::Latest { name } | ModelRef::Version { name, .. } => check_model_name(name),
-            ModelRef::Alias { name, alias } => {
-                check_model_name(name).and_then(|()| check_alias(alias))
-            }
+            ModelRef::Alias { name, alias } => check_model_name(name).and_then(|()| check_alias(alias)),
             ModelRef::Location(_) => Ok(()),
         }
         .map_err(|error| self.refused(error.to_string()))?;
@@ -154,10 +138,7 @@ impl Text<'_> {
     }
 
     fn refused(&self, reason: String) -> Error {
-        Error::Reference {
-            reference: self.0.to_owned(),
-            reason,
-        }
+        Error::Reference { reference: self.0.to_owned(), reason }
     }
 }
 
@@ -167,10 +148,7 @@ fn numbered(name: &str, suffix: &str) -> Option<ModelRef> {
         return Some(ModelRef::Latest { name });
     }
     // u64 would also take a leading `+`.
-    let version = suffix
-        .bytes()
-        .all(|byte| byte.is_ascii_digit())
-        .then(|| suffix.parse().ok())??;
+    let version = suffix.bytes().all(|byte| byte.is_ascii_digit()).then(|| suffix.parse().ok())??;
     Some(ModelRef::Version { name, version })
 }
 
@@ -180,22 +158,15 @@ fn aliased(name: &str, alias: &str) -> ModelRef {
     if alias.eq_ignore_ascii_case("latest") {
         return ModelRef::Latest { name };
     }
-    ModelRef::Alias {
-        name,
-        alias: alias.to_owned(),
-    }
+    ModelRef::Alias { name, alias: alias.to_owned() }
 }
 
 fn is_logged_model(model: &str) -> bool {
-    model
-        .strip_prefix("m-")
-        .is_some_and(|id| id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()))
+    model.strip_prefix("m-").is_some_and(|id| id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
 fn is_location(text: &str) -> bool {
-    let relative = ["/", "./", "../"]
-        .iter()
-        .any(|start| text.starts_with(start));
+    let relative = ["/", "./", "../"].iter().any(|start| text.starts_with(start));
     relative || text == "." || text == ".." || text.ends_with(".onnx") || has_scheme(text)
 }
 
@@ -206,9 +177,7 @@ pub(crate) fn has_scheme(text: &str) -> bool {
         return false;
     };
     scheme.starts_with(|c: char| c.is_ascii_alphabetic())
-        && scheme
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'))
+        && scheme.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'))
 }
 
 fn after_scheme<'a>(text: &'a str, scheme: &str) -> Option<&'a str> {
@@ -221,21 +190,13 @@ mod tests {
     use super::*;
 
     fn latest(name: &str) -> ModelRef {
-        ModelRef::Latest {
-            name: name.to_owned(),
-        }
+        ModelRef::Latest { name: name.to_owned() }
     }
     fn version(name: &str, version: u64) -> ModelRef {
-        ModelRef::Version {
-            name: name.to_owned(),
-            version,
-        }
+        ModelRef::Version { name: name.to_owned(), version }
     }
     fn alias(name: &str, alias: &str) -> ModelRef {
-        ModelRef::Alias {
-            name: name.to_owned(),
-            alias: alias.to_owned(),
-        }
+        ModelRef::Alias { name: name.to_owned(), alias: alias.to_owned() }
     }
     fn location(text: &str) -> ModelRef {
         ModelRef::Location(text.to_owned())
@@ -245,11 +206,7 @@ mod tests {
     fn check(text: &str, expected: ModelRef) {
         let parsed: ModelRef = text.parse().expect(text);
         assert_eq!(parsed, expected, "{text}");
-        assert_eq!(
-            parsed.to_string().parse::<ModelRef>().expect(text),
-            expected,
-            "{text} printed and parsed"
-        );
+        assert_eq!(parsed.to_string().parse::<ModelRef>().expect(text), expected, "{text} printed and parsed");
     }
 
     #[track_caller]
@@ -288,17 +245,9 @@ mod tests {
 
     #[test]
     fn paths_urls_and_onnx_files_are_locations() {
-        for text in [
-            "/m/churn",
-            "./churn",
-            "../churn",
-            ".",
-            "net.onnx",
-            "m/net.onnx",
-            "s3://b/m",
-            "file:///m",
-            "file:/m",
-        ] {
+        for text in
+            ["/m/churn", "./churn", "../churn", ".", "net.onnx", "m/net.onnx", "s3://b/m", "file:///m", "file:/m"]
+        {
             check(text, location(text));
         }
     }
@@ -332,42 +281,14 @@ mod tests {
         refused("churn/", "invalid_model_reference", "no version number");
         refused("a/b/c", "invalid_model_reference", "`./a/b/c`");
         refused("churn@", "invalid_model_reference", "alias");
-        refused(
-            "churn@v3",
-            "invalid_model_reference",
-            "already mean versions",
-        );
+        refused("churn@v3", "invalid_model_reference", "already mean versions");
         refused("@x", "invalid_model_reference", "empty");
-        refused(
-            "churn/99999999999999999999",
-            "invalid_model_reference",
-            "version number",
-        );
-        refused(
-            "models:/churn/99999999999999999999",
-            "invalid_model_reference",
-            "too large",
-        );
-        refused(
-            "models:/churn",
-            "invalid_model_reference",
-            "models:/churn/latest",
-        );
-        refused(
-            "models:churn/3",
-            "invalid_model_reference",
-            "models:/NAME/VERSION",
-        );
-        refused(
-            "models://server/churn/3",
-            "invalid_model_reference",
-            "models:/NAME/VERSION",
-        );
-        refused(
-            "models:/churn/3/model.onnx",
-            "invalid_model_reference",
-            "models:/NAME/VERSION",
-        );
+        refused("churn/99999999999999999999", "invalid_model_reference", "version number");
+        refused("models:/churn/99999999999999999999", "invalid_model_reference", "too large");
+        refused("models:/churn", "invalid_model_reference", "models:/churn/latest");
+        refused("models:churn/3", "invalid_model_reference", "models:/NAME/VERSION");
+        refused("models://server/churn/3", "invalid_model_reference", "models:/NAME/VERSION");
+        refused("models:/churn/3/model.onnx", "invalid_model_reference", "models:/NAME/VERSION");
         refused("models:/", "invalid_model_reference", "");
         refused("models:/churn/", "invalid_model_reference", "");
     }

@@ -56,13 +56,7 @@ impl Registry {
     /// working folder.
     pub fn new(store: Arc<dyn ObjectStore>, root: Path, url: String) -> Self {
         let layout = Layout::new(root);
-        Registry {
-            store,
-            layout,
-            url,
-            base: PathBuf::from("."),
-            limits: Limits::default(),
-        }
+        Registry { store, layout, url, base: PathBuf::from("."), limits: Limits::default() }
     }
 
     /// Opens a path, a `file:` URL, or `memory:` (empty, and gone with the value). A relative path, and every
@@ -71,30 +65,17 @@ impl Registry {
     pub fn open(url_or_path: &str, base: &FilePath) -> Result<Self, Error> {
         let base = base.to_owned();
         if matches!(url_or_path, "memory:" | "memory:/" | "memory:///") {
-            let memory = Self::new(
-                Arc::new(InMemory::new()),
-                Path::default(),
-                "memory:".to_owned(),
-            );
+            let memory = Self::new(Arc::new(InMemory::new()), Path::default(), "memory:".to_owned());
             return Ok(Registry { base, ..memory });
         }
-        let unreadable = |error| Error::Location {
-            location: url_or_path.to_owned(),
-            fault: error,
-        };
+        let unreadable = |error| Error::Location { location: url_or_path.to_owned(), fault: error };
         let folder = location::path(url_or_path, &base)?;
-        let folder = location::absolute(&folder)
-            .map_err(|error| unreadable(LocationFault::Unreadable(error)))?;
+        let folder = location::absolute(&folder).map_err(|error| unreadable(LocationFault::Unreadable(error)))?;
         let root = Path::from_absolute_path(&folder)
             .map_err(|error| unreadable(LocationFault::Unreadable(std::io::Error::other(error))))?;
-        let url = Url::from_file_path(&folder)
-            .expect("the folder is absolute")
-            .to_string();
+        let url = Url::from_file_path(&folder).expect("the folder is absolute").to_string();
         // Without a prefix: the store would insist that the folder is there.
-        Ok(Registry {
-            base,
-            ..Self::new(Arc::new(LocalFileSystem::new()), root, url)
-        })
+        Ok(Registry { base, ..Self::new(Arc::new(LocalFileSystem::new()), root, url) })
     }
 
     /// The same registry with other bounds on models.
@@ -105,10 +86,7 @@ impl Registry {
     /// The same registry with another folder for relative locations: those of a statement lie in the
     /// working folder, whatever settings file named the registry.
     pub fn with_base(self, base: impl Into<PathBuf>) -> Self {
-        Registry {
-            base: base.into(),
-            ..self
-        }
+        Registry { base: base.into(), ..self }
     }
 
     /// What people call this registry.
@@ -124,11 +102,7 @@ impl Registry {
     /// All models with a version, by name.
     pub async fn models(&self) -> Result<Vec<Model>, Error> {
         let shelves = stream::iter(self.shelves().await?);
-        shelves
-            .map(|(name, shelf)| self.model(name, shelf))
-            .buffered(READS_AT_ONCE)
-            .try_collect()
-            .await
+        shelves.map(|(name, shelf)| self.model(name, shelf)).buffered(READS_AT_ONCE).try_collect().await
     }
 
     /// The versions of a model, ascending.
@@ -136,11 +110,7 @@ impl Registry {
         let shelf = self.shelf(name).await?;
         let aliases = self.aliases(name, &shelf).await?;
         let versions = stream::iter(shelf.live().collect::<Vec<_>>());
-        versions
-            .map(|version| self.read_version(name, version, &aliases))
-            .buffered(READS_AT_ONCE)
-            .try_collect()
-            .await
+        versions.map(|version| self.read_version(name, version, &aliases)).buffered(READS_AT_ONCE).try_collect().await
     }
 
     /// One version.
@@ -157,11 +127,10 @@ impl Registry {
         };
         let label = format!("golden rows of {name}/{version}");
         let artifact = self.kept(&record.sha256, &label).await?;
-        let golden =
-            Golden::from_artifact(&artifact, record.key).ok_or_else(|| Error::Corrupt {
-                key: self.layout.manifest(&record.sha256).to_string(),
-                reason: "it names no golden rows".to_owned(),
-            })?;
+        let golden = Golden::from_artifact(&artifact, record.key).ok_or_else(|| Error::Corrupt {
+            key: self.layout.manifest(&record.sha256).to_string(),
+            reason: "it names no golden rows".to_owned(),
+        })?;
         Ok(Some(golden))
     }
 
@@ -169,11 +138,7 @@ impl Registry {
     ///
     /// After [`Error::Unavailable`] the version may or may not be there; registering again is safe and may
     /// give the same files a second number.
-    pub async fn register(
-        &self,
-        name: &str,
-        registration: &Registration,
-    ) -> Result<Version, Error> {
+    pub async fn register(&self, name: &str, registration: &Registration) -> Result<Version, Error> {
         let mut number = self.keys_of(name).await?.next_number();
         artifacts::keep(&*self.store, &self.layout, &registration.artifact).await?;
         if let Some(golden) = &registration.golden {
@@ -183,9 +148,7 @@ impl Registry {
         loop {
             let version = registration.version(name, number);
             let record = records::json(&VersionRecord::new(version.clone()));
-            match settle::create_once(&*self.store, &self.layout.version(name, number)?, &record)
-                .await?
-            {
+            match settle::create_once(&*self.store, &self.layout.version(name, number)?, &record).await? {
                 Holder::Us => return Ok(version),
                 Holder::Another => number += 1,
             }
@@ -234,11 +197,7 @@ impl Registry {
             reference: reference.to_string(),
             name: found.name,
             version: Some(version),
-            location: format!(
-                "{}/artifacts/{}",
-                self.url.trim_end_matches('/'),
-                found.sha256
-            ),
+            location: format!("{}/artifacts/{}", self.url.trim_end_matches('/'), found.sha256),
             sha256: found.sha256,
             contract: found.contract,
         })
@@ -265,47 +224,23 @@ impl Registry {
         let (name, url, artifact) = (local.name(), local.url(), local.artifact);
         let sha256 = artifact.digest();
         let contract = blocking(move || volley_model::inspect(&artifact, &limits)).await;
-        let contract = contract.map_err(|source| Error::Model {
-            model: location.to_owned(),
-            source,
-        })?;
-        Ok(Pin {
-            reference: location.to_owned(),
-            name,
-            version: None,
-            sha256,
-            location: url,
-            contract,
-        })
+        let contract = contract.map_err(|source| Error::Model { model: location.to_owned(), source })?;
+        Ok(Pin { reference: location.to_owned(), name, version: None, sha256, location: url, contract })
     }
 
     async fn read_local(&self, location: &str) -> Result<LocalModel, Error> {
         let path = location::path(location, &self.base)?;
         let bounds = Bounds::from(&self.limits);
         let local = blocking(move || LocalModel::read(&path, bounds)).await;
-        local.map_err(|fault| Error::Location {
-            location: location.to_owned(),
-            fault,
-        })
+        local.map_err(|fault| Error::Location { location: location.to_owned(), fault })
     }
 
     async fn kept(&self, digest: &Digest, label: &str) -> Result<Artifact, Error> {
-        artifacts::read(
-            &*self.store,
-            &self.layout,
-            digest,
-            Bounds::from(&self.limits),
-            label,
-        )
-        .await
+        artifacts::read(&*self.store, &self.layout, digest, Bounds::from(&self.limits), label).await
     }
 
     async fn latest(&self, name: &str) -> Result<u64, Error> {
-        Ok(self
-            .shelf(name)
-            .await?
-            .latest()
-            .expect("a shelf that was given out has a version"))
+        Ok(self.shelf(name).await?.latest().expect("a shelf that was given out has a version"))
     }
 
     async fn aliased(&self, name: &str, alias: &str) -> Result<u64, Error> {
@@ -319,26 +254,15 @@ impl Registry {
     async fn model(&self, name: String, shelf: Shelf) -> Result<Model, Error> {
         let aliases = self.aliases(&name, &shelf).await?;
         let versions: Vec<u64> = shelf.live().collect();
-        let latest = *versions
-            .last()
-            .expect("a shelf that was given out has a version");
-        Ok(Model {
-            name,
-            latest,
-            versions,
-            aliases,
-        })
+        let latest = *versions.last().expect("a shelf that was given out has a version");
+        Ok(Model { name, latest, versions, aliases })
     }
 
     /// The aliases that point to a version that is there.
     async fn aliases(&self, name: &str, shelf: &Shelf) -> Result<BTreeMap<String, u64>, Error> {
         let mut aliases = BTreeMap::new();
         for alias in shelf.aliases() {
-            if let Some(version) = self
-                .read_alias(name, alias)
-                .await?
-                .filter(|version| shelf.holds(*version))
-            {
+            if let Some(version) = self.read_alias(name, alias).await?.filter(|version| shelf.holds(*version)) {
                 aliases.insert(alias.to_owned(), version);
             }
         }
@@ -346,38 +270,22 @@ impl Registry {
     }
 
     async fn read_alias(&self, name: &str, alias: &str) -> Result<Option<u64>, Error> {
-        let record: Option<AliasRecord> =
-            records::read(&*self.store, &self.layout.alias(name, alias)?).await?;
+        let record: Option<AliasRecord> = records::read(&*self.store, &self.layout.alias(name, alias)?).await?;
         Ok(record.map(|record| record.version))
     }
 
-    async fn read_version(
-        &self,
-        name: &str,
-        version: u64,
-        aliases: &BTreeMap<String, u64>,
-    ) -> Result<Version, Error> {
+    async fn read_version(&self, name: &str, version: u64, aliases: &BTreeMap<String, u64>) -> Result<Version, Error> {
         let key = self.layout.version(name, version)?;
         let record: Option<VersionRecord> = records::read(&*self.store, &key).await?;
-        let record = record.ok_or_else(|| Error::Corrupt {
-            key: key.to_string(),
-            reason: "it is missing".to_owned(),
-        })?;
+        let record =
+            record.ok_or_else(|| Error::Corrupt { key: key.to_string(), reason: "it is missing".to_owned() })?;
         let pointing = aliases.iter().filter(|(_, target)| **target == version);
         let aliases = pointing.map(|(alias, _)| alias.clone()).collect();
-        Ok(Version {
-            aliases,
-            ..record.checked(&key, name, version)?
-        })
+        Ok(Version { aliases, ..record.checked(&key, name, version)? })
     }
 
     /// Aliases go first: if the rest fails, the version is still there to be deleted again.
-    async fn delete(
-        &self,
-        name: &str,
-        shelf: &Shelf,
-        versions: &BTreeSet<u64>,
-    ) -> Result<(), Error> {
+    async fn delete(&self, name: &str, shelf: &Shelf, versions: &BTreeSet<u64>) -> Result<(), Error> {
         for (alias, target) in self.aliases(name, shelf).await? {
             if versions.contains(&target) {
                 settle::remove(&*self.store, &self.layout.alias(name, &alias)?).await?;
@@ -385,12 +293,7 @@ impl Registry {
         }
         for version in versions {
             let tombstone = records::json(&Tombstone::new());
-            settle::create_once(
-                &*self.store,
-                &self.layout.deleted(name, *version)?,
-                &tombstone,
-            )
-            .await?;
+            settle::create_once(&*self.store, &self.layout.deleted(name, *version)?, &tombstone).await?;
         }
         Ok(())
     }
@@ -403,12 +306,7 @@ impl Registry {
         }
         let deleted = shelf.was_deleted(version);
         let known = listed(shelf.live().rev().map(|version| version.to_string()));
-        Err(Error::UnknownVersion {
-            name: name.to_owned(),
-            version,
-            deleted,
-            known,
-        })
+        Err(Error::UnknownVersion { name: name.to_owned(), version, deleted, known })
     }
 
     /// The model's keys, if they hold any version.
@@ -419,11 +317,7 @@ impl Registry {
         }
         let names = self.names().await?;
         let nearest = Nearest::among(name, names.iter().map(String::as_str));
-        Err(Error::UnknownModel {
-            name: name.to_owned(),
-            registry: self.url.clone(),
-            nearest,
-        })
+        Err(Error::UnknownModel { name: name.to_owned(), registry: self.url.clone(), nearest })
     }
 
     async fn keys_of(&self, name: &str) -> Result<Shelf, Error> {
@@ -439,16 +333,8 @@ impl Registry {
     }
 
     async fn keys(&self, folder: &Path) -> Result<Vec<Path>, Error> {
-        let keys = self
-            .store
-            .list(Some(folder))
-            .map_ok(|object| object.location);
-        keys.try_collect()
-            .await
-            .map_err(|source| Error::Unavailable {
-                key: folder.to_string(),
-                source,
-            })
+        let keys = self.store.list(Some(folder)).map_ok(|object| object.location);
+        keys.try_collect().await.map_err(|source| Error::Unavailable { key: folder.to_string(), source })
     }
 }
 
@@ -465,20 +351,13 @@ struct Tombstone {
 
 impl Tombstone {
     fn new() -> Self {
-        Tombstone {
-            token: uuid::Uuid::now_v7().to_string(),
-            deleted: Utc::now().trunc_subsecs(0),
-        }
+        Tombstone { token: uuid::Uuid::now_v7().to_string(), deleted: Utc::now().trunc_subsecs(0) }
     }
 }
 
 fn unknown_alias(name: &str, alias: &str, shelf: &Shelf) -> Error {
     let known = listed(shelf.aliases().map(|alias| format!("`{alias}`")));
-    Error::UnknownAlias {
-        name: name.to_owned(),
-        alias: alias.to_owned(),
-        known,
-    }
+    Error::UnknownAlias { name: name.to_owned(), alias: alias.to_owned(), known }
 }
 
 /// The first few of many, for a message.
@@ -497,7 +376,5 @@ fn listed(all: impl Iterator<Item = String>) -> String {
 
 /// Runs what reads disks or parses graphs where it stops nobody else.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    tokio::task::spawn_blocking(work)
-        .await
-        .expect("reading a model does not panic and is not cancelled")
+    tokio::task::spawn_blocking(work).await.expect("reading a model does not panic and is not cancelled")
 }

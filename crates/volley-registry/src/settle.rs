@@ -25,17 +25,10 @@ pub(crate) enum Holder {
 /// Creates `key` with `value` unless another writer did. `value` holds a token that no other writer has.
 ///
 /// After an error it is unknown whether the value landed.
-pub(crate) async fn create_once(
-    store: &dyn ObjectStore,
-    key: &Path,
-    value: &Bytes,
-) -> Result<Holder, Error> {
+pub(crate) async fn create_once(store: &dyn ObjectStore, key: &Path, value: &Bytes) -> Result<Holder, Error> {
     let mut attempt = 0;
     loop {
-        let Err(failure) = store
-            .put_opts(key, value.clone().into(), PutMode::Create.into())
-            .await
-        else {
+        let Err(failure) = store.put_opts(key, value.clone().into(), PutMode::Create.into()).await else {
             return Ok(Holder::Us);
         };
         match landed(store, key, value).await {
@@ -78,10 +71,7 @@ pub(crate) async fn remove(store: &dyn ObjectStore, key: &Path) -> Result<(), Er
 async fn pause(attempt: &mut u32, key: &Path, failure: object_store::Error) -> Result<(), Error> {
     *attempt += 1;
     if *attempt == ATTEMPTS_MAX {
-        return Err(Error::Unavailable {
-            key: key.to_string(),
-            source: failure,
-        });
+        return Err(Error::Unavailable { key: key.to_string(), source: failure });
     }
     tokio::time::sleep(FIRST_PAUSE * 2u32.pow(*attempt - 1)).await;
     Ok(())
@@ -102,9 +92,5 @@ async fn landed(store: &dyn ObjectStore, key: &Path, value: &Bytes) -> Option<La
     };
     // A value of another size is not read: a model file may have gigabytes.
     let equal = found.meta.size == value.len() as u64 && found.bytes().await.ok()? == *value;
-    Some(if equal {
-        Landed::Equal
-    } else {
-        Landed::Different
-    })
+    Some(if equal { Landed::Equal } else { Landed::Different })
 }

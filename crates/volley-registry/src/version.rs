@@ -70,11 +70,7 @@ impl Golden {
     pub(crate) fn from_artifact(artifact: &Artifact, key: Option<String>) -> Option<Self> {
         let input = artifact.file(Self::INPUT)?.clone();
         let expected = artifact.file(Self::EXPECTED)?.clone();
-        Some(Golden {
-            input,
-            expected,
-            key,
-        })
+        Some(Golden { input, expected, key })
     }
 }
 
@@ -96,13 +92,7 @@ pub struct Registration {
 impl Registration {
     /// A registration as of now, without tags and golden rows.
     pub fn new(artifact: Artifact, contract: Contract) -> Self {
-        Registration {
-            artifact,
-            contract,
-            tags: BTreeMap::new(),
-            golden: None,
-            created: Utc::now(),
-        }
+        Registration { artifact, contract, tags: BTreeMap::new(), golden: None, created: Utc::now() }
     }
 
     pub(crate) fn version(&self, name: &str, version: u64) -> Version {
@@ -113,10 +103,10 @@ impl Registration {
             sha256: self.artifact.digest(),
             tags: self.tags.clone(),
             aliases: Vec::new(),
-            golden: self.golden.as_ref().map(|golden| GoldenRecord {
-                sha256: golden.artifact().digest(),
-                key: golden.key.clone(),
-            }),
+            golden: self
+                .golden
+                .as_ref()
+                .map(|golden| GoldenRecord { sha256: golden.artifact().digest(), key: golden.key.clone() }),
             files: self.artifact.manifest(),
             contract: self.contract.clone(),
         }
@@ -137,40 +127,19 @@ impl VersionRecord {
     const FORMAT: u32 = 1;
 
     pub(crate) fn new(version: Version) -> Self {
-        VersionRecord {
-            format: Self::FORMAT,
-            token: uuid::Uuid::now_v7().to_string(),
-            version,
-        }
+        VersionRecord { format: Self::FORMAT, token: uuid::Uuid::now_v7().to_string(), version }
     }
 
     /// The version, if the record is one that we read and lies where it belongs. A file system that does
     /// not tell `A` from `a` would give the versions of one model to the other.
-    pub(crate) fn checked(
-        self,
-        key: &object_store::path::Path,
-        name: &str,
-        version: u64,
-    ) -> Result<Version, Error> {
-        let corrupt = |reason| {
-            Err(Error::Corrupt {
-                key: key.to_string(),
-                reason,
-            })
-        };
+    pub(crate) fn checked(self, key: &object_store::path::Path, name: &str, version: u64) -> Result<Version, Error> {
+        let corrupt = |reason| Err(Error::Corrupt { key: key.to_string(), reason });
         if self.format != Self::FORMAT {
-            return corrupt(format!(
-                "its format is {}, and this program reads {}",
-                self.format,
-                Self::FORMAT
-            ));
+            return corrupt(format!("its format is {}, and this program reads {}", self.format, Self::FORMAT));
         }
         let found = &self.version;
         if found.name != name || found.version != version {
-            return corrupt(format!(
-                "it is the record of `{}/{}`",
-                found.name, found.version
-            ));
+            return corrupt(format!("it is the record of `{}/{}`", found.name, found.version));
         }
         Ok(self.version)
     }

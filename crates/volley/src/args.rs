@@ -12,17 +12,17 @@ use crate::settings::Settings;
 
 /// Scores tables with registered models, in SQL.
 #[derive(Debug, Parser)]
-#[command(name = "volley", version, propagate_version = true)]
+#[command(name = "volley", version)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
-    /// Settings that win over the environment and `volley.toml`.
-    #[command(flatten, next_help_heading = "Settings")]
-    pub settings: Settings,
     /// Print JSON instead of text, errors too
     #[arg(long, global = true)]
     pub json: bool,
+    /// Settings that win over the environment and `volley.toml`.
+    #[command(flatten, next_help_heading = "Settings")]
+    pub settings: Settings,
 }
 
 /// The commands.

@@ -17,8 +17,8 @@ const INVALID: &str = "invalid_job_file";
 /// A job as its author wrote it.
 #[derive(Debug, PartialEq)]
 pub struct Job {
-    /// Only a job file gives one.
-    pub name: Option<String>,
+    /// The SQL file or job file, as it was named.
+    pub file: String,
     /// What it runs.
     pub script: Script,
     /// Values for the script.
@@ -31,9 +31,12 @@ impl Job {
     /// Reads a `.sql` file or a `.toml` job file.
     pub fn read(path: &Path) -> Result<Self, Failure> {
         match path.extension().and_then(|extension| extension.to_str()) {
-            Some("sql") => {
-                Ok(Self { name: None, script: Script::read(path)?, params: Params::default(), output: None })
-            }
+            Some("sql") => Ok(Self {
+                file: path.display().to_string(),
+                script: Script::read(path)?,
+                params: Params::default(),
+                output: None,
+            }),
             Some("toml") => JobFile::job(&TomlFile::read(path, INVALID)?, path.parent().unwrap_or(Path::new(""))),
             _ => {
                 let message = format!("`{}` is neither an SQL file (.sql) nor a job file (.toml)", path.display());
@@ -59,7 +62,9 @@ impl Job {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct JobFile {
-    name: Option<String>,
+    /// For people alone, as long as there is no history of jobs.
+    #[serde(rename = "name")]
+    _name: Option<String>,
     /// A path that ends in `.sql`, or SQL.
     sql: Spanned<String>,
     #[serde(default)]
@@ -112,7 +117,7 @@ impl JobFile {
             script: job.script(file, folder)?,
             params: job.params(file)?,
             output: job.output.map(|output| output.engine(folder)),
-            name: job.name,
+            file: file.name.clone(),
         })
     }
 
@@ -233,7 +238,7 @@ mod tests {
             partitioned_by = ["a"]
         "#)
         .unwrap();
-        assert_eq!(job.name.as_deref(), Some("daily"));
+        assert_eq!(job.file, "jobs/daily.toml");
         assert_eq!(job.script.text, "SELECT 1 AS a");
         let values: Vec<_> = job.params.iter().map(|(name, value)| (name, value.to_string())).collect();
         assert_eq!(values, [("ds", "2026-11-22".into()), ("n", "3".into()), ("region", "south".to_string())]);

@@ -1,9 +1,9 @@
 //! What a published statement says at its end: a line for people, an object for programs.
 
-use std::time::Duration;
+use std::fmt;
 
 use indicatif::HumanCount;
-use serde_json::{Value, json};
+use serde::Serialize;
 use url::Url;
 use volley_engine::{ModelUse, Summary};
 
@@ -35,33 +35,56 @@ fn model(model: &ModelUse) -> String {
     }
 }
 
-/// The object that `--json` prints.
-pub fn object(summary: &Summary) -> Value {
-    json!({
-        "job": summary.job,
-        "state": "done",
-        "rows": summary.rows,
-        "rejected": summary.rejected,
-        "null_scores": summary.null_scores,
-        "seconds": summary.seconds,
-        "rows_per_second": rate(summary.rows, summary.seconds),
-        "models": summary.models,
-        "destination": summary.destination,
-        "files": summary.files,
-    })
+/// The object that `--json` prints: the keys stay what they are, programs read them.
+#[derive(Debug, Serialize)]
+pub struct Object<'a> {
+    job: Option<&'a str>,
+    state: &'static str,
+    rows: u64,
+    rejected: u64,
+    null_scores: u64,
+    seconds: f64,
+    rows_per_second: u64,
+    models: &'a [ModelUse],
+    destination: Option<&'a str>,
+    files: usize,
 }
 
-/// The object that `--json` prints where nothing was published.
-pub fn unpublished(rows: u64, elapsed: Duration) -> Value {
-    let seconds = elapsed.as_secs_f64();
-    json!({
-        "job": null,
-        "state": "done",
-        "rows": rows,
-        "seconds": seconds,
-        "rows_per_second": rate(rows, seconds),
-        "destination": null,
-    })
+impl<'a> Object<'a> {
+    /// A statement that published something.
+    pub fn of(summary: &'a Summary) -> Self {
+        Self {
+            job: Some(&summary.job),
+            rejected: summary.rejected,
+            null_scores: summary.null_scores,
+            models: &summary.models,
+            destination: Some(&summary.destination),
+            files: summary.files,
+            ..Self::of_rows(summary.rows, summary.seconds)
+        }
+    }
+
+    /// Statements that published nothing: what is not known of them is empty.
+    pub fn of_rows(rows: u64, seconds: f64) -> Self {
+        Self {
+            job: None,
+            state: "done",
+            rows,
+            rejected: 0,
+            null_scores: 0,
+            seconds,
+            rows_per_second: rate(rows, seconds),
+            models: &[],
+            destination: None,
+            files: 0,
+        }
+    }
+}
+
+impl fmt::Display for Object<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&serde_json::to_string(self).map_err(|_| fmt::Error)?)
+    }
 }
 
 /// A folder of this machine as a path, below the working folder as a relative one; any other URL as it is.
@@ -111,14 +134,9 @@ mod tests {
 
     #[test]
     fn the_object_has_the_keys_that_programs_read() {
-        let object = object(&summary("s3://lake/".into()));
-        let keys: Vec<_> = object.as_object().unwrap().keys().cloned().collect();
-        let expected = "job state rows rejected null_scores seconds rows_per_second models destination files";
-        let mut expected: Vec<_> = expected.split(' ').collect();
-        expected.sort();
-        let mut keys: Vec<_> = keys.iter().map(String::as_str).collect();
-        keys.sort();
-        assert_eq!(keys, expected);
-        assert_eq!(object["models"][0]["version"], 1);
+        let expected = r#"{"job":"0197","state":"done","rows":27004,"rejected":0,"null_scores":0,"seconds":1.2,"rows_per_second":22503,"models":[{"name":"flights","version":1,"sha256":"0123456789abcdef"}],"destination":"s3://lake/","files":1}"#;
+        assert_eq!(Object::of(&summary("s3://lake/".into())).to_string(), expected);
+        let expected = r#"{"job":null,"state":"done","rows":4,"rejected":0,"null_scores":0,"seconds":2.0,"rows_per_second":2,"models":[],"destination":null,"files":0}"#;
+        assert_eq!(Object::of_rows(4, 2.0).to_string(), expected);
     }
 }

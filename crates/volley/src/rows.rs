@@ -5,11 +5,9 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, make_array};
 use arrow::buffer::NullBuffer;
-use arrow::csv;
 use arrow::datatypes::{DataType, Field, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::json::writer::LineDelimited;
-use arrow::json::{Writer as JsonWriter, WriterBuilder};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use arrow::util::pretty::pretty_format_batches_with_options;
 use clap::ValueEnum;
@@ -35,80 +33,83 @@ pub enum Format {
 /// Prints all rows as they come, and says how many there were.
 pub async fn print(rows: Rows, format: Format) -> Result<u64, Failure> {
     let Rows { schema, mut stream } = rows;
-    let mut printer = Printer::new(format, &schema, BufWriter::new(io::stdout()));
+    let mut out = BufWriter::new(io::stdout());
+    let mut printer = Printer { format, schema, waiting: vec![], is_first: true };
     let mut count = 0;
     while let Some(batch) = stream.try_next().await.map_err(EngineError::from)? {
         count += batch.num_rows() as u64;
-        printer.batch(batch)?;
+        out.write_all(&printer.add(batch).map_err(unprintable)?)?;
     }
-    printer.end()?;
+    out.write_all(&printer.rest().map_err(unprintable)?)?;
+    out.flush()?;
     Ok(count)
 }
 
-/// Prints batches in one format.
-enum Printer<W: Write> {
-    Table { schema: SchemaRef, batches: Vec<RecordBatch>, printed: bool, out: W },
-    Csv(csv::Writer<W>),
-    Json(JsonWriter<W, LineDelimited>),
-}
-
-impl<W: Write> Printer<W> {
-    fn new(format: Format, schema: &SchemaRef, out: W) -> Self {
-        match format {
-            Format::Table => Self::Table { schema: schema.clone(), batches: vec![], printed: false, out },
-            Format::Csv => Self::Csv(csv::Writer::new(out)),
-            Format::Json => Self::Json(WriterBuilder::new().with_explicit_nulls(true).build(out)),
-        }
-    }
-
-    fn batch(&mut self, batch: RecordBatch) -> Result<(), Failure> {
-        match self {
-            Self::Table { batches, .. } => {
-                batches.push(batch);
-                if batches.iter().map(RecordBatch::num_rows).sum::<usize>() >= TABLE_ROWS {
-                    self.table()?;
-                }
-                Ok(())
-            }
-            Self::Csv(writer) => flat(&batch).and_then(|batch| writer.write(&batch)).map_err(unprintable),
-            Self::Json(writer) => writer.write(&batch).map_err(unprintable),
-        }
-    }
-
-    /// Prints the rows that wait for their table, or a table without rows if there never were any.
-    fn table(&mut self) -> Result<(), Failure> {
-        let Self::Table { schema, batches, printed, out } = self else { return Ok(()) };
-        if batches.is_empty() && !*printed {
-            batches.push(RecordBatch::new_empty(schema.clone()));
-        }
-        if !batches.is_empty() {
-            let options = FormatOptions::default().with_null("NULL");
-            let table = pretty_format_batches_with_options(batches, &options).map_err(unprintable)?;
-            writeln!(out, "{table}")?;
-            *printed = true;
-            batches.clear();
-        }
-        Ok(())
-    }
-
-    fn end(mut self) -> Result<(), Failure> {
-        self.table()?;
-        match self {
-            Self::Table { mut out, .. } => Ok(out.flush()?),
-            Self::Csv(writer) => Ok(writer.into_inner().flush()?),
-            Self::Json(mut writer) => {
-                writer.finish().map_err(unprintable)?;
-                Ok(writer.into_inner().flush()?)
-            }
-        }
-    }
-}
-
 fn unprintable(error: ArrowError) -> Failure {
-    match error {
-        ArrowError::IoError(_, error) => error.into(),
-        error => Failure::failed("output_failed", format!("the rows cannot be printed: {error}")),
+    Failure::failed("output_failed", format!("the rows cannot be printed: {error}"))
+}
+
+/// Turns batches into text.
+struct Printer {
+    format: Format,
+    schema: SchemaRef,
+    /// Rows of a table that is not laid out yet.
+    waiting: Vec<RecordBatch>,
+    /// Whether nothing has been printed yet.
+    is_first: bool,
+}
+
+impl Printer {
+    /// The text of a batch, or nothing yet.
+    fn add(&mut self, batch: RecordBatch) -> Result<Vec<u8>, ArrowError> {
+        self.waiting.push(batch);
+        let enough = match self.format {
+            Format::Table => self.waiting.iter().map(RecordBatch::num_rows).sum::<usize>() >= TABLE_ROWS,
+            Format::Csv | Format::Json => true,
+        };
+        if enough { self.text() } else { Ok(vec![]) }
     }
+
+    /// The text of what still waits; a result without rows has its heading.
+    fn rest(mut self) -> Result<Vec<u8>, ArrowError> {
+        if self.is_first && self.waiting.is_empty() {
+            self.waiting.push(RecordBatch::new_empty(self.schema.clone()));
+        }
+        self.text()
+    }
+
+    fn text(&mut self) -> Result<Vec<u8>, ArrowError> {
+        let batches = std::mem::take(&mut self.waiting);
+        let is_first = std::mem::take(&mut self.is_first);
+        match self.format {
+            _ if batches.is_empty() => Ok(vec![]),
+            Format::Table => table(&batches),
+            Format::Csv => csv(&batches, is_first),
+            Format::Json => json(&batches),
+        }
+    }
+}
+
+fn table(batches: &[RecordBatch]) -> Result<Vec<u8>, ArrowError> {
+    let options = FormatOptions::default().with_null("NULL");
+    Ok(format!("{}\n", pretty_format_batches_with_options(batches, &options)?).into_bytes())
+}
+
+fn csv(batches: &[RecordBatch], heading: bool) -> Result<Vec<u8>, ArrowError> {
+    let mut text = vec![];
+    let mut writer = arrow::csv::WriterBuilder::new().with_header(heading).build(&mut text);
+    batches.iter().try_for_each(|batch| writer.write(&flat(batch)?))?;
+    drop(writer);
+    Ok(text)
+}
+
+fn json(batches: &[RecordBatch]) -> Result<Vec<u8>, ArrowError> {
+    let mut text = vec![];
+    let mut writer = arrow::json::WriterBuilder::new().with_explicit_nulls(true).build::<_, LineDelimited>(&mut text);
+    batches.iter().try_for_each(|batch| writer.write(batch))?;
+    writer.finish()?;
+    drop(writer);
+    Ok(text)
 }
 
 /// The same rows without structs and lists: a field of a struct is a column of its own, `prediction_label`
@@ -182,17 +183,22 @@ mod tests {
     }
 
     fn printed(format: Format, batches: &[RecordBatch]) -> String {
-        let mut out = vec![];
-        let mut printer = Printer::new(format, &batch().schema(), &mut out);
-        batches.iter().for_each(|batch| printer.batch(batch.clone()).unwrap());
-        printer.end().unwrap();
-        String::from_utf8(out).unwrap()
+        let mut printer = Printer { format, schema: batch().schema(), waiting: vec![], is_first: true };
+        let mut text: Vec<u8> = batches.iter().flat_map(|batch| printer.add(batch.clone()).unwrap()).collect();
+        text.extend(printer.rest().unwrap());
+        String::from_utf8(text).unwrap()
     }
 
     #[test]
     fn csv_has_a_column_for_each_field_of_a_struct() {
         let expected = "id,prediction_label,prediction_score,list\n1,late,0.5,\"[0.25, NULL]\"\n2,,,\n";
         assert_eq!(printed(Format::Csv, &[batch()]), expected);
+    }
+
+    #[test]
+    fn csv_has_one_heading_however_the_rows_come() {
+        assert_eq!(printed(Format::Csv, &[batch(), batch()]).matches("prediction_label").count(), 1);
+        assert_eq!(printed(Format::Csv, &[]), "id,prediction_label,prediction_score,list\n");
     }
 
     #[test]

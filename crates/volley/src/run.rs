@@ -1,13 +1,16 @@
 //! `volley run`: a job from its file to its published result.
 
+use std::io::{self, Write};
+use std::time::Instant;
+
 use volley_engine::{Engine, Output};
 
 use crate::args::RunArgs;
-use crate::engine;
 use crate::job_file::Job;
 use crate::report::Failure;
-use crate::runner::{Runner, Show};
+use crate::runner::{Runner, Show, Shown};
 use crate::settings::Settings;
+use crate::{engine, outcome};
 
 /// Runs a job to its end.
 pub async fn run(args: &RunArgs, settings: Settings, show: Show) -> Result<(), Failure> {
@@ -18,14 +21,26 @@ pub async fn run(args: &RunArgs, settings: Settings, show: Show) -> Result<(), F
 }
 
 async fn run_job(job: &Job, engine: &Engine, show: Show) -> Result<(), Failure> {
+    let start = Instant::now();
     let text = job.params.fill(&job.script.text).map_err(|error| job.script.located(error))?;
     let output = output(job)?;
     let mut runner = Runner::new(engine.session(), job.params.clone(), show);
-    runner.run(&text, output.as_ref()).await.map_err(|failure| job.script.located(failure))
+    let shown = runner.run(&text, output.as_ref()).await.map_err(|failure| job.script.located(failure))?;
+    // Whoever reads JSON finds an object on the whole job last, whether it published something or not.
+    let rows = match shown {
+        Shown::Published => return Ok(()),
+        Shown::Rows(rows) => rows,
+        Shown::Nothing => 0,
+    };
+    if show.json {
+        writeln!(io::stdout(), "{}", outcome::Object::of_rows(rows, start.elapsed().as_secs_f64()))?;
+    }
+    Ok(())
 }
 
 /// The job's output, with parameters filled in.
 fn output(job: &Job) -> Result<Option<Output>, Failure> {
     let Some(output) = &job.output else { return Ok(None) };
-    Ok(Some(Output { to: job.params.fill(&output.to)?, ..output.clone() }))
+    let to = job.params.fill(&output.to).map_err(|error| Failure::from(error).in_file(&job.file))?;
+    Ok(Some(Output { to, ..output.clone() }))
 }

@@ -1,7 +1,6 @@
 //! Runs statements and shows their answers.
 
 use std::io::{self, Write};
-use std::time::Instant;
 
 use volley_engine::{Answer, EngineError, Output, Params, ScriptStatement, Session, parse_script};
 
@@ -50,21 +49,15 @@ impl Runner {
         Self { session, params, show }
     }
 
-    /// Runs all statements of a text; the rows of the last one go to `output`, if there is one. With JSON,
-    /// an object on the whole is printed last.
-    pub async fn run(&mut self, text: &str, output: Option<&Output>) -> Result<(), Failure> {
-        let start = Instant::now();
+    /// Runs all statements of a text; the rows of the last one go to `output`, if there is one. Says what
+    /// was shown last.
+    pub async fn run(&mut self, text: &str, output: Option<&Output>) -> Result<Shown, Failure> {
         let statements = parse_script(text)?;
         let (last, others) = statements.split_last().ok_or_else(no_statement)?;
         for statement in others {
             self.statement(statement, None).await?;
         }
-        let shown = self.statement(last, output).await?;
-        if self.show.json && shown != Shown::Published {
-            let rows = if let Shown::Rows(rows) = shown { rows } else { 0 };
-            writeln!(io::stdout(), "{}", outcome::unpublished(rows, start.elapsed()))?;
-        }
-        Ok(())
+        self.statement(last, output).await
     }
 
     /// Runs one statement and shows its answer.
@@ -73,8 +66,10 @@ impl Runner {
         match answer {
             Answer::Rows(rows) => rows::print(rows, self.show.format).await.map(Shown::Rows),
             Answer::Published(summary) => {
-                let told = if self.show.json { outcome::object(&summary).to_string() } else { outcome::line(&summary) };
-                writeln!(io::stdout(), "{told}")?;
+                match self.show.json {
+                    true => writeln!(io::stdout(), "{}", outcome::Object::of(&summary))?,
+                    false => writeln!(io::stdout(), "{}", outcome::line(&summary))?,
+                }
                 Ok(Shown::Published)
             }
             Answer::Done => Ok(Shown::Nothing),

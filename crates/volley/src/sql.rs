@@ -25,8 +25,11 @@ pub async fn sql(args: &SqlArgs, settings: Settings, json: bool) -> Result<(), F
 }
 
 async fn run(text: &str, settings: EngineSettings, show: Show) -> Result<(), Failure> {
-    engine::with(settings, async |engine| Runner::new(engine.session(), Params::default(), show).run(text, None).await)
-        .await
+    engine::with(settings, async |engine| {
+        Runner::new(engine.session(), Params::default(), show).run(text, None).await?;
+        Ok(())
+    })
+    .await
 }
 
 fn standard_input() -> Result<String, Failure> {

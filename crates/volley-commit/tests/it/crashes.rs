@@ -25,14 +25,8 @@ struct Story {
 impl Story {
     async fn new(kind: Kind, mode: Mode) -> Self {
         let earlier = (mode != Mode::Error).then(|| spec(Mode::Error));
-        let mut story = Self {
-            kind,
-            earlier,
-            job: spec(mode),
-            before: Snapshot::new(),
-            after: Snapshot::new(),
-            calls: 0,
-        };
+        let mut story =
+            Self { kind, earlier, job: spec(mode), before: Snapshot::new(), after: Snapshot::new(), calls: 0 };
         let world = story.world().await;
         story.before = world.destination().await;
         let (store, sites) = world.faulty(Fault::CrashBefore, usize::MAX);
@@ -46,9 +40,7 @@ impl Story {
     async fn world(&self) -> World {
         let world = World::new(self.kind);
         if let Some(earlier) = &self.earlier {
-            publish(&world.sites(), earlier.clone(), "day=1")
-                .await
-                .unwrap();
+            publish(&world.sites(), earlier.clone(), "day=1").await.unwrap();
         }
         if self.job.mode == Mode::Append {
             world.put("out/scores/notes.txt", "not ours").await;
@@ -57,66 +49,34 @@ impl Story {
     }
 
     async fn committed(&self, world: &World) -> bool {
-        matches!(
-            world.outcome(self.job.job).await,
-            Some(Outcome::Committed { .. })
-        )
+        matches!(world.outcome(self.job.job).await, Some(Outcome::Committed { .. }))
     }
 
     /// What must hold at any moment, also before anyone has recovered anything.
     async fn check_moment(&self, world: &World, label: &str) {
         let seen = world.destination().await;
         if !self.committed(world).await {
-            assert_eq!(
-                seen, self.before,
-                "{label}: undecided, yet the destination has changed"
-            );
+            assert_eq!(seen, self.before, "{label}: undecided, yet the destination has changed");
         } else if seen.contains_key("_SUCCESS") {
             let whole = seen == self.after || seen == self.before;
-            assert!(
-                whole,
-                "{label}: marked as whole, yet a mixture: {:?}",
-                seen.keys()
-            );
+            assert!(whole, "{label}: marked as whole, yet a mixture: {:?}", seen.keys());
         }
     }
 
     /// What must hold once recovered, for ever.
     async fn check_settled(&self, world: &World, label: &str) {
-        let expected = if self.committed(world).await {
-            &self.after
-        } else {
-            &self.before
-        };
+        let expected = if self.committed(world).await { &self.after } else { &self.before };
         assert_eq!(&world.destination().await, expected, "{label}");
-        assert_eq!(
-            world.snapshot("out/.volley-staging").await,
-            Snapshot::new(),
-            "{label}"
-        );
-        assert_eq!(
-            world.snapshot("state/open").await,
-            Snapshot::new(),
-            "{label}"
-        );
+        assert_eq!(world.snapshot("out/.volley-staging").await, Snapshot::new(), "{label}");
+        assert_eq!(world.snapshot("state/open").await, Snapshot::new(), "{label}");
 
         let all = world.snapshot("").await;
-        assert!(
-            world.recover(&world.sites()).await.unwrap().is_empty(),
-            "{label}"
-        );
-        assert_eq!(
-            world.snapshot("").await,
-            all,
-            "{label}: a second recovery changed something"
-        );
+        assert!(world.recover(&world.sites()).await.unwrap().is_empty(), "{label}");
+        assert_eq!(world.snapshot("").await, all, "{label}: a second recovery changed something");
     }
 
     async fn check(&self, fault: Fault, at: usize, then: Then) {
-        let label = format!(
-            "{:?} {} call {at} {fault:?} {then:?}",
-            self.kind, self.job.mode
-        );
+        let label = format!("{:?} {} call {at} {fault:?} {then:?}", self.kind, self.job.mode);
         let world = self.world().await;
         let (_, sites) = world.faulty(fault, at);
         let ended = self.run(&sites, then).await;
@@ -133,10 +93,7 @@ impl Story {
         }
         self.check_settled(&world, &label).await;
         if ended.is_ok() {
-            assert!(
-                self.committed(&world).await,
-                "{label}: success without a result"
-            );
+            assert!(self.committed(&world).await, "{label}: success without a result");
         }
     }
 
@@ -162,11 +119,7 @@ async fn carry_out(job: &Job) -> Result<()> {
 
 async fn check_every_call(kind: Kind, mode: Mode) {
     let story = Story::new(kind, mode).await;
-    assert!(
-        story.calls > 40,
-        "a job of three splits makes more than {} calls",
-        story.calls
-    );
+    assert!(story.calls > 40, "a job of three splits makes more than {} calls", story.calls);
     for (fault, then) in disturbances(kind) {
         for at in 0..story.calls {
             story.check(fault, at, then).await;
@@ -179,16 +132,9 @@ fn disturbances(kind: Kind) -> Vec<(Fault, Then)> {
     use Fault::{CrashAfter, CrashBefore, LostAnswer};
     match kind {
         Kind::Disk => {
-            vec![
-                (CrashBefore, Then::Die),
-                (CrashAfter, Then::Die),
-                (LostAnswer, Then::Abort),
-            ]
+            vec![(CrashBefore, Then::Die), (CrashAfter, Then::Die), (LostAnswer, Then::Abort)]
         }
-        Kind::Memory => FAULTS
-            .into_iter()
-            .flat_map(|fault| [(fault, Then::Die), (fault, Then::Abort)])
-            .collect(),
+        Kind::Memory => FAULTS.into_iter().flat_map(|fault| [(fault, Then::Die), (fault, Then::Abort)]).collect(),
     }
 }
 
@@ -234,10 +180,7 @@ async fn a_recovery_that_dies_while_discarding_is_finished_by_the_next() {
 
 /// A job that died right before or after its decision, found by a recovery that dies at each call.
 async fn check_every_call_of_recovery(decided: bool) {
-    for (kind, mode) in KINDS
-        .into_iter()
-        .flat_map(|kind| MODES.map(|mode| (kind, mode)))
-    {
+    for (kind, mode) in KINDS.into_iter().flat_map(|kind| MODES.map(|mode| (kind, mode))) {
         let story = Story::new(kind, mode).await;
         let mut faults: Vec<_> = disturbances(kind).iter().map(|(fault, _)| *fault).collect();
         faults.dedup();
@@ -253,10 +196,7 @@ async fn check_every_call_of_recovery(decided: bool) {
 
 /// Whether the recovery got as far as the call that was to fail.
 async fn died_in_recovery(story: &Story, decided: bool, fault: Fault, at: usize) -> bool {
-    let label = format!(
-        "{:?} {} recovery call {at} {fault:?}",
-        story.kind, story.job.mode
-    );
+    let label = format!("{:?} {} recovery call {at} {fault:?}", story.kind, story.job.mode);
     let world = story.world().await;
     let job = world.sites().begin(story.job.clone()).await.unwrap();
     score_all(&job, "day=2").await.unwrap();
@@ -278,22 +218,13 @@ async fn uploads_that_were_cut_off_are_removed_from_disk() {
     let job = world.sites().begin(spec(Mode::Error)).await.unwrap();
     let path = job.attempt(0).staged_path();
     let store = &job.staging().store;
-    let mut upload = store
-        .put_multipart_opts(&path, Default::default())
-        .await
-        .unwrap();
+    let mut upload = store.put_multipart_opts(&path, Default::default()).await.unwrap();
     upload.put_part("half a file".into()).await.unwrap();
     std::mem::forget(upload); // as a killed process leaves it: `….staged#1`, which no store lists
     assert_eq!(world.snapshot("out/.volley-staging").await.len(), 2);
 
     let recovered = world.recover(&world.sites()).await.unwrap();
-    assert!(matches!(
-        recovered[..],
-        [volley_commit::Recovered {
-            side: Side::Discarded,
-            ..
-        }]
-    ));
+    assert!(matches!(recovered[..], [volley_commit::Recovered { side: Side::Discarded, .. }]));
     assert_eq!(world.snapshot("out").await, Snapshot::new());
 }
 
@@ -306,12 +237,8 @@ async fn a_job_whose_destination_cannot_be_opened_waits_for_the_next_recovery() 
     job.commit().await.unwrap();
 
     let refused = volley_commit::recover(&sites.state, &|_| Err("no credentials".into())).await;
-    let [recovered] = &refused.unwrap()[..] else {
-        panic!("one job was unfinished")
-    };
-    let Side::Failed(error) = &recovered.side else {
-        panic!("{recovered:?}")
-    };
+    let [recovered] = &refused.unwrap()[..] else { panic!("one job was unfinished") };
+    let Side::Failed(error) = &recovered.side else { panic!("{recovered:?}") };
     assert_eq!(error.code(), "location_unreachable");
 
     let recovered = world.recover(&sites).await.unwrap();

@@ -9,9 +9,8 @@ use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt};
 use object_store::path::Path;
 use object_store::{
-    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta,
-    ObjectStore, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions,
-    Result,
+    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMode,
+    PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result,
 };
 
 /// What happens at the chosen call.
@@ -29,13 +28,8 @@ pub enum Fault {
     FalseExists,
 }
 
-pub const FAULTS: [Fault; 5] = [
-    Fault::CrashBefore,
-    Fault::CrashAfter,
-    Fault::LostAnswer,
-    Fault::LostRequest,
-    Fault::FalseExists,
-];
+pub const FAULTS: [Fault; 5] =
+    [Fault::CrashBefore, Fault::CrashAfter, Fault::LostAnswer, Fault::LostRequest, Fault::FalseExists];
 
 #[derive(Debug)]
 pub struct FaultyStore {
@@ -51,14 +45,7 @@ pub struct FaultyStore {
 impl FaultyStore {
     pub fn new(inner: Arc<dyn ObjectStore>, renames: bool, fault: Fault, at: usize) -> Self {
         let (calls, dead) = (AtomicUsize::new(0), AtomicBool::new(false));
-        Self {
-            inner,
-            renames,
-            fault,
-            at,
-            calls,
-            dead,
-        }
+        Self { inner, renames, fault, at, calls, dead }
     }
 
     pub fn calls(&self) -> usize {
@@ -69,36 +56,21 @@ impl FaultyStore {
     fn verdict(&self) -> Verdict {
         let call = self.calls.fetch_add(1, Ordering::SeqCst);
         if self.dead.load(Ordering::SeqCst) {
-            return Verdict {
-                lands: false,
-                answered: false,
-            };
+            return Verdict { lands: false, answered: false };
         }
         if call != self.at {
-            return Verdict {
-                lands: true,
-                answered: true,
-            };
+            return Verdict { lands: true, answered: true };
         }
         let dies = matches!(self.fault, Fault::CrashBefore | Fault::CrashAfter);
         self.dead.store(dies, Ordering::SeqCst);
         let lands = matches!(self.fault, Fault::CrashAfter | Fault::LostAnswer);
-        Verdict {
-            lands,
-            answered: false,
-        }
+        Verdict { lands, answered: false }
     }
 
     async fn call<T>(&self, call: impl Future<Output = Result<T>>) -> Result<T> {
         let verdict = self.verdict();
-        let answer = if verdict.lands {
-            Some(call.await)
-        } else {
-            None
-        };
-        answer
-            .filter(|_| verdict.answered)
-            .unwrap_or_else(|| Err(lost()))
+        let answer = if verdict.lands { Some(call.await) } else { None };
+        answer.filter(|_| verdict.answered).unwrap_or_else(|| Err(lost()))
     }
 }
 
@@ -108,10 +80,7 @@ struct Verdict {
 }
 
 fn lost() -> Error {
-    Error::Generic {
-        store: "faulty",
-        source: "no answer".into(),
-    }
+    Error::Generic { store: "faulty", source: "no answer".into() }
 }
 
 impl fmt::Display for FaultyStore {
@@ -122,29 +91,17 @@ impl fmt::Display for FaultyStore {
 
 #[async_trait::async_trait]
 impl ObjectStore for FaultyStore {
-    async fn put_opts(
-        &self,
-        at: &Path,
-        payload: PutPayload,
-        opts: PutOptions,
-    ) -> Result<PutResult> {
+    async fn put_opts(&self, at: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
         let create = opts.mode == PutMode::Create;
         let faulted = self.calls() == self.at;
         let answer = self.call(self.inner.put_opts(at, payload, opts)).await;
         if faulted && create && self.fault == Fault::FalseExists {
-            return Err(Error::AlreadyExists {
-                path: at.to_string(),
-                source: "409".into(),
-            });
+            return Err(Error::AlreadyExists { path: at.to_string(), source: "409".into() });
         }
         answer
     }
 
-    async fn put_multipart_opts(
-        &self,
-        at: &Path,
-        opts: PutMultipartOptions,
-    ) -> Result<Box<dyn MultipartUpload>> {
+    async fn put_multipart_opts(&self, at: &Path, opts: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
         self.call(self.inner.put_multipart_opts(at, opts)).await
     }
 
@@ -152,10 +109,7 @@ impl ObjectStore for FaultyStore {
         self.call(self.inner.get_opts(at, options)).await
     }
 
-    fn delete_stream(
-        &self,
-        paths: BoxStream<'static, Result<Path>>,
-    ) -> BoxStream<'static, Result<Path>> {
+    fn delete_stream(&self, paths: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
         let verdict = self.verdict();
         if !verdict.lands {
             return futures::stream::once(async { Err(lost()) }).boxed();
@@ -163,11 +117,7 @@ impl ObjectStore for FaultyStore {
         let deleted = self.inner.delete_stream(paths);
         match verdict.answered {
             true => deleted,
-            false => deleted
-                .collect::<Vec<_>>()
-                .map(|_| Err(lost()))
-                .into_stream()
-                .boxed(),
+            false => deleted.collect::<Vec<_>>().map(|_| Err(lost())).into_stream().boxed(),
         }
     }
 

@@ -8,9 +8,7 @@ use super::world::{KINDS, Kind, Snapshot, World, publish, score, score_all, spec
 
 /// Part files without their marker, by the job that wrote them.
 fn jobs(seen: &Snapshot) -> BTreeSet<String> {
-    let parts = seen
-        .keys()
-        .filter_map(|path| path.rsplit('/').next()?.strip_prefix("part-"));
+    let parts = seen.keys().filter_map(|path| path.rsplit('/').next()?.strip_prefix("part-"));
     parts.map(|part| part[7..19].to_owned()).collect()
 }
 
@@ -37,11 +35,7 @@ async fn a_result_is_its_parts_and_a_marker_that_lists_them() {
 
         let seen = world.destination().await;
         let short = new.job.short();
-        let files: Vec<_> = seen
-            .iter()
-            .filter(|(_, body)| body.is_some())
-            .map(|f| f.0)
-            .collect();
+        let files: Vec<_> = seen.iter().filter(|(_, body)| body.is_some()).map(|f| f.0).collect();
         let expected = [
             "_SUCCESS".to_owned(),
             format!("day=2/part-000000-{short}.parquet"),
@@ -77,29 +71,16 @@ async fn error_refuses_any_file() {
 async fn overwrite_refuses_foreign_files_and_leaves_them() {
     for kind in KINDS {
         let world = World::new(kind);
-        publish(&world.sites(), spec(Mode::Error), "day=1")
-            .await
-            .unwrap();
-        world
-            .put(
-                "out/scores/day=1/part-00000-c000.snappy.parquet",
-                "not ours",
-            )
-            .await;
+        publish(&world.sites(), spec(Mode::Error), "day=1").await.unwrap();
+        world.put("out/scores/day=1/part-00000-c000.snappy.parquet", "not ours").await;
         let said = check_refused(&world, spec(Mode::Overwrite), "foreign_files").await;
-        assert!(
-            said.contains("day=1/part-00000-c000.snappy.parquet"),
-            "{said}"
-        );
+        assert!(said.contains("day=1/part-00000-c000.snappy.parquet"), "{said}");
     }
 }
 
 #[tokio::test]
 async fn a_foreign_file_that_comes_while_a_job_runs_is_refused_before_the_decision() {
-    for (mode, code) in [
-        (Mode::Overwrite, "foreign_files"),
-        (Mode::Error, "destination_not_empty"),
-    ] {
+    for (mode, code) in [(Mode::Overwrite, "foreign_files"), (Mode::Error, "destination_not_empty")] {
         let world = World::new(Kind::Memory);
         let job = world.sites().begin(spec(mode)).await.unwrap();
         score_all(&job, "day=2").await.unwrap();
@@ -107,12 +88,7 @@ async fn a_foreign_file_that_comes_while_a_job_runs_is_refused_before_the_decisi
 
         assert_eq!(job.commit().await.unwrap_err().code(), code);
         let stands = job.abort("refused").await.unwrap();
-        assert_eq!(
-            stands,
-            Outcome::Aborted {
-                reason: "refused".to_owned()
-            }
-        );
+        assert_eq!(stands, Outcome::Aborted { reason: "refused".to_owned() });
         assert_eq!(world.snapshot("out").await.len(), 1);
     }
 }
@@ -122,19 +98,12 @@ async fn append_keeps_what_is_there() {
     for kind in KINDS {
         let world = World::new(kind);
         let (first, second) = (spec(Mode::Append), spec(Mode::Append));
-        publish(&world.sites(), first.clone(), "day=1")
-            .await
-            .unwrap();
+        publish(&world.sites(), first.clone(), "day=1").await.unwrap();
         world.put("out/scores/notes.txt", "not ours").await;
-        publish(&world.sites(), second.clone(), "day=2")
-            .await
-            .unwrap();
+        publish(&world.sites(), second.clone(), "day=2").await.unwrap();
 
         let seen = world.destination().await;
-        assert_eq!(
-            jobs(&seen),
-            BTreeSet::from([first.job.short(), second.job.short()])
-        );
+        assert_eq!(jobs(&seen), BTreeSet::from([first.job.short(), second.job.short()]));
         assert!(seen.contains_key("notes.txt"));
         assert_eq!(success(&seen)["rows"], 8);
         assert_eq!(success(&seen)["files"].as_array().unwrap().len(), 8);
@@ -146,31 +115,15 @@ async fn overwriting_twice_leaves_only_the_second() {
     for kind in KINDS {
         let world = World::new(kind);
         let last = spec(Mode::Overwrite);
-        publish(&world.sites(), spec(Mode::Append), "day=1")
-            .await
-            .unwrap();
-        publish(&world.sites(), spec(Mode::Append), "day=2/hour=3")
-            .await
-            .unwrap();
-        publish(&world.sites(), spec(Mode::Overwrite), "day=3")
-            .await
-            .unwrap();
-        publish(&world.sites(), last.clone(), "day=4")
-            .await
-            .unwrap();
+        publish(&world.sites(), spec(Mode::Append), "day=1").await.unwrap();
+        publish(&world.sites(), spec(Mode::Append), "day=2/hour=3").await.unwrap();
+        publish(&world.sites(), spec(Mode::Overwrite), "day=3").await.unwrap();
+        publish(&world.sites(), last.clone(), "day=4").await.unwrap();
 
         let seen = world.destination().await;
         assert_eq!(jobs(&seen), BTreeSet::from([last.job.short()]));
-        let folders: Vec<_> = seen
-            .iter()
-            .filter(|(_, body)| body.is_none())
-            .map(|f| f.0)
-            .collect();
-        let expected = if kind == Kind::Disk {
-            vec!["day=4"]
-        } else {
-            vec![]
-        };
+        let folders: Vec<_> = seen.iter().filter(|(_, body)| body.is_none()).map(|f| f.0).collect();
+        let expected = if kind == Kind::Disk { vec!["day=4"] } else { vec![] };
         assert_eq!(folders, expected, "no empty folder is left");
     }
 }
@@ -187,13 +140,8 @@ async fn overwrite_follows_an_aborted_overwrite() {
     if matches!(committed.unwrap(), Outcome::Committed { .. }) {
         aborted.publish().await.unwrap();
     }
-    publish(&world.sites(), last.clone(), "day=3")
-        .await
-        .unwrap();
-    assert_eq!(
-        jobs(&world.destination().await),
-        BTreeSet::from([last.job.short()])
-    );
+    publish(&world.sites(), last.clone(), "day=3").await.unwrap();
+    assert_eq!(jobs(&world.destination().await), BTreeSet::from([last.job.short()]));
 }
 
 #[tokio::test]
@@ -204,10 +152,7 @@ async fn overwrite_knows_our_files_without_the_state() {
     let mut sites = world.sites();
     sites.state = world.at("another-state");
     publish(&sites, second.clone(), "day=2").await.unwrap();
-    assert_eq!(
-        jobs(&world.destination().await),
-        BTreeSet::from([second.job.short()])
-    );
+    assert_eq!(jobs(&world.destination().await), BTreeSet::from([second.job.short()]));
 }
 
 #[tokio::test]
@@ -225,10 +170,7 @@ async fn a_marker_cannot_claim_files_that_are_not_named_like_ours() {
 #[tokio::test]
 async fn a_destination_around_state_or_staging_is_refused() {
     let world = World::new(Kind::Memory);
-    let elsewhere = Location {
-        url: "s3://lake/staging".to_owned(),
-        ..world.at("staging")
-    };
+    let elsewhere = Location { url: "s3://lake/staging".to_owned(), ..world.at("staging") };
     let cases = [
         ("out", world.at("out/state"), world.at("staging")),
         ("out", world.at("state"), world.at("out/.volley-staging")),
@@ -241,9 +183,7 @@ async fn a_destination_around_state_or_staging_is_refused() {
     }
     // A sibling whose name merely starts the same way is another folder.
     let (state, staging) = (world.at("out-state"), world.at("out-staging"));
-    Job::begin(&state, &world.at("out"), &staging, spec(Mode::Error))
-        .await
-        .unwrap();
+    Job::begin(&state, &world.at("out"), &staging, spec(Mode::Error)).await.unwrap();
 }
 
 #[tokio::test]
@@ -253,22 +193,12 @@ async fn a_commit_needs_every_split_and_every_staged_file() {
     score(&job, 1, &[""]).await.unwrap();
     let error = job.commit().await.unwrap_err();
     assert_eq!(error.code(), "splits_missing");
-    assert!(
-        error
-            .to_string()
-            .ends_with("has 2 unfinished splits, the first is 0"),
-        "{error}"
-    );
+    assert!(error.to_string().ends_with("has 2 unfinished splits, the first is 0"), "{error}");
     assert_eq!(job.publish().await.unwrap_err().code(), "job_misused");
 
     score_all(&job, "day=2").await.unwrap();
     let staged = world.snapshot("out/.volley-staging").await;
-    world
-        .put(
-            &format!("out/.volley-staging/{}", staged.keys().next().unwrap()),
-            "",
-        )
-        .await;
+    world.put(&format!("out/.volley-staging/{}", staged.keys().next().unwrap()), "").await;
     assert_eq!(job.commit().await.unwrap_err().code(), "staged_missing");
     assert_eq!(job.outcome().await.unwrap(), None);
 }
@@ -280,38 +210,16 @@ async fn contradictory_figures_are_not_sealed() {
     let (attempt, other) = (job.attempt(0), job.attempt(0));
     let file = stage(&job, &attempt, "", "rows").await.unwrap();
     let theirs = stage(&job, &other, "", "rows").await.unwrap();
-    let escaping = StagedFile {
-        partition: "../elsewhere".to_owned(),
-        ..file.clone()
-    };
-    let short = StagedFile {
-        rows: 0,
-        ..file.clone()
-    };
-    for files in [
-        vec![file.clone(), file.clone()],
-        vec![theirs],
-        vec![escaping],
-    ] {
+    let escaping = StagedFile { partition: "../elsewhere".to_owned(), ..file.clone() };
+    let short = StagedFile { rows: 0, ..file.clone() };
+    for files in [vec![file.clone(), file.clone()], vec![theirs], vec![escaping]] {
         let error = attempt.seal(tally(&files), files).await.unwrap_err();
         assert_eq!(error.code(), "receipt_invalid");
     }
     let error = attempt.seal(tally(&[file]), vec![short]).await.unwrap_err();
-    assert!(
-        error
-            .to_string()
-            .contains("1 rows were counted, the files hold 0"),
-        "{error}"
-    );
-    let error = job
-        .attempt(3)
-        .seal(Default::default(), vec![])
-        .await
-        .unwrap_err();
-    assert!(
-        error.to_string().contains("the job has only 3 splits"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("1 rows were counted, the files hold 0"), "{error}");
+    let error = job.attempt(3).seal(Default::default(), vec![]).await.unwrap_err();
+    assert!(error.to_string().contains("the job has only 3 splits"), "{error}");
     assert_eq!(job.receipt(0).await.unwrap(), None);
 }
 
@@ -322,10 +230,7 @@ async fn a_job_cannot_be_begun_twice_with_different_plans() {
     world.sites().begin(first.clone()).await.unwrap();
     world.sites().begin(first.clone()).await.unwrap();
     let other = JobSpec { splits: 4, ..first };
-    assert_eq!(
-        world.sites().begin(other).await.unwrap_err().code(),
-        "job_misused"
-    );
+    assert_eq!(world.sites().begin(other).await.unwrap_err().code(), "job_misused");
 }
 
 #[test]
@@ -333,8 +238,5 @@ fn modes_are_parsed_as_they_are_printed() {
     for mode in super::world::MODES {
         assert_eq!(mode.to_string().parse::<Mode>().unwrap(), mode);
     }
-    assert_eq!(
-        "replace".parse::<Mode>().unwrap_err().code(),
-        "unknown_mode"
-    );
+    assert_eq!("replace".parse::<Mode>().unwrap_err().code(), "unknown_mode");
 }

@@ -56,10 +56,7 @@ async fn a_commit_and_an_abort_agree_on_one_outcome() {
             Outcome::Aborted { .. } => {
                 // The commit may find staging already emptied by the abort that won.
                 let code = committed.as_ref().map_err(|error| error.code());
-                assert!(
-                    code == Ok(&aborted) || code == Err("staged_missing"),
-                    "{code:?}"
-                );
+                assert!(code == Ok(&aborted) || code == Err("staged_missing"), "{code:?}");
                 assert_eq!(job.publish().await.unwrap_err().code(), "job_misused");
                 assert_eq!(world.destination().await, Snapshot::new());
             }
@@ -92,14 +89,9 @@ async fn a_job_waits_while_another_one_publishes_to_its_destination() {
 async fn two_new_results_for_one_destination_are_one_result_and_one_refusal() {
     let world = World::new(Kind::Memory);
     let late = world.sites().begin(spec(Mode::Error)).await.unwrap();
-    publish(&world.sites(), spec(Mode::Error), "day=1")
-        .await
-        .unwrap();
+    publish(&world.sites(), spec(Mode::Error), "day=1").await.unwrap();
     score_all(&late, "day=2").await.unwrap();
-    assert_eq!(
-        late.commit().await.unwrap_err().code(),
-        "destination_not_empty"
-    );
+    assert_eq!(late.commit().await.unwrap_err().code(), "destination_not_empty");
 }
 
 #[tokio::test]

@@ -11,8 +11,7 @@ use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use tempfile::TempDir;
 use volley_commit::{
-    Attempt, Job, JobId, JobSpec, Location, Mode, Outcome, Recovered, Result, StagedFile, Tally,
-    recover,
+    Attempt, Job, JobId, JobSpec, Location, Mode, Outcome, Recovered, Result, StagedFile, Tally, recover,
 };
 
 pub use super::faults::{Fault, FaultyStore};
@@ -41,12 +40,7 @@ impl World {
         match kind {
             Kind::Memory => {
                 let store = Arc::new(InMemory::new());
-                Self {
-                    kind,
-                    store,
-                    root: Path::default(),
-                    folder: None,
-                }
+                Self { kind, store, root: Path::default(), folder: None }
             }
             Kind::Disk => {
                 // Thousands of small jobs: a file system in memory, where there is one.
@@ -54,12 +48,7 @@ impl World {
                 let folder = folder.unwrap();
                 let root = Path::from_absolute_path(folder.path()).unwrap();
                 let store = Arc::new(LocalFileSystem::new());
-                Self {
-                    kind,
-                    store,
-                    root,
-                    folder: Some(folder),
-                }
+                Self { kind, store, root, folder: Some(folder) }
             }
         }
     }
@@ -97,10 +86,7 @@ impl World {
     }
 
     pub async fn put(&self, path: &str, body: &str) {
-        self.store
-            .put(&self.at(path).prefix, body.to_owned().into())
-            .await
-            .unwrap();
+        self.store.put(&self.at(path).prefix, body.to_owned().into()).await.unwrap();
     }
 
     /// What lies under a folder.
@@ -116,14 +102,7 @@ impl World {
         let mut seen = Snapshot::new();
         let found: Vec<_> = self.store.list(Some(&root)).try_collect().await.unwrap();
         for meta in found {
-            let body = self
-                .store
-                .get(&meta.location)
-                .await
-                .unwrap()
-                .bytes()
-                .await
-                .unwrap();
+            let body = self.store.get(&meta.location).await.unwrap().bytes().await.unwrap();
             let relative = meta.location.as_ref()[root.as_ref().len()..].trim_matches('/');
             seen.insert(relative.to_owned(), Some(body.to_vec()));
         }
@@ -143,9 +122,7 @@ impl World {
     pub async fn outcome(&self, job: JobId) -> Option<Outcome> {
         let sites = self.sites();
         let known = sites.clone();
-        let job = Job::open(&sites.state, job, &move |url| known.open(url))
-            .await
-            .ok()?;
+        let job = Job::open(&sites.state, job, &move |url| known.open(url)).await.ok()?;
         job.outcome().await.unwrap()
     }
 }
@@ -159,12 +136,7 @@ fn walk(root: &std::path::Path) -> Snapshot {
         };
         for entry in entries {
             let path = entry.unwrap().path();
-            let name = path
-                .strip_prefix(root)
-                .unwrap()
-                .to_str()
-                .unwrap()
-                .to_owned();
+            let name = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
             if path.is_dir() {
                 seen.insert(name, None);
                 folders.push(path);
@@ -208,29 +180,17 @@ pub fn spec(mode: Mode) -> JobSpec {
 }
 
 /// Writes one file and names it as sealed.
-pub async fn stage(
-    job: &Job,
-    attempt: &Attempt,
-    partition: &str,
-    body: &str,
-) -> Result<StagedFile> {
+pub async fn stage(job: &Job, attempt: &Attempt, partition: &str, body: &str) -> Result<StagedFile> {
     let path = attempt.staged_path();
     let written = job.staging().store.put(&path, body.to_owned().into()).await;
-    let store_failed = |source| volley_commit::Error::Store {
-        path: path.to_string(),
-        source,
-    };
+    let store_failed = |source| volley_commit::Error::Store { path: path.to_string(), source };
     written.map_err(store_failed)?;
     Ok(StagedFile::object(&path, partition, 1, body.len() as u64))
 }
 
 pub fn tally(files: &[StagedFile]) -> Tally {
     let rows_out = files.iter().map(|file| file.rows).sum();
-    Tally {
-        rows_in: rows_out,
-        rows_out,
-        ..Tally::default()
-    }
+    Tally { rows_in: rows_out, rows_out, ..Tally::default() }
 }
 
 /// Scores a split into one file per named partition.

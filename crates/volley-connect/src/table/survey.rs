@@ -208,6 +208,11 @@ impl Survey {
         Ok(self.folders.columns())
     }
 
+    /// Whether nothing is there yet.
+    pub(super) fn is_empty(&self) -> bool {
+        self.files.is_empty()
+    }
+
     /// What the names of the files must end in for DataFusion to take them.
     pub(super) fn ending(&self) -> &str {
         match (&self.shape, self.files.first()) {

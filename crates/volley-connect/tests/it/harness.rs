@@ -37,7 +37,7 @@ impl QueryPlanner for Planner {
 
 /// A session whose paths are relative to a temporary folder.
 pub struct House {
-    folder: TempDir,
+    pub folder: TempDir,
     pub context: SessionContext,
     pub split_rows: u64,
 }

@@ -109,10 +109,8 @@ fn arguments_of(inputs: &[Expr], schema: &DFSchema) -> Result<(Arguments, Vec<Ex
     if let [single] = inputs
         && let Some(fields) = struct_fields(single, schema)?
     {
-        let arguments = fields
-            .iter()
-            .map(|(name, expr)| argument(Some(name.clone()), expr, schema))
-            .collect::<Result<_>>()?;
+        let arguments =
+            fields.iter().map(|(name, expr)| argument(Some(name.clone()), expr, schema)).collect::<Result<_>>()?;
         return Ok((Arguments::Named(arguments), fields.into_iter().map(|(_, expr)| expr).collect()));
     }
     let arguments = inputs.iter().map(|expr| argument(column_name(expr), expr, schema)).collect::<Result<_>>()?;

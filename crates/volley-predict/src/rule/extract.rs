@@ -177,7 +177,12 @@ impl<'a> Extraction<'a> {
         let scores = DFSchema::from_unqualified_fields(vec![field].into(), Default::default())?;
         self.schema.merge(&scores);
         let guards = if guards.is_empty() { Vec::new() } else { vec![guards.to_vec()] };
-        self.levels[level].push(NodeCall { call: bound.call, arguments: bound.arguments, guards, column: column.clone() });
+        self.levels[level].push(NodeCall {
+            call: bound.call,
+            arguments: bound.arguments,
+            guards,
+            column: column.clone(),
+        });
         Ok(column)
     }
 
@@ -185,7 +190,9 @@ impl<'a> Extraction<'a> {
     fn level_of<'e>(&self, expressions: impl IntoIterator<Item = &'e Expr>) -> usize {
         let columns: Vec<_> = expressions.into_iter().flat_map(Expr::column_refs).collect();
         let uses = |calls: &Vec<NodeCall>| {
-            calls.iter().any(|call| columns.iter().any(|column| column.relation.is_none() && column.name == call.column))
+            calls
+                .iter()
+                .any(|call| columns.iter().any(|column| column.relation.is_none() && column.name == call.column))
         };
         self.levels.iter().rposition(uses).map_or(0, |index| index + 1)
     }
@@ -206,7 +213,10 @@ fn must_stay(expr: &Expr) -> bool {
     let _ = expr.apply(|inner| {
         stays |= matches!(
             inner,
-            Expr::OuterReferenceColumn(..) | Expr::AggregateFunction(_) | Expr::WindowFunction(_) | Expr::LambdaVariable(_)
+            Expr::OuterReferenceColumn(..)
+                | Expr::AggregateFunction(_)
+                | Expr::WindowFunction(_)
+                | Expr::LambdaVariable(_)
         );
         Ok(if stays { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
     });

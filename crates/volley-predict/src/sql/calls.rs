@@ -144,7 +144,8 @@ impl PlainForm {
         match argument {
             FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => self.inputs.push(expr.clone()),
             FunctionArg::Unnamed(_) => {
-                let message = format!("{function}() takes no `*`: leave the inputs out to take them from scope by name");
+                let message =
+                    format!("{function}() takes no `*`: leave the inputs out to take them from scope by name");
                 return Err(("invalid_call", message));
             }
             FunctionArg::Named { name, arg: FunctionArgExpr::Expr(value), .. }

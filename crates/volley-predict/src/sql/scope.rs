@@ -8,8 +8,8 @@ use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken;
 use datafusion::sql::sqlparser::ast::{
     Cte, Expr, Function as SqlFunction, FunctionArg, FunctionArgumentList, FunctionArguments, GroupByExpr, Ident,
-    ObjectName, OrderBy, Query, Select, SelectFlavor, SelectItem, SetExpr, TableWithJoins, Value,
-    VisitMut, VisitorMut, WildcardAdditionalOptions, With,
+    ObjectName, OrderBy, Query, Select, SelectFlavor, SelectItem, SetExpr, TableWithJoins, Value, VisitMut, VisitorMut,
+    WildcardAdditionalOptions, With,
 };
 use volley_model::{Contract, Function};
 
@@ -33,7 +33,12 @@ pub fn fill_inputs(
         return Err(failure);
     }
     let mut told = Vec::new();
-    problems.retain(|problem| !told.contains(problem) && { told.push(problem.clone()); true });
+    problems.retain(|problem| {
+        !told.contains(problem) && {
+            told.push(problem.clone());
+            true
+        }
+    });
     Ok(problems)
 }
 

@@ -89,7 +89,9 @@ mod tests {
     use super::*;
 
     fn query(sql: &str) -> Query {
-        let Statement::Statement(inner) = DFParser::parse_sql(sql).unwrap().remove(0).unwrap() else { panic!("not SQL") };
+        let Statement::Statement(inner) = DFParser::parse_sql(sql).unwrap().remove(0).unwrap() else {
+            panic!("not SQL")
+        };
         let SqlStatement::Query(query) = *inner else { panic!("not a query") };
         *query
     }

@@ -10,8 +10,8 @@ use futures::{StreamExt, TryStreamExt, future};
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{
-    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta,
-    ObjectStore, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMode,
+    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
 use tokio::task::JoinSet;
 use volley_registry::Registry;
@@ -41,25 +41,12 @@ struct FaultyStore {
 
 impl FaultyStore {
     fn registry(fault: Fault, always: bool) -> Registry {
-        let store = FaultyStore {
-            inner: Arc::default(),
-            fault,
-            met: Arc::default(),
-            always,
-        };
-        Registry::new(
-            Arc::new(store),
-            Path::from("registry"),
-            "faulty:".to_owned(),
-        )
+        let store = FaultyStore { inner: Arc::default(), fault, met: Arc::default(), always };
+        Registry::new(Arc::new(store), Path::from("registry"), "faulty:".to_owned())
     }
 
     fn is_met(&self, key: &Path) -> bool {
-        self.met
-            .lock()
-            .expect("no test panics while it holds this")
-            .insert(key.clone())
-            || self.always
+        self.met.lock().expect("no test panics while it holds this").insert(key.clone()) || self.always
     }
 }
 
@@ -70,72 +57,38 @@ impl fmt::Display for FaultyStore {
 }
 
 fn lost() -> Error {
-    Error::Generic {
-        store: "faulty",
-        source: "connection reset\nby peer".into(),
-    }
+    Error::Generic { store: "faulty", source: "connection reset\nby peer".into() }
 }
 
 fn exists(key: &Path) -> Error {
-    Error::AlreadyExists {
-        path: key.to_string(),
-        source: "409".into(),
-    }
+    Error::AlreadyExists { path: key.to_string(), source: "409".into() }
 }
 
 #[async_trait]
 impl ObjectStore for FaultyStore {
-    async fn put_opts(
-        &self,
-        key: &Path,
-        value: PutPayload,
-        options: PutOptions,
-    ) -> Result<PutResult> {
+    async fn put_opts(&self, key: &Path, value: PutPayload, options: PutOptions) -> Result<PutResult> {
         if !self.is_met(key) {
             return self.inner.put_opts(key, value, options).await;
         }
         // Only a create is ever told that its key exists.
-        let refusal = if options.mode == PutMode::Create {
-            exists(key)
-        } else {
-            lost()
-        };
+        let refusal = if options.mode == PutMode::Create { exists(key) } else { lost() };
         if matches!(self.fault, Fault::LandsButFails | Fault::LandsButExists) {
             self.inner.put_opts(key, value, options).await?;
         }
-        Err(
-            if matches!(
-                self.fault,
-                Fault::LandsButExists | Fault::ExistsThoughNothing
-            ) {
-                refusal
-            } else {
-                lost()
-            },
-        )
+        Err(if matches!(self.fault, Fault::LandsButExists | Fault::ExistsThoughNothing) { refusal } else { lost() })
     }
 
-    fn delete_stream(
-        &self,
-        keys: BoxStream<'static, Result<Path>>,
-    ) -> BoxStream<'static, Result<Path>> {
+    fn delete_stream(&self, keys: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
         let met = Arc::clone(&self.met);
         let deleted = self.inner.delete_stream(keys);
         let answer = move |key: Path| {
-            let first = met
-                .lock()
-                .expect("no test panics while it holds this")
-                .insert(key.clone().join("deleted"));
+            let first = met.lock().expect("no test panics while it holds this").insert(key.clone().join("deleted"));
             future::ready(if first { Err(lost()) } else { Ok(key) })
         };
         deleted.and_then(answer).boxed()
     }
 
-    async fn put_multipart_opts(
-        &self,
-        key: &Path,
-        options: PutMultipartOptions,
-    ) -> Result<Box<dyn MultipartUpload>> {
+    async fn put_multipart_opts(&self, key: &Path, options: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
         self.inner.put_multipart_opts(key, options).await
     }
 
@@ -159,42 +112,14 @@ impl ObjectStore for FaultyStore {
 /// Whatever the first answers say, one registration makes one version, and all of it is there.
 async fn check_one_version(fault: Fault) {
     let registry = FaultyStore::registry(fault, false);
-    let made = registry
-        .register("churn", &registration(2.0))
-        .await
-        .expect("a version");
+    let made = registry.register("churn", &registration(2.0)).await.expect("a version");
     assert_eq!(made.version, 1, "{fault:?}");
-    registry
-        .set_alias("churn", "champion", 1)
-        .await
-        .expect("an alias");
-    assert_eq!(
-        registry.versions("churn").await.expect("versions").len(),
-        1,
-        "{fault:?}"
-    );
-    let pin = registry
-        .resolve(&"churn@champion".parse().expect("a reference"))
-        .await
-        .expect("a pin");
-    assert_eq!(
-        registry.fetch(&pin).await.expect("the files"),
-        artifact(2.0),
-        "{fault:?}"
-    );
-    registry
-        .delete_version("churn", 1)
-        .await
-        .expect("a version goes");
-    assert_eq!(
-        registry
-            .register("churn", &registration(2.0))
-            .await
-            .expect("a version")
-            .version,
-        2,
-        "{fault:?}"
-    );
+    registry.set_alias("churn", "champion", 1).await.expect("an alias");
+    assert_eq!(registry.versions("churn").await.expect("versions").len(), 1, "{fault:?}");
+    let pin = registry.resolve(&"churn@champion".parse().expect("a reference")).await.expect("a pin");
+    assert_eq!(registry.fetch(&pin).await.expect("the files"), artifact(2.0), "{fault:?}");
+    registry.delete_version("churn", 1).await.expect("a version goes");
+    assert_eq!(registry.register("churn", &registration(2.0)).await.expect("a version").version, 2, "{fault:?}");
 }
 
 #[tokio::test]
@@ -219,12 +144,7 @@ async fn a_write_that_fails_once_is_written() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sixteen_at_once_lose_no_version_under_any_fault() {
-    for fault in [
-        Fault::LandsButFails,
-        Fault::LandsButExists,
-        Fault::ExistsThoughNothing,
-        Fault::Fails,
-    ] {
+    for fault in [Fault::LandsButFails, Fault::LandsButExists, Fault::ExistsThoughNothing, Fault::Fails] {
         let registry = FaultyStore::registry(fault, false);
         let mut tasks = JoinSet::new();
         for task in 0..16u8 {
@@ -232,34 +152,18 @@ async fn sixteen_at_once_lose_no_version_under_any_fault() {
             let registration = registration(f32::from(task));
             tasks.spawn(async move { registry.register("churn", &registration).await });
         }
-        let made = tasks
-            .join_all()
-            .await
-            .into_iter()
-            .map(|made| made.expect("a version"));
+        let made = tasks.join_all().await.into_iter().map(|made| made.expect("a version"));
         let mut made: Vec<_> = made.collect();
         made.sort_by_key(|version| version.version);
-        assert_eq!(
-            registry.versions("churn").await.expect("versions"),
-            made,
-            "{fault:?}"
-        );
-        assert_eq!(
-            made.iter()
-                .map(|version| version.version)
-                .collect::<Vec<_>>(),
-            (1..=16).collect::<Vec<_>>()
-        );
+        assert_eq!(registry.versions("churn").await.expect("versions"), made, "{fault:?}");
+        assert_eq!(made.iter().map(|version| version.version).collect::<Vec<_>>(), (1..=16).collect::<Vec<_>>());
     }
 }
 
 #[tokio::test]
 async fn a_store_that_never_answers_is_worth_another_try() {
     let registry = FaultyStore::registry(Fault::Fails, true);
-    let error = registry
-        .register("churn", &registration(1.0))
-        .await
-        .expect_err("no version");
+    let error = registry.register("churn", &registration(1.0)).await.expect_err("no version");
     assert_eq!(error.code(), "registry_unavailable");
     assert!(error.is_transient());
     assert!(!error.to_string().contains('\n'), "{error}");

@@ -19,19 +19,14 @@ fn open(base: &Path) -> Registry {
 }
 
 async fn resolve(registry: &Registry, location: &str) -> Result<Pin, Error> {
-    registry
-        .resolve(&ModelRef::Location(location.to_owned()))
-        .await
+    registry.resolve(&ModelRef::Location(location.to_owned())).await
 }
 
 /// What reading the model directory `model` is refused with.
 async fn check_refused(base: &Path, code: &str, says: &str) {
     let error = open(base).read("./model").await.expect_err(code);
     assert_eq!(error.code(), code, "{error}");
-    assert!(
-        error.to_string().contains(says),
-        "`{says}` is not in: {error}"
-    );
+    assert!(error.to_string().contains(says), "`{says}` is not in: {error}");
 }
 
 #[tokio::test]
@@ -40,30 +35,12 @@ async fn a_path_and_its_url_give_the_same_model() {
     let file = base.path().join("models/double.onnx");
     write(&file, onnx(2.0));
     let url = format!("file://{}", file.display());
-    for location in [
-        "models/double.onnx",
-        "./models/double.onnx",
-        "models/../models/double.onnx",
-        &url,
-    ] {
+    for location in ["models/double.onnx", "./models/double.onnx", "models/../models/double.onnx", &url] {
         let pin = resolve(&open(base.path()), location).await.expect(location);
-        assert_eq!(
-            (pin.name.as_str(), pin.version),
-            ("double", None),
-            "{location}"
-        );
+        assert_eq!((pin.name.as_str(), pin.version), ("double", None), "{location}");
         assert_eq!(pin.label(), location);
-        assert_eq!(
-            pin.location,
-            format!(
-                "file://{}",
-                fs::canonicalize(&file).expect("a path").display()
-            )
-        );
-        let files = open(folder().path())
-            .fetch(&pin)
-            .await
-            .expect("the files, whatever the base");
+        assert_eq!(pin.location, format!("file://{}", fs::canonicalize(&file).expect("a path").display()));
+        let files = open(folder().path()).fetch(&pin).await.expect("the files, whatever the base");
         assert_eq!(files.file("double.onnx"), Some(&onnx(2.0)), "{location}");
     }
 }
@@ -74,35 +51,18 @@ async fn a_directory_gives_all_its_files() {
     write(&base.path().join("model/model.onnx"), onnx(2.0));
     write(&base.path().join("model/data/weights.bin"), [1, 2, 3]);
     let artifact = open(base.path()).read("./model").await.expect("a model");
-    assert_eq!(
-        artifact.files().keys().collect::<Vec<_>>(),
-        ["data/weights.bin", "model.onnx"]
-    );
-    assert_eq!(
-        artifact
-            .file("data/weights.bin")
-            .map(|bytes| bytes.as_ref()),
-        Some(&[1, 2, 3][..])
-    );
+    assert_eq!(artifact.files().keys().collect::<Vec<_>>(), ["data/weights.bin", "model.onnx"]);
+    assert_eq!(artifact.file("data/weights.bin").map(|bytes| bytes.as_ref()), Some(&[1, 2, 3][..]));
 }
 
 #[tokio::test]
 async fn an_onnx_file_brings_the_tensor_data_beside_it_and_nothing_else() {
     let base = folder();
-    for name in [
-        "net.onnx",
-        "net.onnx.data",
-        "net.onnx_data",
-        "other.onnx",
-        "net.onnx.txt",
-    ] {
+    for name in ["net.onnx", "net.onnx.data", "net.onnx_data", "other.onnx", "net.onnx.txt"] {
         write(&base.path().join(name), onnx(1.0));
     }
     let artifact = open(base.path()).read("net.onnx").await.expect("a model");
-    assert_eq!(
-        artifact.files().keys().collect::<Vec<_>>(),
-        ["net.onnx", "net.onnx.data", "net.onnx_data"]
-    );
+    assert_eq!(artifact.files().keys().collect::<Vec<_>>(), ["net.onnx", "net.onnx.data", "net.onnx_data"]);
 }
 
 #[tokio::test]
@@ -110,10 +70,7 @@ async fn statements_may_have_another_base_than_the_registry() {
     let (settings, working) = (folder(), folder());
     write(&working.path().join("net.onnx"), onnx(1.0));
     let registry = open(settings.path()).with_base(working.path());
-    assert_eq!(
-        resolve(&registry, "net.onnx").await.expect("a pin").name,
-        "net"
-    );
+    assert_eq!(resolve(&registry, "net.onnx").await.expect("a pin").name, "net");
     assert!(registry.url().ends_with("/registry"), "{}", registry.url());
 }
 
@@ -122,20 +79,11 @@ async fn a_registry_path_is_relative_to_its_base_however_it_is_written() {
     let base = folder();
     let root = fs::canonicalize(base.path()).expect("a path");
     let url = format!("file://{}", root.join("registry").display());
-    for path in [
-        "registry",
-        "./registry/",
-        "missing/../registry",
-        "missing/deep/../../registry",
-        &url,
-    ] {
+    for path in ["registry", "./registry/", "missing/../registry", "missing/deep/../../registry", &url] {
         let registry = Registry::open(path, base.path()).expect(path);
         assert_eq!(registry.url(), url, "{path}");
     }
-    assert!(
-        !base.path().join("registry").exists(),
-        "opening makes nothing"
-    );
+    assert!(!base.path().join("registry").exists(), "opening makes nothing");
 }
 
 #[tokio::test]
@@ -150,16 +98,12 @@ async fn what_is_no_model_is_refused() {
         ("s3://bucket/model", "unsupported_location"),
         ("https://host/net.onnx", "unsupported_location"),
     ] {
-        let error = resolve(&open(base.path()), location)
-            .await
-            .expect_err(location);
+        let error = resolve(&open(base.path()), location).await.expect_err(location);
         assert_eq!(error.code(), code, "{error}");
         assert!(error.to_string().contains(location), "{error}");
     }
     write(&base.path().join("broken.onnx"), "no graph");
-    let error = resolve(&open(base.path()), "broken.onnx")
-        .await
-        .expect_err("no model");
+    let error = resolve(&open(base.path()), "broken.onnx").await.expect_err("no model");
     assert_eq!(error.code(), "model_invalid", "{error}");
 }
 
@@ -184,21 +128,11 @@ async fn links_stay_in_the_model_directory() {
 
     for target in ["../secret", "/dev/zero"] {
         symlink(target, model.join("link")).expect("a link");
-        check_refused(
-            base.path(),
-            "model_path_escape",
-            "`link` in the model directory is a link that leads out",
-        )
-        .await;
+        check_refused(base.path(), "model_path_escape", "`link` in the model directory is a link that leads out").await;
         fs::remove_file(model.join("link")).expect("the link");
     }
     symlink(".", model.join("loop")).expect("a link");
-    check_refused(
-        base.path(),
-        "model_path_escape",
-        "`loop` in the model directory is a link to a directory",
-    )
-    .await;
+    check_refused(base.path(), "model_path_escape", "`loop` in the model directory is a link to a directory").await;
 }
 
 #[cfg(unix)]
@@ -206,37 +140,19 @@ async fn links_stay_in_the_model_directory() {
 async fn a_socket_among_the_files_is_refused() {
     let base = folder();
     write(&base.path().join("model/model.onnx"), onnx(1.0));
-    let _socket =
-        std::os::unix::net::UnixListener::bind(base.path().join("model/socket")).expect("a socket");
-    check_refused(
-        base.path(),
-        "model_path_escape",
-        "`socket` in the model directory is not a regular file",
-    )
-    .await;
+    let _socket = std::os::unix::net::UnixListener::bind(base.path().join("model/socket")).expect("a socket");
+    check_refused(base.path(), "model_path_escape", "`socket` in the model directory is not a regular file").await;
 }
 
 #[tokio::test]
 async fn a_model_of_too_many_bytes_is_refused() {
     let base = folder();
-    let limits = Limits {
-        file_bytes_max: 600,
-        constant_bytes_max: 400,
-        ..Limits::default()
-    };
+    let limits = Limits { file_bytes_max: 600, constant_bytes_max: 400, ..Limits::default() };
     write(&base.path().join("model/a"), [0; 600]);
     write(&base.path().join("model/b"), [0; 400]);
-    open(base.path())
-        .with_limits(limits.clone())
-        .read("./model")
-        .await
-        .expect("a thousand bytes fit");
+    open(base.path()).with_limits(limits.clone()).read("./model").await.expect("a thousand bytes fit");
     write(&base.path().join("model/c"), [0; 1]);
-    let error = open(base.path())
-        .with_limits(limits)
-        .read("./model")
-        .await
-        .expect_err("one more does not");
+    let error = open(base.path()).with_limits(limits).read("./model").await.expect_err("one more does not");
     assert_eq!(error.code(), "model_too_large");
     assert!(error.to_string().contains("1000 bytes"), "{error}");
 }
@@ -262,150 +178,64 @@ async fn a_folder_that_changed_after_it_was_pinned_is_refused() {
     let error = registry.fetch(&pin).await.expect_err("another model");
     assert_eq!(error.code(), "digest_mismatch");
     for part in ["net.onnx", pin.sha256.short(), now.sha256.short()] {
-        assert!(
-            error.to_string().contains(part),
-            "`{part}` is not in: {error}"
-        );
+        assert!(error.to_string().contains(part), "`{part}` is not in: {error}");
     }
     fs::remove_file(base.path().join("net.onnx")).expect("the file");
-    assert_eq!(
-        registry.fetch(&pin).await.expect_err("no model").code(),
-        "model_location_missing"
-    );
+    assert_eq!(registry.fetch(&pin).await.expect_err("no model").code(), "model_location_missing");
 }
 
 /// What fetching `churn/1` is refused with after `meddle` was at the folder of its files.
 async fn check_meddled(meddle: fn(&Path), code: &str) {
     let stage = Stage::file();
-    stage
-        .registry
-        .register("churn", &registration(1.0))
-        .await
-        .expect("a version");
-    let pin = stage
-        .registry
-        .resolve(&"churn".parse().expect("a reference"))
-        .await
-        .expect("a pin");
-    let files = stage
-        .folder
-        .path()
-        .join(".volley/registry/artifacts")
-        .join(pin.sha256.as_str());
+    stage.registry.register("churn", &registration(1.0)).await.expect("a version");
+    let pin = stage.registry.resolve(&"churn".parse().expect("a reference")).await.expect("a pin");
+    let files = stage.folder.path().join(".volley/registry/artifacts").join(pin.sha256.as_str());
     meddle(&files);
     let error = stage.registry.fetch(&pin).await.expect_err(code);
     assert_eq!(error.code(), code, "{error}");
     assert!(!error.is_transient());
 
-    stage
-        .registry
-        .register("churn", &registration(1.0))
-        .await
-        .expect("a version");
-    assert_eq!(
-        stage.registry.fetch(&pin).await.expect("mended files"),
-        artifact(1.0)
-    );
+    stage.registry.register("churn", &registration(1.0)).await.expect("a version");
+    assert_eq!(stage.registry.fetch(&pin).await.expect("mended files"), artifact(1.0));
 }
 
 #[tokio::test]
 async fn registered_files_that_were_replaced_are_refused_and_mended_by_registering_again() {
-    check_meddled(
-        |files| write(&files.join("files/model.onnx"), onnx(2.0)),
-        "digest_mismatch",
-    )
-    .await;
-    check_meddled(
-        |files| write(&files.join("files/model.onnx"), [0; 5000]),
-        "digest_mismatch",
-    )
-    .await;
-    check_meddled(
-        |files| write(&files.join("files/model.onnx"), ""),
-        "digest_mismatch",
-    )
-    .await;
-    check_meddled(
-        |files| write(&files.join("manifest.json"), "[]"),
-        "digest_mismatch",
-    )
-    .await;
-    check_meddled(
-        |files| write(&files.join("manifest.json"), "{"),
-        "registry_corrupt",
-    )
-    .await;
-    check_meddled(
-        |files| fs::remove_file(files.join("files/model.onnx")).expect("the file"),
-        "registry_corrupt",
-    )
-    .await;
-    check_meddled(
-        |files| fs::remove_file(files.join("manifest.json")).expect("the file"),
-        "registry_corrupt",
-    )
-    .await;
+    check_meddled(|files| write(&files.join("files/model.onnx"), onnx(2.0)), "digest_mismatch").await;
+    check_meddled(|files| write(&files.join("files/model.onnx"), [0; 5000]), "digest_mismatch").await;
+    check_meddled(|files| write(&files.join("files/model.onnx"), ""), "digest_mismatch").await;
+    check_meddled(|files| write(&files.join("manifest.json"), "[]"), "digest_mismatch").await;
+    check_meddled(|files| write(&files.join("manifest.json"), "{"), "registry_corrupt").await;
+    check_meddled(|files| fs::remove_file(files.join("files/model.onnx")).expect("the file"), "registry_corrupt").await;
+    check_meddled(|files| fs::remove_file(files.join("manifest.json")).expect("the file"), "registry_corrupt").await;
 }
 
 #[tokio::test]
 async fn a_record_that_lies_under_another_name_is_refused() {
     let stage = Stage::file();
-    stage
-        .registry
-        .register("churn", &registration(1.0))
-        .await
-        .expect("a version");
+    stage.registry.register("churn", &registration(1.0)).await.expect("a version");
     let models = stage.folder.path().join(".volley/registry/models");
     fs::rename(models.join("churn"), models.join("other")).expect("a folder");
-    let error = stage
-        .registry
-        .version("other", 1)
-        .await
-        .expect_err("no version");
+    let error = stage.registry.version("other", 1).await.expect_err("no version");
     assert_eq!(error.code(), "registry_corrupt");
-    assert!(
-        error.to_string().contains("it is the record of `churn/1`"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("it is the record of `churn/1`"), "{error}");
 }
 
 #[tokio::test]
 async fn a_registry_folder_reads_the_same_wherever_it_is_put() {
     let stage = Stage::file();
-    stage
-        .registry
-        .register("churn", &registration(1.0))
-        .await
-        .expect("a version");
-    stage
-        .registry
-        .set_alias("churn", "champion", 1)
-        .await
-        .expect("an alias");
+    stage.registry.register("churn", &registration(1.0)).await.expect("a version");
+    stage.registry.set_alias("churn", "champion", 1).await.expect("an alias");
     let moved = stage.folder.path().join("moved");
     fs::rename(stage.folder.path().join(".volley/registry"), &moved).expect("a folder");
 
     let registry = Registry::open("moved", stage.folder.path()).expect("a good path");
-    let pin = registry
-        .resolve(&"churn@champion".parse().expect("a reference"))
-        .await
-        .expect("a pin");
-    assert_eq!(
-        registry.fetch(&pin).await.expect("the files"),
-        artifact(1.0)
-    );
+    let pin = registry.resolve(&"churn@champion".parse().expect("a reference")).await.expect("a pin");
+    assert_eq!(registry.fetch(&pin).await.expect("the files"), artifact(1.0));
 
-    let record = fs::read_to_string(moved.join("models/churn/versions/0000000001.json"))
-        .expect("the record");
-    assert!(
-        record.starts_with("{\n  \"format\": 1,\n") && record.ends_with("}\n"),
-        "{record}"
-    );
-    assert!(
-        !record.contains(&*stage.folder.path().to_string_lossy()),
-        "{record}"
-    );
-    let alias =
-        fs::read_to_string(moved.join("models/churn/aliases/champion.json")).expect("the alias");
+    let record = fs::read_to_string(moved.join("models/churn/versions/0000000001.json")).expect("the record");
+    assert!(record.starts_with("{\n  \"format\": 1,\n") && record.ends_with("}\n"), "{record}");
+    assert!(!record.contains(&*stage.folder.path().to_string_lossy()), "{record}");
+    let alias = fs::read_to_string(moved.join("models/churn/aliases/champion.json")).expect("the alias");
     assert_eq!(alias, "{\n  \"version\": 1\n}\n");
 }

@@ -8,32 +8,12 @@ use volley_registry::Registration;
 
 /// An `.onnx` file with one float input `x` and one float output `y`, both `[N,1]`.
 pub fn onnx(factor: f32) -> Bytes {
-    let node = [
-        text(1, "x"),
-        text(1, "factor"),
-        text(2, "y"),
-        text(4, "Mul"),
-    ]
-    .concat();
-    let factor = [
-        number(1, 1),
-        number(2, FLOAT),
-        text(8, "factor"),
-        field(9, &factor.to_le_bytes()),
-    ]
-    .concat();
-    let graph = [
-        field(1, &node),
-        text(2, "times"),
-        field(5, &factor),
-        field(11, &port("x")),
-        field(12, &port("y")),
-    ]
-    .concat();
+    let node = [text(1, "x"), text(1, "factor"), text(2, "y"), text(4, "Mul")].concat();
+    let factor = [number(1, 1), number(2, FLOAT), text(8, "factor"), field(9, &factor.to_le_bytes())].concat();
+    let graph =
+        [field(1, &node), text(2, "times"), field(5, &factor), field(11, &port("x")), field(12, &port("y"))].concat();
     let opset = [text(1, ""), number(2, 17)].concat();
-    [number(1, 8), field(7, &graph), field(8, &opset)]
-        .concat()
-        .into()
+    [number(1, 8), field(7, &graph), field(8, &opset)].concat().into()
 }
 
 pub fn artifact(factor: f32) -> Artifact {

@@ -17,19 +17,13 @@ impl Stage {
     /// Below a prefix of a store in memory.
     pub fn memory() -> Self {
         let store = Arc::new(InMemory::new());
-        Stage {
-            registry: Registry::new(store, Path::from("team/registry"), "memory:".to_owned()),
-            folder: folder(),
-        }
+        Stage { registry: Registry::new(store, Path::from("team/registry"), "memory:".to_owned()), folder: folder() }
     }
 
     /// In a folder that is not made yet.
     pub fn file() -> Self {
         let folder = folder();
-        Stage {
-            registry: Registry::open(".volley/registry", folder.path()).expect("a good path"),
-            folder,
-        }
+        Stage { registry: Registry::open(".volley/registry", folder.path()).expect("a good path"), folder }
     }
 }
 

@@ -1,7 +1,6 @@
 //! `volley models check`.
 
 use serde::Serialize;
-use serde_json::Value;
 use volley_engine::Engine;
 use volley_registry::{Pin, Registry};
 
@@ -10,7 +9,7 @@ use crate::models::comparison::{Comparison, Differing};
 use crate::models::print;
 use crate::models::sample::Sample;
 use crate::models::scoring;
-use crate::report::Failure;
+use crate::report::{Error, Failure};
 use crate::text_table::aligned;
 
 /// Scores rows whose scores are known, and fails if they come out otherwise.
@@ -54,17 +53,17 @@ struct Report<'a> {
     #[serde(flatten)]
     comparison: &'a Comparison,
     #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<Value>,
+    error: Option<Error<'a>>,
 }
 
 impl<'a> Report<'a> {
-    fn new(pin: &'a Pin, comparison: &'a Comparison, failure: Option<&Failure>) -> Self {
+    fn new(pin: &'a Pin, comparison: &'a Comparison, failure: Option<&'a Failure>) -> Self {
         Self {
             model: pin.label(),
             sha256: pin.sha256.as_str(),
             accepted: comparison.is_accepted(),
             comparison,
-            error: failure.map(|failure| failure.json()["error"].take()),
+            error: failure.and_then(Failure::error),
         }
     }
 
@@ -73,7 +72,7 @@ impl<'a> Report<'a> {
         let counts = [
             ("model", format!("{} sha256:{}", self.model, &self.sha256[..12])),
             ("rows compared", self.comparison.rows.to_string()),
-            ("largest difference", format!("{:e}", self.comparison.largest_difference)),
+            ("largest difference", format!("{:.1e}", self.comparison.largest_difference)),
             ("label flips", self.comparison.label_flips.to_string()),
             ("null mismatches", self.comparison.null_mismatches.to_string()),
             ("only scored", self.comparison.only_scored.to_string()),
@@ -92,7 +91,7 @@ fn worst(rows: &[Differing]) -> String {
     let heading = ["WORST ROWS", "DIFFERENCE", "LABEL", "NULL"].map(String::from);
     let mark = |differs: bool| if differs { "differs" } else { "equal" }.to_string();
     let row = |row: &Differing| {
-        [row.key.clone(), format!("{:e}", row.difference), mark(row.label_flip), mark(row.null_mismatch)]
+        [row.key.clone(), format!("{:.1e}", row.difference), mark(row.label_flip), mark(row.null_mismatch)]
     };
     aligned(&[heading].into_iter().chain(rows.iter().map(row)).collect::<Vec<_>>())
 }

@@ -103,7 +103,7 @@ impl Comparison {
             return "there are no rows to compare".to_string();
         }
         format!(
-            "{} of {} rows are outside atol {:e}, rtol {:e} (largest difference {:e}, {} label flips, {} null mismatches, \
+            "{} of {} rows are outside atol {:e}, rtol {:e} (largest difference {:.1e}, {} label flips, {} null mismatches, \
              {} rows without a counterpart)",
             self.rows_outside,
             self.rows,

@@ -1,6 +1,6 @@
 //! `volley models show`: the contract of a version, for people and for programs.
 
-use volley_model::{Contract, Input, Output, Param};
+use volley_model::{Contract, Input, Output, OutputShape, Param};
 use volley_registry::{ModelRef, Pin, Registry, Version};
 
 use crate::models::print;
@@ -72,9 +72,18 @@ fn outputs(outputs: &[Output]) -> String {
     let heading = ["OUTPUT", "TYPE", "CLASSES"].map(String::from);
     let row = |output: &Output| {
         let classes = output.class_labels.as_ref().map(|labels| labels.names().join(", ")).unwrap_or_default();
-        [output.name.clone(), output.result_type().to_string(), classes]
+        [output.name.clone(), output_type(output), classes]
     };
     table(heading, outputs.iter().map(row))
+}
+
+fn output_type(output: &Output) -> String {
+    match output.shape {
+        _ if output.zipmap => "struct of a double for each class".to_string(),
+        OutputShape::Scalar => output.element.to_string(),
+        OutputShape::List(Some(width)) => format!("list<{}>[{width}]", output.element),
+        OutputShape::List(None) => format!("list<{}>", output.element),
+    }
 }
 
 fn params(params: &[Param]) -> String {
