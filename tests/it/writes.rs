@@ -133,6 +133,14 @@ async fn many_splits_hold_every_row_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_result_with_a_scalar_subquery_is_published() {
+    let mut house = house(100).await;
+    let best =
+        scored("out/", "PARQUET").replace("FROM 'input/'", "FROM 'input/' WHERE id > (SELECT avg(id) FROM 'input/')");
+    assert_eq!(house.published(&best).await.rows, 50);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn every_format_reads_back_as_it_was_written() {
     let mut house = house(100).await;
     for format in ["PARQUET", "CSV", "JSON", "ARROW"] {

@@ -10,7 +10,6 @@ use datafusion::physical_plan::execute_stream;
 use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::{CopyToSource, CopyToStatement, CreateExternalTable, Statement};
 use datafusion::sql::sqlparser::ast::{Query, Statement as SqlStatement, Value};
-use volley_connect::WriteExec;
 use volley_predict::Pins;
 use volley_predict::sql::{View, contains_call};
 
@@ -22,7 +21,7 @@ use crate::params::Params;
 use crate::prepare::{Preparation, Prepared};
 use crate::progress::Progress;
 use crate::script::ScriptStatement;
-use crate::write::{Summary, WriteJob};
+use crate::write::{Summary, WriteJob, write_of};
 
 /// Runs statements that see each other's tables, views and settings. A model is pinned by the first
 /// statement that names it, and stays so: a session is one job, unless [`Session::forget_pins`] is called.
@@ -157,7 +156,7 @@ impl Session {
             return Err(EngineError::new("not_supported", message));
         }
         let physical = state.create_physical_plan(&plan).await.map_err(told)?;
-        if physical.downcast_ref::<WriteExec>().is_some() {
+        if write_of(physical.as_ref()).is_some() {
             let job =
                 WriteJob { shared: &self.shared, progress: &self.progress, state: &state, pins: &pins, sites: &sites };
             let summary = job.run(physical).await?;

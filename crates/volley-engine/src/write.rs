@@ -64,7 +64,7 @@ pub(crate) struct WriteJob<'a> {
 }
 
 impl WriteJob<'_> {
-    /// Runs the plan, whose root is a [`WriteExec`], and publishes what it wrote.
+    /// Runs the plan, which holds a [`WriteExec`], and publishes what it wrote.
     pub(crate) async fn run(&self, plan: Arc<dyn ExecutionPlan>) -> Result<Summary, EngineError> {
         let start = Instant::now();
         let settings = &self.shared.settings;
@@ -92,7 +92,7 @@ impl WriteJob<'_> {
     }
 
     async fn begin(&self, plan: &dyn ExecutionPlan) -> Result<(Job, WriteContext), EngineError> {
-        let write = plan.downcast_ref::<WriteExec>().expect("the root of a write is a write");
+        let write = write_of(plan).expect("only a plan that writes becomes a job");
         let target = write.target();
         let at = |url: &str| {
             volley_connect::location(url, &self.shared.runtime).map_err(|e| EngineError::new(e.code(), e.to_string()))
@@ -198,6 +198,14 @@ impl WriteJob<'_> {
         };
         let models: Vec<_> = self.models().iter().map(label).collect();
         BTreeMap::from_iter((!models.is_empty()).then(|| ("volley.models".to_string(), models.join(", "))))
+    }
+}
+
+/// The write of a plan, if it is one: its root, or below the node that holds the results of scalar subqueries.
+pub(crate) fn write_of(plan: &dyn ExecutionPlan) -> Option<&WriteExec> {
+    match plan.downcast_ref::<WriteExec>() {
+        None if plan.name() == "ScalarSubqueryExec" => write_of(plan.children().first()?.as_ref()),
+        write => write,
     }
 }
 

@@ -92,7 +92,8 @@ fn shown(destination: &str) -> String {
     let path = Url::parse(destination).ok().and_then(|url| url.to_file_path().ok());
     let Some(path) = path else { return destination.to_string() };
     let folder = std::env::current_dir().unwrap_or_default();
-    format!("{}/", path.strip_prefix(folder).unwrap_or(&path).display())
+    let shown = path.strip_prefix(folder).unwrap_or(&path).display().to_string();
+    format!("{}/", shown.trim_end_matches('/'))
 }
 
 #[cfg(test)]

@@ -1,7 +1,10 @@
 //! How scans are cut into splits.
 
-use datafusion::physical_plan::{ExecutionPlanProperties, displayable};
-use volley_connect::{PackedPlan, Split};
+use std::sync::Arc;
+
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, displayable};
+use volley_connect::{PackedPlan, Split, WriteExec};
 
 use crate::harness::House;
 
@@ -9,11 +12,22 @@ fn rows(packed: &PackedPlan) -> Vec<Option<u64>> {
     packed.splits.iter().map(|split| split.rows).collect()
 }
 
+/// The plan with its write taken out, which need not be the root: a scalar subquery stands above it.
+fn without_write(plan: Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {
+    let taken_out = plan.transform_up(|node| {
+        Ok(match node.downcast_ref::<WriteExec>() {
+            Some(write) => Transformed::yes(write.input().clone()),
+            None => Transformed::no(node),
+        })
+    });
+    taken_out.expect("a plan").data
+}
+
 /// What the splits hold when they are computed one at a time, last first.
 async fn ids_apart(house: &House, packed: &PackedPlan) -> Vec<i64> {
     let mut ids = vec![];
     for split in (0..packed.splits.len()).rev() {
-        let plan = packed.plan.children()[0].clone();
+        let plan = without_write(packed.plan.clone());
         let stream = plan.execute(split, house.context.task_ctx()).expect("a stream");
         for batch in datafusion::physical_plan::common::collect(stream).await.expect("rows") {
             let column = batch.column(0).as_any().downcast_ref::<datafusion::arrow::array::Int64Array>();

@@ -46,7 +46,8 @@ async fn every_format_gives_back_what_was_written() {
 async fn published_names_and_bytes_depend_on_the_job_and_the_rows_alone() {
     let house = House::new();
     house.write_parquet("in/a.parquet", 0, 30_000, 10_000);
-    let Begun { job, plan } = house.begin("COPY (SELECT * FROM 'in/') TO 'out'").await.expect("begun");
+    let Begun { job, plan } =
+        house.begin("COPY (SELECT * FROM 'in/') TO 'out' STORED AS PARQUET").await.expect("begun");
     let mut staged = vec![];
     for _ in 0..2 {
         collect_partitioned(plan.clone(), house.context.task_ctx()).await.expect("written");
