@@ -204,7 +204,9 @@ impl WriteJob<'_> {
 /// The write of a plan, if it is one: its root, or below the node that holds the results of scalar subqueries.
 pub(crate) fn write_of(plan: &dyn ExecutionPlan) -> Option<&WriteExec> {
     match plan.downcast_ref::<WriteExec>() {
-        None if plan.name() == "ScalarSubqueryExec" => write_of(plan.children().first()?.as_ref()),
+        None if plan.name() == "ScalarSubqueryExec" => {
+            plan.children().into_iter().next().and_then(|input| write_of(input.as_ref()))
+        }
         write => write,
     }
 }

@@ -5,6 +5,7 @@ mod engine;
 mod job_file;
 mod models;
 mod outcome;
+mod panics;
 mod progress;
 mod report;
 mod rows;
@@ -40,7 +41,7 @@ fn main() -> ExitCode {
         Err(error) => return not_a_command(&error),
     };
     let json = cli.json;
-    match execute(cli) {
+    match panics::contained(|| execute(cli)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             failure.print(json);

@@ -11,21 +11,36 @@ use crate::report::Failure;
 /// Two tables: rows to score, and the scores that they should get.
 #[derive(Debug)]
 pub struct Sample {
-    /// Path or URL of the rows.
-    pub input: String,
-    /// Path or URL of the scores.
-    pub expected: String,
+    /// The rows.
+    pub input: Table,
+    /// The scores.
+    pub expected: Table,
     /// The column that pairs the rows of both; without one they are paired by position.
     pub key: Option<String>,
     /// Holds golden rows as long as they are used.
     _folder: Option<TempDir>,
 }
 
+/// A table in files.
+#[derive(Debug)]
+pub struct Table {
+    /// Path or URL.
+    pub path: String,
+    /// What the user calls it.
+    pub label: String,
+}
+
+impl Table {
+    fn of_user(path: &str) -> Self {
+        Self { path: path.to_string(), label: path.to_string() }
+    }
+}
+
 impl Sample {
     /// Two tables of the user's.
     pub fn of_tables(input: &str, expected: &str, key: Option<&str>) -> Self {
-        let key = key.map(str::to_string);
-        Self { input: input.to_string(), expected: expected.to_string(), key, _folder: None }
+        let (input, expected) = (Table::of_user(input), Table::of_user(expected));
+        Self { input, expected, key: key.map(str::to_string), _folder: None }
     }
 
     /// Golden rows, written to a folder that goes with the sample: tables are files.
@@ -35,12 +50,13 @@ impl Sample {
             Failure::failed("io_failed", message)
         };
         let folder = tempfile::tempdir().map_err(unwritable)?;
-        let write = |name: &str, bytes: &[u8]| -> Result<String, Failure> {
+        let table = |name: &str, bytes: &[u8], label: &str| -> Result<Table, Failure> {
             let file = folder.path().join(name);
             fs::write(&file, bytes).map_err(unwritable)?;
-            Ok(file.display().to_string())
+            Ok(Table { path: file.display().to_string(), label: label.to_string() })
         };
-        let (input, expected) = (write("input.parquet", &golden.input)?, write("expected.parquet", &golden.expected)?);
+        let input = table("input.parquet", &golden.input, "golden rows")?;
+        let expected = table("expected.parquet", &golden.expected, "scores of the golden rows")?;
         Ok(Self { input, expected, key: golden.key.clone(), _folder: Some(folder) })
     }
 }

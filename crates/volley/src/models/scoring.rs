@@ -10,7 +10,7 @@ use volley_registry::Pin;
 use crate::args::ToleranceArgs;
 use crate::models::comparison::{Comparison, Side};
 use crate::models::expected::{self, Match};
-use crate::models::sample::Sample;
+use crate::models::sample::{Sample, Table};
 use crate::models::scores::{Scores, keys};
 use crate::report::Failure;
 
@@ -77,19 +77,20 @@ struct TypedSide {
 }
 
 impl Tables {
-    async fn schema(&mut self, table: &str) -> Result<SchemaRef, Failure> {
-        Ok(self.rows(&format!("SELECT * FROM {} LIMIT 0", literal(table))).await?.schema)
+    async fn schema(&mut self, table: &Table) -> Result<SchemaRef, Failure> {
+        Ok(self.rows(&format!("SELECT * FROM {} LIMIT 0", literal(&table.path))).await?.schema)
     }
 
     /// Reads the scores of a table. They are read as `types` if given, else as what they are.
     async fn side(
         &mut self,
-        table: &str,
+        table: &Table,
         key: Option<&str>,
         scores: &[String],
         types: Option<&[DataType]>,
     ) -> Result<TypedSide, Failure> {
-        let Rows { schema, mut stream } = self.rows(&query(table, key, scores)).await?;
+        let Rows { schema, mut stream } =
+            self.rows(&query(table, key, scores)).await.map_err(|failure| failure.in_file(table))?;
         let first = usize::from(key.is_some());
         let own: Vec<_> = schema.fields()[first..].iter().map(|field| field.data_type().clone()).collect();
         let types = types.map_or(own, <[DataType]>::to_vec);
@@ -97,10 +98,10 @@ impl Tables {
         while let Some(batch) = stream.try_next().await.map_err(EngineError::from)? {
             side.rows += batch.num_rows();
             if let Some(all) = &mut side.keys {
-                all.extend(keys(batch.column(0)).map_err(|error| unreadable(table, &error))?);
+                all.extend(keys(batch.column(0)).map_err(|error| unreadable(&table.label, &error))?);
             }
             for (scores, column) in side.scores.iter_mut().zip(&batch.columns()[first..]) {
-                scores.extend(column).map_err(|error| unreadable(table, &error))?;
+                scores.extend(column).map_err(|error| unreadable(&table.label, &error))?;
             }
         }
         Ok(TypedSide { side, types })
@@ -127,13 +128,13 @@ fn query(table: &str, key: Option<&str>, scores: &[String]) -> String {
     format!("SELECT {} FROM {}", columns.join(", "), literal(table))
 }
 
-fn unreadable(table: &str, error: &ArrowError) -> Failure {
+fn unreadable(label: &str, error: &ArrowError) -> Failure {
     // Arrow's messages may quote values, and those are a customer's.
     let reason = match error {
         ArrowError::CastError(_) => "a column has values of another kind than the model's output",
         _ => "a column has a type that cannot be compared",
     };
-    Failure::failed("no_expected_scores", format!("the scores of `{table}` cannot be compared: {reason}"))
+    Failure::failed("no_expected_scores", format!("the scores cannot be compared: {reason}")).in_file(label)
 }
 
 /// A string of SQL.

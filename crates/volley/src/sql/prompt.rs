@@ -78,7 +78,8 @@ impl Prompt<'_> {
             let shown = engine::until_stopped(self.engine, work, tokio::signal::ctrl_c()).await?;
             if let (Shown::Rows(rows), false) = (shown, self.show.json) {
                 let seconds = start.elapsed().as_secs_f64();
-                writeln!(io::stdout(), "{} rows in {seconds:.1} s", HumanCount(rows))?;
+                let noun = if rows == 1 { "row" } else { "rows" };
+                writeln!(io::stdout(), "{} {noun} in {seconds:.1} s", HumanCount(rows))?;
             }
         }
         Ok(())
