@@ -161,6 +161,8 @@ mod tests {
     use arrow::array::{Float32Array, Int64Array, ListArray, StringArray, StructArray};
     use arrow::datatypes::Float32Type;
 
+    use arrow::datatypes::Field;
+
     use super::*;
 
     fn batch() -> RecordBatch {

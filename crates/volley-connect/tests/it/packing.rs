@@ -26,8 +26,8 @@ fn without_write(plan: Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {
 /// What the splits hold when they are computed one at a time, last first.
 async fn ids_apart(house: &House, packed: &PackedPlan) -> Vec<i64> {
     let mut ids = vec![];
+    let plan = without_write(packed.plan.clone());
     for split in (0..packed.splits.len()).rev() {
-        let plan = without_write(packed.plan.clone());
         let stream = plan.execute(split, house.context.task_ctx()).expect("a stream");
         for batch in datafusion::physical_plan::common::collect(stream).await.expect("rows") {
             let column = batch.column(0).as_any().downcast_ref::<datafusion::arrow::array::Int64Array>();

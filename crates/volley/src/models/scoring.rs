@@ -90,7 +90,7 @@ impl Tables {
         types: Option<&[DataType]>,
     ) -> Result<TypedSide, Failure> {
         let Rows { schema, mut stream } =
-            self.rows(&query(table, key, scores)).await.map_err(|failure| failure.in_file(table))?;
+            self.rows(&query(&table.path, key, scores)).await.map_err(|failure| failure.in_file(&table.label))?;
         let first = usize::from(key.is_some());
         let own: Vec<_> = schema.fields()[first..].iter().map(|field| field.data_type().clone()).collect();
         let types = types.map_or(own, <[DataType]>::to_vec);
