@@ -1,5 +1,6 @@
 //! What is wrong with a statement's predict calls, each with its place, so that all can be told at once.
 
+use std::cmp::Reverse;
 use std::fmt;
 
 use volley_model::Function;
@@ -42,8 +43,8 @@ pub struct Site {
     pub model: String,
     /// Where the call begins.
     pub place: Place,
-    /// The arguments as text in lower case, to tell calls of one model apart.
-    pub text: String,
+    /// The words of the inputs in lower case, to tell calls of one model apart.
+    pub words: Vec<String>,
 }
 
 /// A binding problem found in a plan, which knows no places any more.
@@ -62,15 +63,15 @@ pub struct UnplacedProblem {
 }
 
 impl UnplacedProblem {
-    /// Gives the problem the place of the call it most likely belongs to: same function and model, and
-    /// the greatest share of its columns in the text.
+    /// Gives the problem the place of the call it most likely belongs to: same function and model, most of
+    /// its columns among the inputs, and the fewest other words there.
     pub fn placed(self, sites: &[Site]) -> Problem {
         let place = sites
             .iter()
             .filter(|site| site.function == self.function && site.model == self.model)
             .max_by_key(|site| {
-                let shared = self.columns.iter().filter(|column| site.text.contains(column.as_str())).count();
-                (shared, std::cmp::Reverse(site.place))
+                let shared = self.columns.iter().filter(|column| site.words.contains(column)).count();
+                (shared, Reverse(site.words.len()), Reverse(site.place))
             })
             .map(|site| site.place);
         Problem { code: self.code, message: self.message, place }
@@ -81,13 +82,14 @@ impl UnplacedProblem {
 mod tests {
     use super::*;
 
-    fn site(line: u64, text: &str) -> Site {
-        Site { function: Function::Predict, model: "m".into(), place: Place { line, column: 1 }, text: text.into() }
+    fn site(line: u64, words: &[&str]) -> Site {
+        let words = words.iter().map(ToString::to_string).collect();
+        Site { function: Function::Predict, model: "m".into(), place: Place { line, column: 1 }, words }
     }
 
     #[test]
     fn a_problem_finds_the_call_that_uses_its_columns() {
-        let sites = [site(1, "age, income"), site(2, "age, tenure")];
+        let sites = [site(1, &["age", "income"]), site(2, &["age", "tenure"])];
         let problem = UnplacedProblem {
             function: Function::Predict,
             model: "m".into(),

@@ -72,16 +72,22 @@ impl VisitorMut for Collector {
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
         let Some((function, call)) = called_function(expr) else { return ControlFlow::Continue(()) };
         let place = place_of(call);
-        let text = call.args.to_string().to_lowercase();
         match PlainForm::of(function, call) {
             Ok(form) => {
-                self.calls.sites.push(Site { function, model: form.model.clone(), place, text });
+                let words = form.inputs.iter().flat_map(words).collect();
+                self.calls.sites.push(Site { function, model: form.model.clone(), place, words });
                 form.write_to(expr);
             }
             Err((code, message)) => self.calls.problems.push(Problem { code, message, place: Some(place) }),
         }
         ControlFlow::Continue(())
     }
+}
+
+fn words(input: &Expr) -> Vec<String> {
+    let text = input.to_string().to_lowercase();
+    let words = text.split(|character: char| !character.is_alphanumeric() && character != '_');
+    words.filter(|word| !word.is_empty()).map(str::to_string).collect()
 }
 
 /// `predict('m').probabilities` reads better than a subscript and means the same.
