@@ -220,7 +220,7 @@ impl Registry {
 
     async fn pin_location(&self, location: &str) -> Result<Pin, Error> {
         let local = self.read_local(location).await?;
-        let limits = self.limits.clone();
+        let limits = self.limits;
         let (name, url, artifact) = (local.name(), local.url(), local.artifact);
         let sha256 = artifact.digest();
         let contract = blocking(move || volley_model::inspect(&artifact, &limits)).await;

@@ -150,7 +150,7 @@ async fn a_model_of_too_many_bytes_is_refused() {
     let limits = Limits { file_bytes_max: 600, constant_bytes_max: 400, ..Limits::default() };
     write(&base.path().join("model/a"), [0; 600]);
     write(&base.path().join("model/b"), [0; 400]);
-    open(base.path()).with_limits(limits.clone()).read("./model").await.expect("a thousand bytes fit");
+    open(base.path()).with_limits(limits).read("./model").await.expect("a thousand bytes fit");
     write(&base.path().join("model/c"), [0; 1]);
     let error = open(base.path()).with_limits(limits).read("./model").await.expect_err("one more does not");
     assert_eq!(error.code(), "model_too_large");
