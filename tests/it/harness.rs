@@ -80,10 +80,7 @@ impl House {
 
     /// All rows of a query, in one batch.
     pub async fn rows(&mut self, sql: &str) -> RecordBatch {
-        match self.run(sql).await {
-            Given::Rows(batch) => batch,
-            other => panic!("{sql}\ngave {other:?}"),
-        }
+        self.run(sql).await.into_rows()
     }
 
     pub async fn published(&mut self, sql: &str) -> Summary {
@@ -140,6 +137,15 @@ pub enum Given {
     Rows(RecordBatch),
     Published(Summary),
     Nothing,
+}
+
+impl Given {
+    pub fn into_rows(self) -> RecordBatch {
+        match self {
+            Given::Rows(batch) => batch,
+            other => panic!("no rows but {other:?}"),
+        }
+    }
 }
 
 /// One value of a result, to compare with another.

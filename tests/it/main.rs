@@ -2,10 +2,15 @@
 
 mod arrows;
 mod binary;
+mod coercions;
 mod docs;
 mod fixtures;
+mod guide;
 mod harness;
+mod kills;
+mod models;
 mod places;
+mod process;
 mod refused;
 mod tidy;
 mod tree;

@@ -9,8 +9,9 @@ async fn house() -> House {
     let model = model("linear_onnx_double");
     house
         .run(&format!(
-            "CREATE TABLE t AS SELECT row_number() OVER ()::bigint AS id, * FROM '{input}';
-             CREATE TABLE s AS SELECT *, predict('{model}') AS score FROM t"
+            "CREATE EXTERNAL TABLE t STORED AS PARQUET LOCATION 't/'
+             AS SELECT row_number() OVER ()::bigint AS id, * FROM '{input}';
+             CREATE EXTERNAL TABLE s STORED AS PARQUET LOCATION 's/' AS SELECT *, predict('{model}') AS score FROM t"
         ))
         .await;
     house
@@ -181,9 +182,9 @@ async fn explain_shows_the_binding_and_loads_nothing() {
         "PredictExec:",
         "sha256:",
         "runtime: tract",
-        "a <- arg 1: Int64",
+        "a <- Int64(1): Int64 -> double -> float",
         "(rounds)",
-        "c <- arg 3: Decimal128",
+        "c <- Decimal128(3.00,10,2)",
     ] {
         assert!(text.contains(part), "{text}\ndoes not say {part:?}");
     }

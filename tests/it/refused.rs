@@ -36,6 +36,14 @@ async fn an_unknown_model_is_named() {
 }
 
 #[tokio::test]
+async fn an_unknown_table_names_what_there_is_and_what_is_near() {
+    check("SELECT * FROM twise", &["table_not_found"], &["1:15", "`twise`", "few, t, twice", "did you mean \"twice\""])
+        .await;
+    check("SELECT predict('$M') FROM twise", &["table_not_found"], &["`twise`", "did you mean \"twice\""]).await;
+    check("SELECT * FROM 'nowhere.parquet'", &["table_not_found"], &["nowhere.parquet"]).await;
+}
+
+#[tokio::test]
 async fn a_model_that_is_no_literal_is_refused() {
     check("SELECT predict(name) FROM (SELECT 'x' AS name)", &["model_not_literal"], &["1:8"]).await;
 }

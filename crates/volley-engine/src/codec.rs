@@ -4,11 +4,17 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::TableProvider;
+use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Result, TableReference, internal_err, not_impl_err};
 use datafusion::datasource::file_format::FileFormatFactory;
+use datafusion::datasource::listing::ListingTable;
+use datafusion::datasource::source_as_provider;
 use datafusion::execution::TaskContext;
-use datafusion::logical_expr::{Extension, LogicalPlan, ScalarUDF};
+use datafusion::logical_expr::{Extension, LogicalPlan, ScalarUDF, TableScan};
 use datafusion::physical_plan::ExecutionPlan;
+use datafusion_proto::bytes::{
+    logical_plan_from_bytes_with_extension_codec, logical_plan_to_bytes_with_extension_codec,
+};
 use datafusion_proto::logical_plan::{DefaultLogicalExtensionCodec, LogicalExtensionCodec};
 use datafusion_proto::physical_plan::{
     AsExecutionPlan, DefaultPhysicalExtensionCodec, PhysicalExtensionCodec, PhysicalProtoConverterExtension,
@@ -33,6 +39,25 @@ impl PlanCodec {
         Self { host }
     }
 
+    /// The logical plan as another process would see it: encoded and decoded again. `None` for what DataFusion
+    /// cannot encode: tables that are no files, and the columns of a relation without rows.
+    pub fn round_trip_logical(&self, plan: &LogicalPlan, context: &TaskContext) -> Result<Option<LogicalPlan>> {
+        let mut travels = true;
+        plan.apply_with_subqueries(|node| {
+            travels &= match node {
+                LogicalPlan::TableScan(scan) => is_of_files(scan),
+                LogicalPlan::EmptyRelation(empty) => empty.schema.fields().is_empty(),
+                _ => true,
+            };
+            Ok(TreeNodeRecursion::Continue)
+        })?;
+        if !travels {
+            return Ok(None);
+        }
+        let bytes = logical_plan_to_bytes_with_extension_codec(plan, self)?;
+        logical_plan_from_bytes_with_extension_codec(&bytes, context, self).map(Some)
+    }
+
     /// The plan as another process would see it: encoded and decoded again.
     pub fn round_trip(&self, plan: Arc<dyn ExecutionPlan>, context: &TaskContext) -> Result<Arc<dyn ExecutionPlan>> {
         let bytes = PhysicalPlanNode::try_from_physical_plan(plan, self)?.encode_to_vec();
@@ -55,6 +80,10 @@ impl PlanCodec {
             _ => not_impl_err!("function {name} is not known here"),
         }
     }
+}
+
+fn is_of_files(scan: &TableScan) -> bool {
+    source_as_provider(&scan.source).is_ok_and(|table| table.is::<ListingTable>())
 }
 
 impl LogicalExtensionCodec for PlanCodec {

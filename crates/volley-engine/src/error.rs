@@ -128,21 +128,39 @@ fn told(error: &DataFusionError) -> (&'static str, String) {
     }
 }
 
+/// The name of the table that DataFusion did not find, if that is what went wrong: it says
+/// `table 'datafusion.public.name' not found`.
+pub(crate) fn missing_table(error: &DataFusionError) -> Option<String> {
+    let DataFusionError::Plan(message) = error.find_root() else { return None };
+    let name = message.strip_prefix("table '")?.strip_suffix("' not found")?;
+    Some(name.strip_prefix("datafusion.public.").unwrap_or(name).to_string())
+}
+
+impl EngineError {
+    /// A table that is not there, among those that are.
+    pub(crate) fn no_table(name: &str, error: &DataFusionError, known: &[String]) -> Self {
+        let hint = match known {
+            [] => "a file or a folder is named by its path in quotes, such as 'file.parquet' or 'folder/'".to_string(),
+            known => there_is(known, name),
+        };
+        Self::at("table_not_found", format!("there is no table `{name}`: {hint}"), place_of(error))
+    }
+}
+
+/// Lists what there is, and what is nearest to a name that is not among it.
+fn there_is(names: &[String], wanted: &str) -> String {
+    let similarity = |name: &str| strsim::jaro_winkler(&name.to_lowercase(), &wanted.to_lowercase());
+    let nearest = names.iter().max_by(|a, b| similarity(a).total_cmp(&similarity(b)));
+    let hint = nearest.filter(|name| similarity(name) > 0.8).map(|name| format!("; did you mean \"{name}\"?"));
+    let some: Vec<_> = names.iter().take(20).map(String::as_str).collect();
+    format!("there is {}{}", some.join(", "), hint.unwrap_or_default())
+}
+
 fn schema_error(error: &SchemaError) -> (&'static str, String) {
     match error {
         SchemaError::FieldNotFound { field, valid_fields } => {
             let names: Vec<_> = valid_fields.iter().map(|column| column.name.clone()).collect();
-            let similarity = |name: &str| strsim::jaro_winkler(&name.to_lowercase(), &field.name.to_lowercase());
-            let nearest = names.iter().max_by(|a, b| similarity(a).total_cmp(&similarity(b)));
-            let hint = nearest.filter(|name| similarity(name) > 0.8).map(|name| format!("; did you mean \"{name}\"?"));
-            let given: Vec<_> = names.iter().take(20).map(String::as_str).collect();
-            let message = format!(
-                "there is no column `{}`: there is {}{}",
-                field.name,
-                given.join(", "),
-                hint.unwrap_or_default()
-            );
-            ("unknown_column", message)
+            ("unknown_column", format!("there is no column `{}`: {}", field.name, there_is(&names, &field.name)))
         }
         SchemaError::AmbiguousReference { field } => (
             "ambiguous_column",

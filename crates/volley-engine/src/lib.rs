@@ -9,6 +9,7 @@ mod assembly;
 mod codec;
 mod engine;
 mod error;
+mod explain;
 mod params;
 mod prepare;
 mod progress;

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use datafusion::catalog::CatalogProviderList;
 use datafusion::common::{DFSchema, ParamValues, plan_datafusion_err};
 use datafusion::error::{DataFusionError, Result as DataFusionResult};
 use datafusion::execution::{SessionState, SessionStateBuilder};
@@ -14,7 +15,7 @@ use volley_predict::sql::{View, collect_calls, fill_inputs, inline_views};
 use volley_predict::{Pins, Site, UnboundPredict};
 use volley_registry::Registry;
 
-use crate::error::EngineError;
+use crate::error::{EngineError, missing_table};
 use crate::params::{self, Params};
 use crate::snapshot::Snapshot;
 
@@ -52,7 +53,7 @@ impl Preparation<'_> {
             return Err(EngineError::all(calls.problems));
         }
         let sites = calls.sites;
-        let told = |error: DataFusionError| EngineError::from_datafusion(&error, &sites);
+        let told = |error: DataFusionError| self.told(&error, &sites);
         if sites.is_empty() {
             let plan = self.state.statement_to_plan(statement).await.map_err(told)?;
             let plan = self.with_params(plan)?;
@@ -71,6 +72,13 @@ impl Preparation<'_> {
         Ok(Prepared { plan, pins, sites })
     }
 
+    fn told(&self, error: &DataFusionError, sites: &[Site]) -> EngineError {
+        match missing_table(error) {
+            Some(name) => EngineError::no_table(&name, error, &table_names(self.state.catalog_list().as_ref())),
+            None => EngineError::from_datafusion(error, sites),
+        }
+    }
+
     fn with_params(&self, plan: LogicalPlan) -> Result<LogicalPlan, EngineError> {
         let told = |error: DataFusionError| EngineError::from_datafusion(&error, &[]);
         let mut used: Vec<String> = plan.get_parameter_names().map_err(told)?.into_iter().collect();
@@ -86,6 +94,17 @@ impl Preparation<'_> {
         }
         plan.with_param_values(ParamValues::from(values)).map_err(told)
     }
+}
+
+/// The names of all tables and views of a session, in order.
+pub(crate) fn table_names(catalogs: &dyn CatalogProviderList) -> Vec<String> {
+    let catalogs = catalogs.catalog_names().into_iter().filter_map(|name| catalogs.catalog(&name));
+    let schemas = catalogs.flat_map(|catalog| {
+        catalog.schema_names().into_iter().filter_map(move |name| catalog.schema(&name)).collect::<Vec<_>>()
+    });
+    let mut names: Vec<_> = schemas.flat_map(|schema| schema.table_names()).collect();
+    names.sort();
+    names
 }
 
 /// The session's state, seeing only the statement's tables, with predict functions that know its models.

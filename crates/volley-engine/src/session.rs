@@ -3,13 +3,17 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::error::Result;
 use datafusion::execution::{SendableRecordBatchStream, SessionState};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::execute_stream;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::{CopyToSource, CopyToStatement, CreateExternalTable, Statement};
 use datafusion::sql::sqlparser::ast::{Query, Statement as SqlStatement, Value};
+use futures::{StreamExt, stream};
 use volley_predict::Pins;
 use volley_predict::sql::{View, contains_call};
 
@@ -17,8 +21,9 @@ use crate::assembly;
 use crate::codec::PlanCodec;
 use crate::engine::Shared;
 use crate::error::EngineError;
+use crate::explain::explained_calls;
 use crate::params::Params;
-use crate::prepare::{Preparation, Prepared};
+use crate::prepare::{Preparation, Prepared, table_names};
 use crate::progress::Progress;
 use crate::script::ScriptStatement;
 use crate::write::{Summary, WriteJob, write_of};
@@ -62,6 +67,16 @@ pub struct Output {
     pub format: String,
     /// Columns whose values become folders.
     pub partitioned_by: Vec<String>,
+}
+
+impl Rows {
+    /// The rows of a plan; before them, those that explain its calls.
+    fn of(explained: Option<RecordBatch>, stream: SendableRecordBatchStream) -> Result<Self> {
+        let schema = stream.schema();
+        let first = explained.map(|batch| Ok(batch.with_schema(schema.clone())?));
+        let stream = RecordBatchStreamAdapter::new(schema.clone(), stream::iter(first).chain(stream));
+        Ok(Self { schema, stream: Box::pin(stream) })
+    }
 }
 
 impl Session {
@@ -109,11 +124,7 @@ impl Session {
 
     /// The names of the session's tables and views.
     pub fn table_names(&self) -> Vec<String> {
-        let schemas = self.context.catalog_names().into_iter().filter_map(|name| self.context.catalog(&name));
-        let schemas = schemas.flat_map(|catalog| {
-            catalog.schema_names().into_iter().filter_map(move |name| catalog.schema(&name)).collect::<Vec<_>>()
-        });
-        schemas.flat_map(|schema| schema.table_names()).collect()
+        table_names(self.context.state().catalog_list().as_ref())
     }
 
     async fn run_sql(&mut self, statement: Statement, params: &Params) -> Result<Answer, EngineError> {
@@ -155,7 +166,9 @@ impl Session {
             let message = "EXPLAIN ANALYZE of a statement that writes would write: use EXPLAIN";
             return Err(EngineError::new("not_supported", message));
         }
-        let physical = state.create_physical_plan(&plan).await.map_err(told)?;
+        let optimized = self.as_it_travels(state.optimize(&plan).map_err(told)?, &state).map_err(told)?;
+        let explained = explained_calls(&optimized).map_err(told)?;
+        let physical = state.query_planner().create_physical_plan(&optimized, &state).await.map_err(told)?;
         if write_of(physical.as_ref()).is_some() {
             let job =
                 WriteJob { shared: &self.shared, progress: &self.progress, state: &state, pins: &pins, sites: &sites };
@@ -169,9 +182,21 @@ impl Session {
         } else {
             physical
         };
-        let schema = physical.schema();
         let stream = execute_stream(physical, task).map_err(told)?;
-        Ok(Answer::Rows(Rows { schema, stream }))
+        Ok(Answer::Rows(Rows::of(explained, stream).map_err(told)?))
+    }
+
+    /// The optimized plan; under [`EngineSettings::round_trip_plans`](crate::EngineSettings), as another process
+    /// would see it, which would optimize it again.
+    fn as_it_travels(&self, plan: LogicalPlan, state: &SessionState) -> Result<LogicalPlan> {
+        if !self.shared.settings.round_trip_plans || is_explanation(&plan) {
+            return Ok(plan);
+        }
+        let codec = PlanCodec::new(self.shared.host.clone());
+        match codec.round_trip_logical(&plan, &state.task_ctx())? {
+            Some(travelled) => state.optimize(&travelled),
+            None => Ok(plan),
+        }
     }
 
     /// Publishes the query's rows at the table's location, then makes the table over them.

@@ -278,33 +278,53 @@ impl fmt::Display for BindProblem {
     }
 }
 
-impl fmt::Display for BoundInput {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} <- {}", self.name.as_deref().unwrap_or("(unnamed)"), self.source)?;
+impl BoundInput {
+    /// The input as its `Display`, with the call's arguments in the place of their numbers:
+    /// `income <- t.income: Int64 -> double -> float (rounds), null`.
+    pub fn fed_by(&self, arguments: &[String]) -> String {
+        self.line(&self.source.told(|argument| arguments[argument].clone()))
+    }
+
+    fn line(&self, source: &str) -> String {
+        let mut line = format!("{} <- {source}", self.name.as_deref().unwrap_or("(unnamed)"));
         if self.source != Source::Missing {
-            write!(f, ": {} -> {}", self.from, self.declared)?;
+            line += &format!(": {} -> {}", self.from, self.declared);
             if *self.declared.scalar() != self.element.input_type() {
-                write!(f, " -> {}", self.element)?;
+                line += &format!(" -> {}", self.element);
             }
             if self.rounds {
-                f.write_str(" (rounds)")?;
+                line += " (rounds)";
             }
         }
-        write!(f, ", {}", self.null_rule)
+        format!("{line}, {}", self.null_rule)
+    }
+}
+
+impl fmt::Display for BoundInput {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.line(&self.source.to_string()))
+    }
+}
+
+impl Source {
+    /// Reads as `t.income`, `t.embedding[3]`, `t.f0 to t.f29`, given what each argument is called.
+    fn told(&self, argument_name: impl Fn(usize) -> String) -> String {
+        match self {
+            Source::Argument(argument) => argument_name(*argument),
+            Source::Element { argument, index, .. } => format!("{}[{}]", argument_name(*argument), index + 1),
+            Source::Arguments(arguments) => match arguments.as_slice() {
+                [] => "no arguments".to_string(),
+                [only] => argument_name(*only),
+                [first, .., last] => format!("{} to {}", argument_name(*first), argument_name(*last)),
+            },
+            Source::Missing => "left out".to_string(),
+        }
     }
 }
 
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Source::Argument(argument) => write!(f, "arg {}", argument + 1),
-            Source::Element { argument, index, .. } => write!(f, "arg {}[{}]", argument + 1, index + 1),
-            Source::Arguments(arguments) => match (arguments.first(), arguments.last()) {
-                (Some(first), Some(last)) => write!(f, "args {}-{}", first + 1, last + 1),
-                _ => f.write_str("no args"),
-            },
-            Source::Missing => f.write_str("left out"),
-        }
+        f.write_str(&self.told(|argument| format!("arg {}", argument + 1)))
     }
 }
 

@@ -84,19 +84,16 @@ impl PartialOrd for BoundCall {
         if self == other {
             return Some(std::cmp::Ordering::Equal);
         }
-        self.to_string().partial_cmp(&other.to_string())
+        // Calls that differ in their binding alone have no order.
+        self.to_string().partial_cmp(&other.to_string()).filter(|ordering| ordering.is_ne())
     }
 }
 
-/// Reads as EXPLAIN shows it: `predict(flights/1 sha256:0123456789ab, runtime: tract; age <- …)`.
+/// Reads as plans show it: `predict(flights/1 sha256:0123456789ab, runtime: tract)`.
 impl fmt::Display for BoundCall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Pin { sha256, contract, .. } = self.pin.as_ref();
-        write!(f, "{}({} sha256:{}", self.function.name(), self.pin.label(), sha256.short())?;
-        write!(f, ", runtime: {}", contract.runtime)?;
-        for (index, input) in self.binding.inputs.iter().enumerate() {
-            write!(f, "{} {input}", if index == 0 { ":" } else { ";" })?;
-        }
-        f.write_str(")")
+        let (function, model) = (self.function.name(), self.pin.label());
+        write!(f, "{function}({model} sha256:{}, runtime: {})", sha256.short(), contract.runtime)
     }
 }

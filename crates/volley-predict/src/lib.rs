@@ -17,6 +17,7 @@ mod planner;
 mod problem;
 mod prune;
 mod rule;
+mod shown;
 pub mod sql;
 
 pub use call::BoundCall;
@@ -31,3 +32,4 @@ pub use planner::PredictPlanner;
 pub use problem::{Place, Problem, Site, UnplacedProblem};
 pub use prune::PruneCalls;
 pub use rule::PredictRule;
+pub use shown::{ShownCall, shown_calls};

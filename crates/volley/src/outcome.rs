@@ -24,7 +24,8 @@ pub fn line(summary: &Summary) -> String {
     let models: Vec<_> = summary.models.iter().map(model).collect();
     let with = if models.is_empty() { String::new() } else { format!(" with {}", models.join(", ")) };
     let to = shown(&summary.destination);
-    format!("{rows} rows in {:.1} s ({speed} rows/s){without}{with} -> {to}", summary.seconds)
+    let unit = if summary.rows == 1 { "row" } else { "rows" };
+    format!("{rows} {unit} in {:.1} s ({speed} rows/s){without}{with} -> {to}", summary.seconds)
 }
 
 fn model(model: &ModelUse) -> String {

@@ -83,6 +83,7 @@ impl Printer {
         let is_first = std::mem::take(&mut self.is_first);
         match self.format {
             _ if batches.is_empty() => Ok(vec![]),
+            Format::Table if is_plan(&self.schema) => plan(&batches),
             Format::Table => table(&batches),
             Format::Csv => csv(&batches, is_first),
             Format::Json => json(&batches),
@@ -93,6 +94,26 @@ impl Printer {
 fn table(batches: &[RecordBatch]) -> Result<Vec<u8>, ArrowError> {
     let options = FormatOptions::default().with_null("NULL");
     Ok(format!("{}\n", pretty_format_batches_with_options(batches, &options)?).into_bytes())
+}
+
+/// Whether the rows are those of EXPLAIN: a kind, and a text of many lines and any width.
+fn is_plan(schema: &SchemaRef) -> bool {
+    schema.fields().iter().map(|field| field.name().as_str()).eq(["plan_type", "plan"])
+}
+
+/// Plans as they are, each under its kind: a box around them would be as wide as their longest line.
+fn plan(batches: &[RecordBatch]) -> Result<Vec<u8>, ArrowError> {
+    let options = FormatOptions::default();
+    let mut text = String::new();
+    for batch in batches {
+        let kinds = ArrayFormatter::try_new(batch.column(0).as_ref(), &options)?;
+        let plans = ArrayFormatter::try_new(batch.column(1).as_ref(), &options)?;
+        for row in 0..batch.num_rows() {
+            text += &format!("{}\n", kinds.value(row));
+            plans.value(row).to_string().trim_end().lines().for_each(|line| text += &format!("  {line}\n"));
+        }
+    }
+    Ok(text.into_bytes())
 }
 
 fn csv(batches: &[RecordBatch], heading: bool) -> Result<Vec<u8>, ArrowError> {

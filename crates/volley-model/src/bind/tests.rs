@@ -165,7 +165,7 @@ fn a_list_input_takes_a_list_or_its_numbers() {
     );
     assert_eq!(
         shown(&contract, &positional(&[DataType::Int8, DataType::Int8, DataType::Float32])),
-        ["X <- args 1-3: Int8, Float32 -> list<float>[3], null"]
+        ["X <- arg 1 to arg 3: Int8, Float32 -> list<float>[3], null"]
     );
     assert_eq!(
         refused(&contract, &positional(&[DataType::Float32, DataType::Float32])),
@@ -296,6 +296,6 @@ fn a_bare_list_of_open_length_takes_any_count() {
     assert_eq!(contract.inputs[0].declared, list(InputType::Float32, None));
     assert_eq!(
         shown(&contract, &positional(&[DataType::Float32, DataType::Float32])),
-        ["X <- args 1-2: Float32 -> list<float>, null"]
+        ["X <- arg 1 to arg 2: Float32 -> list<float>, null"]
     );
 }

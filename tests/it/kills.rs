@@ -1,0 +1,158 @@
+//! What is left when a running job is killed, and after the next command: all of its result or nothing.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use crate::harness::{Cell, House, cells, model};
+use crate::process::{command, succeed, volley};
+
+/// How far a job was when it was killed, as its records tell.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Side {
+    BeforeDecision,
+    BetweenDecisionAndPublished,
+    AfterPublished,
+}
+
+const KILLS: u32 = 20;
+/// Of them, those that come as soon as the decision is on disk.
+const KILLS_AT_DECISION: u32 = 6;
+const ROWS: u64 = 200_000;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_run_leaves_all_or_nothing_after_the_next_command() {
+    let folder = killable().await;
+    let folder = folder.path();
+    let start = Instant::now();
+    succeed(folder, &["run", "job.sql"]);
+    let whole = start.elapsed();
+    let mut published = 1;
+    let mut sides = Vec::new();
+    for kill in 1..=KILLS {
+        let before = jobs(folder);
+        let mut job = spawn(folder);
+        match kill <= KILLS_AT_DECISION {
+            true => wait_for_decision(folder, &mut job),
+            // Spread over the whole run, and a little beyond it; where exactly is up to the machine.
+            false => std::thread::sleep(whole.mul_f64(f64::from(kill) / f64::from(KILLS) * 1.1)),
+        }
+        // SIGKILL; a run that is done already is a kill after the end.
+        let _ = job.kill();
+        job.wait().unwrap();
+        let side = side(folder, &before);
+        succeed(folder, &["sql", "-c", "SELECT 1"]);
+        published += u64::from(side != Side::BeforeDecision);
+        check_whole(folder, published).await.unwrap_or_else(|wrong| panic!("kill {kill}, {side:?}: {wrong}"));
+        sides.push(side);
+    }
+    let count = |side| sides.iter().filter(|other| **other == side).count();
+    let told = format!(
+        "{KILLS} kills: {} before the decision, {} between it and the end of the publish, {} after that: {sides:?}",
+        count(Side::BeforeDecision),
+        count(Side::BetweenDecisionAndPublished),
+        count(Side::AfterPublished),
+    );
+    // Not `println!`, which is kept from who runs the tests.
+    writeln!(std::io::stderr(), "\nnote: {told}").unwrap();
+    assert!(sides.contains(&Side::BeforeDecision), "{told}");
+    assert!(sides.contains(&Side::BetweenDecisionAndPublished), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interrupted_run_leaves_nothing() {
+    let folder = killable().await;
+    let folder = folder.path();
+    let mut job = spawn(folder);
+    while staged(folder) == 0 {
+        assert!(job.try_wait().unwrap().is_none(), "the job ended before it staged a file");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let interrupted = std::process::Command::new("kill").args(["-INT", &job.id().to_string()]).status().unwrap();
+    assert!(interrupted.success());
+    let status = job.wait().unwrap();
+    assert_eq!(status.code(), Some(1), "an interrupted job has failed");
+    assert!(!folder.join("out").exists(), "the destination is as it was");
+    assert_eq!(staged(folder), 0, "nothing stays staged");
+    let next = volley(folder, &["sql", "-c", "SELECT 1"]);
+    assert!(!next.warned.contains("job"), "nothing is left to recover: {}", next.warned);
+}
+
+/// A folder with an input table and a job that appends its scores as many files.
+async fn killable() -> TempDir {
+    let mut house = House::with(|settings| settings.split_rows = 50_000).await;
+    house
+        .run(&format!(
+            "COPY (SELECT value AS id, 1.0 AS a, 2.0 AS b, 3.0 AS c, value % 10 AS d FROM generate_series(1, {ROWS}))
+             TO 'input/' STORED AS PARQUET"
+        ))
+        .await;
+    let job = format!(
+        "COPY (SELECT id, d, predict('{}') AS score FROM 'input/')
+         TO 'out/' STORED AS PARQUET PARTITIONED BY (d) OPTIONS (mode 'append')",
+        model("linear_onnx_double")
+    );
+    std::fs::write(house.path("job.sql"), job).unwrap();
+    std::fs::write(house.path("volley.toml"), "split_rows = 50000\n").unwrap();
+    house.folder
+}
+
+fn spawn(folder: &Path) -> Child {
+    command(folder, &["run", "job.sql"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+}
+
+/// Waits until one more job than before is decided, or the process has ended.
+fn wait_for_decision(folder: &Path, job: &mut Child) {
+    let decided = || jobs(folder).iter().filter(|job| job.join("outcome.json").is_file()).count();
+    let before = decided();
+    while decided() == before && job.try_wait().unwrap().is_none() {
+        std::thread::sleep(Duration::from_micros(200));
+    }
+}
+
+/// The records of the jobs, a folder each.
+fn jobs(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder.join(".volley/state/jobs")).into_iter().flatten();
+    entries.map(|entry| entry.unwrap().path()).collect()
+}
+
+/// How far the job is that began after `before`; a kill may come before it has any record.
+fn side(folder: &Path, before: &[PathBuf]) -> Side {
+    let new = jobs(folder).into_iter().find(|job| !before.contains(job));
+    let has = |record: &str| new.as_ref().is_some_and(|job| job.join(record).is_file());
+    match (has("outcome.json"), has("published.json")) {
+        (false, _) => Side::BeforeDecision,
+        (true, false) => Side::BetweenDecisionAndPublished,
+        (true, true) => Side::AfterPublished,
+    }
+}
+
+fn staged(folder: &Path) -> usize {
+    std::fs::read_dir(folder.join(".volley-staging")).map_or(0, Iterator::count)
+}
+
+/// That every id is in the destination as often as results were published.
+async fn check_whole(folder: &Path, published: u64) -> Result<(), String> {
+    let mut house = House::with(|settings| settings.base = folder.to_path_buf()).await;
+    let each = "SELECT id, count(*) AS n FROM 'out/' GROUP BY id";
+    let sql = format!("SELECT count(*) AS ids, min(n) AS least, max(n) AS most FROM ({each})");
+    let batch = house.rows(&sql).await;
+    let number = |column: usize| match &cells(batch.column(column), 0)[0] {
+        Cell::Number(number) => *number as u64,
+        other => panic!("no number but {other:?}"),
+    };
+    let found = (number(0), number(1), number(2));
+    if found != (ROWS, published, published) {
+        return Err(format!("{published} results of {ROWS} ids were published, and (ids, least, most) is {found:?}"));
+    }
+    if !folder.join("out/_SUCCESS").is_file() {
+        return Err("the destination has no mark".to_string());
+    }
+    match staged(folder) {
+        0 => Ok(()),
+        files => Err(format!("{files} jobs are still staged")),
+    }
+}

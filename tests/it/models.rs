@@ -1,0 +1,123 @@
+//! `volley models`: the registry as a user meets it.
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::harness::{fixture, model};
+use crate::process::{Ended, succeed, volley};
+
+/// A folder whose registry holds nothing yet.
+struct Registry {
+    folder: TempDir,
+}
+
+impl Registry {
+    fn new() -> Self {
+        Self { folder: tempfile::tempdir().unwrap() }
+    }
+
+    /// A folder whose registry holds `iris/1`, with golden rows and the alias `champion`.
+    fn with_iris() -> Self {
+        let registry = Self::new();
+        let registered = registry.register(&file("iris_onnx_v2", "expected"), &["--alias", "champion"]);
+        assert_eq!(registered.status, Some(0), "{}", registered.warned);
+        registry
+    }
+
+    fn register(&self, expected: &str, more: &[&str]) -> Ended {
+        let (model, input) = (fixture("iris_onnx_v2").join("model"), file("iris_onnx_v2", "input"));
+        let model = model.display().to_string();
+        let command = ["register", &model, "--name", "iris", "--golden", &input, "--expected", expected];
+        self.models(&[&command, more].concat())
+    }
+
+    fn models(&self, arguments: &[&str]) -> Ended {
+        volley(self.folder.path(), &[&["models"], arguments].concat())
+    }
+
+    fn json(&self, arguments: &[&str]) -> Value {
+        let ended = self.models(&[arguments, &["--json"]].concat());
+        assert_eq!(ended.status, Some(0), "{}", ended.warned);
+        ended.json()
+    }
+}
+
+/// A Parquet file of a fixture.
+fn file(fixture_name: &str, name: &str) -> String {
+    fixture(fixture_name).join(format!("{name}.parquet")).display().to_string()
+}
+
+#[test]
+fn a_registered_model_is_listed_shown_checked_and_scored_by_name() {
+    let registry = Registry::with_iris();
+    assert!(registry.json(&["list"]).to_string().contains("champion"));
+    assert!(registry.json(&["show", "iris"]).to_string().contains("sepal_length"));
+    let check = registry.json(&["check", "iris@champion"]);
+    assert_eq!((&check["accepted"], &check["rows"]), (&true.into(), &150.into()));
+    let sql = format!(
+        "SELECT count(*) AS n FROM '{}' WHERE predict_label('iris@champion') >= 0",
+        file("iris_onnx_v2", "input")
+    );
+    assert_eq!(succeed(registry.folder.path(), &["sql", "-c", &sql, "--format", "csv"]), "n\n150\n");
+}
+
+#[test]
+fn golden_rows_that_the_model_scores_otherwise_make_no_version() {
+    let registry = Registry::new();
+    // The scores of another version of the model.
+    registry.register(&file("iris_onnx_v1", "expected"), &[]).is_error(1, &["150 rows", "[golden_mismatch]"]);
+    registry.models(&["show", "iris"]).is_error(1, &["`iris`", "[unknown_model]"]);
+}
+
+#[test]
+fn an_alias_is_set_moved_and_removed() {
+    let registry = Registry::with_iris();
+    let second = registry.register(&file("iris_onnx_v2", "expected"), &[]);
+    assert_eq!(second.status, Some(0), "{}", second.warned);
+    let version = |model: &str| registry.json(&["show", model])["version"].clone();
+    assert_eq!((version("iris@champion"), version("iris")), (1.into(), 2.into()));
+    registry.json(&["alias", "iris", "champion", "2"]);
+    assert_eq!(version("iris@champion"), 2);
+    registry.models(&["alias", "iris", "champion", "9"]).is_error(1, &["version 9", "[unknown_version]"]);
+    assert_eq!(version("iris@champion"), 2);
+    registry.json(&["alias", "iris", "champion", "--delete"]);
+    registry.models(&["show", "iris@champion"]).is_error(1, &["[unknown_alias]"]);
+}
+
+#[test]
+fn a_table_whose_scores_are_outside_the_tolerance_fails_the_check() {
+    let registry = Registry::new();
+    let model = model("linear_onnx_double");
+    let tables = format!(
+        "COPY (SELECT row_number() OVER () AS id, * FROM '{}') TO 'input/' STORED AS PARQUET;
+         COPY (SELECT id, predict('{model}') + (CASE WHEN id = 7 THEN 0.5 ELSE 0 END) AS y FROM 'input/')
+         TO 'expected/' STORED AS PARQUET",
+        file("linear_onnx_double", "input")
+    );
+    std::fs::write(registry.folder.path().join("tables.sql"), tables).unwrap();
+    succeed(registry.folder.path(), &["run", "tables.sql"]);
+    let check = |more: &[&str]| {
+        let tables = ["check", model.as_str(), "--input", "input/", "--expected", "expected/", "--key", "id"];
+        registry.models(&[&tables, more].concat())
+    };
+    let told = check(&["--json"]);
+    assert_eq!(told.status, Some(1), "{}", told.warned);
+    let told = told.json();
+    assert_eq!((&told["accepted"], &told["rows_outside"]), (&false.into(), &1.into()));
+    assert_eq!(told["worst"][0]["key"], "7");
+    assert!((told["worst"][0]["difference"].as_f64().unwrap() - 0.5).abs() < 1e-6);
+    let told = check(&[]);
+    assert_eq!(told.status, Some(1));
+    assert!(told.said.lines().any(|line| line.starts_with("7 ") && line.contains("5.0e-1")), "{}", told.said);
+    assert_eq!(check(&["--atol", "0.6"]).status, Some(0));
+}
+
+#[test]
+fn a_deleted_model_is_gone_and_a_reference_is_no_version() {
+    let registry = Registry::with_iris();
+    registry.models(&["delete", "iris/latest"]).is_error(2, &["iris/latest", "NAME/VERSION"]);
+    registry.models(&["delete", "iris@champion"]).is_error(2, &["iris@champion", "NAME/VERSION"]);
+    registry.json(&["show", "iris/1"]);
+    registry.json(&["delete", "iris"]);
+    registry.models(&["show", "iris"]).is_error(1, &["[unknown_model]"]);
+}
