@@ -211,6 +211,25 @@ async fn an_external_table_can_be_made_and_filled_in_one_statement() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_was_filled_has_the_columns_of_its_query() {
+    let mut house = house(10).await;
+    let made = |name: &str, rest: &str, query: &str| {
+        format!("CREATE EXTERNAL TABLE {name} STORED AS {rest} LOCATION '{name}/' AS SELECT {query} FROM 'input/'")
+    };
+    let compressed = "CREATE EXTERNAL TABLE small STORED AS PARQUET LOCATION 'small/' OPTIONS (compression 'zstd(3)')
+                      AS SELECT id FROM 'input/'";
+    house.run(compressed).await;
+    assert_eq!(house.number("SELECT count(*) FROM small").await, 10.0);
+    house.run(&made("none", "JSON", "id, 'x' AS s").replace("FROM 'input/'", "FROM 'input/' WHERE id < 0")).await;
+    assert_eq!(house.number("SELECT count(s) FROM none").await, 0.0);
+    house.run(&made("days", "PARQUET PARTITIONED BY (day)", "id, date '2026-11-22' AS day")).await;
+    assert_eq!(house.text("SELECT DISTINCT arrow_typeof(day) AS t FROM days").await.matches("Date32").count(), 1);
+    let declared = made("other (x INT)", "PARQUET", "id").replace("other (x INT)/", "other/");
+    assert_eq!(house.codes(&declared).await, ["not_supported"]);
+    assert!(!house.path("other").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_sorted_result_is_one_sorted_file() {
     let mut house = house(300_000).await;
     let sorted = scored("out/", "PARQUET").replace("FROM 'input/'", "FROM 'input/' ORDER BY score DESC");

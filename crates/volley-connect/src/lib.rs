@@ -17,6 +17,7 @@ mod exec;
 mod format;
 mod location;
 mod pack;
+mod redact;
 mod table;
 mod write;
 
@@ -26,5 +27,6 @@ pub use exec::{WriteContext, WriteExec, with_write_context};
 pub use format::Format;
 pub use location::{absolute_url, location};
 pub use pack::{PackedPlan, Split, SplitFile, pack_splits};
+pub use redact::without_values;
 pub use table::{TableFactory, forget_listings};
 pub use write::{Write, WritePlanner, WriteRule, WriteTarget};

@@ -17,6 +17,8 @@ mod script;
 mod session;
 mod settings;
 mod snapshot;
+mod table_as;
+mod views;
 mod write;
 
 pub use codec::PlanCodec;
