@@ -1,10 +1,15 @@
 //! The engine of this process: opened, told about, and stopped in order when the user stops us.
 
 use std::io::{self, Write};
+use std::pin::pin;
+use std::time::Duration;
 
 use volley_engine::{Engine, EngineSettings};
 
 use crate::report::Failure;
+
+/// How long a stopped command may take to give its job up, or to publish what is committed already.
+const FINISH_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// Opens the engine, and says what it finished of jobs that were cut off.
 pub async fn open(settings: EngineSettings) -> Result<Engine, Failure> {
@@ -25,24 +30,24 @@ pub async fn with<T>(
     until_stopped(&engine, work(&engine), stopped()).await
 }
 
-/// Works until it is done, or until `stopped`: then the running job is given up.
+/// Works until it is done, or until `stopped`. Then a job without a decision is given up; one that is committed
+/// is published, and the work ends as if nobody had stopped it.
 pub async fn until_stopped<T>(
     engine: &Engine,
     work: impl Future<Output = Result<T, Failure>>,
     stopped: impl Future,
 ) -> Result<T, Failure> {
-    let done = tokio::select! {
-        done = work => Some(done),
-        _ = stopped => None,
-    };
-    // The work is dropped by now, so nothing of it runs beside giving up its job.
-    match done {
-        Some(done) => done,
-        None => {
-            engine.abort_running().await?;
-            Err(Failure::interrupted())
-        }
+    let mut work = pin!(work);
+    tokio::select! {
+        done = &mut work => return done,
+        _ = stopped => {}
     }
+    let stopping = engine.stop();
+    if !stopping.is_writing() {
+        return Err(Failure::interrupted());
+    }
+    let ended = tokio::time::timeout(FINISH_TIME_MAX, work).await;
+    ended.unwrap_or_else(|_| Err(stopping.cut_off().into()))
 }
 
 /// Ends when the user, or whatever started us, asks us to stop.
