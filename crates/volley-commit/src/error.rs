@@ -174,7 +174,7 @@ impl Error {
 
 /// Whether the cause of an error is that no room is left on a disk.
 pub fn is_disk_full(error: &(dyn StdError + 'static)) -> bool {
-    matches!(io_kind(error), Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded))
+    io_kinds(error).any(|kind| matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded))
 }
 
 /// Answers that a store or the operating system gives on purpose; all others may be a bad moment.
@@ -191,9 +191,9 @@ pub(crate) fn is_permanent(error: &object_store::Error) -> bool {
             | E::Unauthenticated { .. }
             | E::UnknownConfigurationKey { .. }
     );
-    let of_the_system = matches!(
-        io_kind(error),
-        Some(
+    let of_the_system = |kind| {
+        matches!(
+            kind,
             K::PermissionDenied
                 | K::ReadOnlyFilesystem
                 | K::StorageFull
@@ -203,8 +203,8 @@ pub(crate) fn is_permanent(error: &object_store::Error) -> bool {
                 | K::IsADirectory
                 | K::InvalidFilename
         )
-    );
-    refused || of_the_system
+    };
+    refused || io_kinds(error).any(of_the_system)
 }
 
 fn causes<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
@@ -216,6 +216,7 @@ fn root<'a>(error: &'a (dyn StdError + 'static)) -> &'a (dyn StdError + 'static)
     causes(error).last().unwrap_or(error)
 }
 
-fn io_kind(error: &(dyn StdError + 'static)) -> Option<io::ErrorKind> {
-    causes(error).find_map(|cause| cause.downcast_ref::<io::Error>()).map(io::Error::kind)
+/// All of them: one may be only the wrapping of another.
+fn io_kinds<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = io::ErrorKind> + 'a {
+    causes(error).filter_map(|cause| cause.downcast_ref::<io::Error>()).map(io::Error::kind)
 }

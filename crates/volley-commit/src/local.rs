@@ -87,7 +87,7 @@ async fn on_a_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'stati
 /// The deepest folder on the way to a path that exists: what is missing would be made in it.
 struct Ground {
     folder: PathBuf,
-    metadata: Metadata,
+    mount: Mount,
 }
 
 impl Ground {
@@ -105,7 +105,7 @@ impl Ground {
         if !metadata.is_dir() {
             return Err(format!("{told} is a file, where a folder is needed"));
         }
-        Ok(Self { folder: folder.to_owned(), metadata })
+        Ok(Self { folder: folder.to_owned(), mount: Mount::of(folder, &metadata) })
     }
 
     fn check_open(&self) -> Result<(), String> {
@@ -114,10 +114,10 @@ impl Ground {
 
     fn check_beside(&self, staged: &Self) -> Result<(), String> {
         let (here, there) = (self.folder.display(), staged.folder.display());
-        match device(&self.metadata) == device(&staged.metadata) {
+        match self.mount == staged.mount {
             true => Ok(()),
             false => Err(format!(
-                "{here} is on another file system than {there}, where files wait to be moved: choose a folder inside it"
+                "{here} is on another file system or mount than {there}, where files wait to be moved: choose a folder inside it"
             )),
         }
     }
@@ -133,16 +133,36 @@ fn may_write(folder: &Path) -> io::Result<()> {
     Ok(accessat(CWD, folder, Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS)?)
 }
 
-#[cfg(unix)]
-fn device(metadata: &Metadata) -> u64 {
-    std::os::unix::fs::MetadataExt::dev(metadata)
-}
-
 /// Elsewhere only the attempt itself tells.
 #[cfg(not(unix))]
 fn may_write(_: &Path) -> io::Result<()> {
     Ok(())
 }
 
-#[cfg(not(unix))]
-fn device(_: &Metadata) {}
+/// What files can be moved within: a file system, and, where it is mounted several times, one of its mounts.
+#[derive(Debug, PartialEq, Eq)]
+struct Mount {
+    #[cfg(unix)]
+    device: u64,
+    #[cfg(target_os = "linux")]
+    id: u64,
+}
+
+impl Mount {
+    #[cfg_attr(not(target_os = "linux"), expect(unused_variables, reason = "only Linux numbers its mounts"))]
+    fn of(folder: &Path, metadata: &Metadata) -> Self {
+        Self {
+            #[cfg(unix)]
+            device: std::os::unix::fs::MetadataExt::dev(metadata),
+            #[cfg(target_os = "linux")]
+            id: mount_id(folder),
+        }
+    }
+}
+
+/// 0 for all on kernels that cannot tell, those before 5.8.
+#[cfg(target_os = "linux")]
+fn mount_id(folder: &Path) -> u64 {
+    use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
+    statx(CWD, folder, AtFlags::empty(), StatxFlags::MNT_ID).map_or(0, |found| found.stx_mnt_id)
+}

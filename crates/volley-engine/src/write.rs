@@ -311,13 +311,16 @@ fn staging_url(destination: &Location) -> String {
 mod tests {
     use std::io;
 
+    use volley_connect::ConnectError;
+
     use super::*;
 
     #[test]
     fn a_full_disk_is_told_as_what_it_is() {
         let full = || io::Error::from(io::ErrorKind::StorageFull);
         let store = object_store::Error::Generic { store: "LocalFileSystem", source: full().into() };
-        for error in [DataFusionError::IoError(full()), DataFusionError::ObjectStore(Box::new(store))] {
+        let staged = ConnectError::Store { path: "/out".to_owned(), source: Box::new(store), transient: true };
+        for error in [DataFusionError::IoError(full()), staged.into()] {
             let told = told(&error.context("while writing"), &[]);
             assert_eq!(told.code(), "disk_full");
             assert!(told.to_string().starts_with("the disk is full: "), "{told}");

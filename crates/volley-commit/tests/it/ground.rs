@@ -28,7 +28,7 @@ async fn a_destination_that_cannot_be_published_to_is_refused_before_anything_ru
     let cases: [(fn(&Path), &str); 3] = [
         (a_file, "scores is a file"),
         (a_link_that_leads_nowhere, "scores is a link that leads nowhere"),
-        (a_link_to_another_file_system, "is on another file system than"),
+        (a_link_to_another_file_system, "is on another file system or mount than"),
     ];
     for (make, reason) in cases {
         let world = World::new(Kind::Disk);

@@ -62,6 +62,11 @@ impl Place {
         job
     }
 
+    /// Whether the first split of a job is done.
+    fn is_sealed(&self, job: &str) -> bool {
+        self.path("state/jobs").join(job).join("splits/000000.json").exists()
+    }
+
     /// The names in a folder; none if there is no folder.
     fn names(&self, folder: &str) -> Vec<String> {
         names(&self.path(folder))
@@ -119,7 +124,7 @@ async fn a_job_that_runs_is_not_taken_for_dead() {
     let beside = async {
         // Until the job is on record.
         while place.names("state/open").is_empty() {
-            tokio::time::sleep(Duration::from_millis(1)).await;
+            tokio::task::yield_now().await;
         }
         place.engine("state").await.recovered().to_vec()
     };
@@ -232,9 +237,10 @@ async fn a_job_that_waits_for_its_turn_can_be_stopped() {
     lock.lock().unwrap();
     let sql = copy(100, "append");
     let stop = async {
-        // Until its rows are staged beside those of the other job.
-        while names(&place.path("state/jobs")).len() < 2 {
-            tokio::time::sleep(Duration::from_millis(1)).await;
+        // Until its rows are ready: the other job has its receipt already.
+        let receipts = || place.names("state/jobs").iter().filter(|job| place.is_sealed(job)).count();
+        while receipts() < 2 {
+            tokio::task::yield_now().await;
         }
         engine.stop()
     };
