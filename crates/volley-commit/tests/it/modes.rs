@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use object_store::ObjectStoreExt;
 use volley_commit::{Job, JobSpec, Location, Mode, Outcome, StagedFile};
 
 use super::world::{KINDS, Kind, Snapshot, World, publish, score, score_all, spec, stage, tally};
@@ -121,6 +122,9 @@ async fn a_marker_says_which_job_wrote_which_file_with_which_models() {
     };
     let (first, second, third) = (with("a/1", Mode::Append), with("a/2", Mode::Append), with("b/1", Mode::Append));
     publish(&world.sites(), first.clone(), "day=1").await.unwrap();
+    // The state knows it too, whatever becomes of the marker.
+    let marker = world.at("out/scores/_SUCCESS");
+    marker.store.delete(&marker.prefix).await.unwrap();
     publish(&world.sites(), second.clone(), "day=2").await.unwrap();
     // Another state has only the marker to go by.
     let elsewhere = super::world::Sites { state: world.at("another-state"), ..world.sites() };
