@@ -45,11 +45,6 @@ impl Failure {
         }
     }
 
-    /// The user stopped the command.
-    pub fn interrupted() -> Self {
-        Self::failed("interrupted", "stopped: what was not committed is given up, its destination is as it was")
-    }
-
     fn one(status: Status, code: &'static str, message: String) -> Self {
         let message = message.split('\n').map(str::trim).collect::<Vec<_>>().join(" ");
         Self { status, file: None, problems: vec![Problem { code, message, place: None }] }
