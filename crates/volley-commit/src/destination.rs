@@ -66,6 +66,29 @@ enum History {
     Settled(u64, Option<Claim>),
 }
 
+/// What a job does with the files that lie at its destination.
+struct Change {
+    kept: Vec<PublishedFile>,
+    removed: Vec<String>,
+    /// Whether files stay there that no job wrote.
+    keeps_foreign: bool,
+}
+
+impl Change {
+    /// A file without rows says what the columns of a result without rows are. Beside others it says
+    /// nothing, and lies outside of the folders that their values name: it stays out, and makes way for the
+    /// first rows.
+    fn leave_out_empty(&mut self, mut added: Vec<Addition>) -> Vec<Addition> {
+        if added.iter().any(|addition| addition.file.rows > 0) {
+            added.retain(|addition| addition.file.rows > 0);
+            self.removed.extend(self.kept.extract_if(.., |file| file.rows == 0).map(|file| file.path));
+        } else {
+            added.truncate(usize::from(self.kept.is_empty() && !self.keeps_foreign));
+        }
+        added
+    }
+}
+
 /// A destination and the state that knows its history.
 #[derive(Clone, Debug)]
 pub(crate) struct Destination {
@@ -105,9 +128,9 @@ impl Destination {
             History::Busy(job) => return Err(self.busy(job)),
             History::Settled(newest, live) => (newest, live),
         };
-        let (kept, removed) = self.change(spec.mode, live).await?;
-        let added = additions(spec, receipts);
-        let claim = Claim { job: spec.job, mode: spec.mode, added, kept, removed };
+        let mut change = self.change(spec.mode, live).await?;
+        let added = change.leave_out_empty(additions(spec, receipts));
+        let claim = Claim { job: spec.job, mode: spec.mode, added, kept: change.kept, removed: change.removed };
         let version = newest + 1;
         let key = record::version_key(&self.location, version);
         let stands = self.records.create_once(&key, &claim).await?;
@@ -145,7 +168,7 @@ impl Destination {
     }
 
     /// What a job of this mode keeps and removes of what lies here now, or why it may not.
-    async fn change(&self, mode: Mode, live: Option<Claim>) -> Result<(Vec<PublishedFile>, Vec<String>)> {
+    async fn change(&self, mode: Mode, live: Option<Claim>) -> Result<Change> {
         let mut present = self.location.files("").await?;
         let marked = present.remove(SUCCESS).is_some();
         let mut recorded: BTreeMap<String, PublishedFile> = BTreeMap::new();
@@ -156,18 +179,18 @@ impl Destination {
         recorded.extend(live.map(|file| (file.path.clone(), file)));
 
         let foreign = present.keys().find(|path| !recorded.contains_key(*path));
+        let keeps_foreign = foreign.is_some();
         recorded.retain(|path, _| present.contains_key(path));
-        match mode {
-            Mode::Error => match present.keys().next() {
-                Some(file) => Err(self.not_empty(file)),
-                None => Ok((vec![], vec![])),
+        let (kept, removed) = match (mode, foreign) {
+            (Mode::Error, _) => match present.keys().next() {
+                Some(file) => return Err(self.not_empty(file)),
+                None => (vec![], vec![]),
             },
-            Mode::Append => Ok((recorded.into_values().collect(), vec![])),
-            Mode::Overwrite => match foreign {
-                Some(file) => Err(self.foreign(file)),
-                None => Ok((vec![], recorded.into_keys().collect())),
-            },
-        }
+            (Mode::Append, _) => (recorded.into_values().collect(), vec![]),
+            (Mode::Overwrite, Some(file)) => return Err(self.foreign(file)),
+            (Mode::Overwrite, None) => (vec![], recorded.into_keys().collect()),
+        };
+        Ok(Change { kept, removed, keeps_foreign })
     }
 
     /// The marker at the destination, if it is one of ours.
