@@ -46,6 +46,8 @@ pub struct Preparation<'a> {
 impl Preparation<'_> {
     /// Pins the statement's models and plans it. No model is loaded.
     pub async fn prepare(&self, mut statement: Statement) -> Result<Prepared, EngineError> {
+        volley_connect::settle_statement(&mut statement)
+            .map_err(|error| EngineError::new(error.code(), error.to_string()))?;
         inline_views(&mut statement, self.views);
         let calls = collect_calls(&mut statement);
         if !calls.problems.is_empty() {

@@ -71,6 +71,7 @@ impl WriteJob<'_> {
         let packed = pack_splits(plan, &self.shared.runtime, settings.split_rows, settings.split_bytes).await;
         let PackedPlan { plan, splits, independent } = packed.map_err(|error| self.told(error))?;
         let rows_total = splits.iter().map(|split| split.rows).sum();
+        self.check_append(plan.as_ref()).await?;
         let (job, context) = self.begin(plan.as_ref()).await?;
         *self.shared.running.lock().unwrap_or_else(PoisonError::into_inner) = Some(job.clone());
         let plan = with_write_context(plan, &Arc::new(context)).map_err(|error| self.told(error))?;
@@ -89,6 +90,13 @@ impl WriteJob<'_> {
             destination: job.plan().destination.clone(),
             files,
         })
+    }
+
+    async fn check_append(&self, plan: &dyn ExecutionPlan) -> Result<(), EngineError> {
+        let write = write_of(plan).expect("only a plan that writes becomes a job");
+        volley_connect::check_append(write, self.state)
+            .await
+            .map_err(|error| EngineError::new(error.code(), error.to_string()))
     }
 
     async fn begin(&self, plan: &dyn ExecutionPlan) -> Result<(Job, WriteContext), EngineError> {
