@@ -11,6 +11,7 @@ use datafusion::parquet::arrow::{
 };
 use datafusion::parquet::file::metadata::KeyValue;
 use serde::Deserialize;
+use url::Url;
 use volley_commit::Mode;
 
 use super::columns::Columns;
@@ -19,7 +20,7 @@ use super::{file_format, session_options, settle_csv};
 use crate::error::{ConnectError, Result};
 use crate::exec::{WriteExec, file_columns, plain_schema};
 use crate::format::{FileKind, Format};
-use crate::location::absolute_url;
+use crate::location::{absolute_url, parts, spelled};
 use crate::write::{WriteTarget, table_options};
 
 /// Refuses an append after which the destination could not be read as one table: other columns, another
@@ -31,11 +32,12 @@ pub async fn check_append(write: &WriteExec, session: &dyn Session) -> Result<()
     if target.mode != Mode::Append {
         return Ok(());
     }
-    let mismatch =
-        |difference: String| ConnectError::AppendMismatch { destination: target.destination.clone(), difference };
-    let Some(there) = what_is_there(target, session).await? else {
+    let url = absolute_url(FilePath::new("/"), &target.destination)?;
+    let destination = format!("{}/", spelled(&url, &parts(&url)?.1));
+    let Some(there) = what_is_there(url, &destination, session).await? else {
         return Ok(());
     };
+    let mismatch = |difference: String| ConnectError::AppendMismatch { destination: destination.clone(), difference };
     let kind = there.kind_by_names()?;
     if kind != FileKind::plain(target.format) {
         return Err(mismatch(format!("files of another format lie there, the result is {}", target.format)));
@@ -60,9 +62,8 @@ pub async fn check_append(write: &WriteExec, session: &dyn Session) -> Result<()
 }
 
 /// `None` if no rows are there: the files of a result without rows make way for the first that has some.
-async fn what_is_there(target: &WriteTarget, session: &dyn Session) -> Result<Option<Survey>> {
-    let url = absolute_url(FilePath::new("/"), &target.destination)?;
-    let survey = match Survey::of_url(url, &target.destination, session.runtime_env()).await {
+async fn what_is_there(url: Url, destination: &str, session: &dyn Session) -> Result<Option<Survey>> {
+    let survey = match Survey::of_url(url, destination, session.runtime_env()).await {
         Err(ConnectError::TableNotFound { .. }) => return Ok(None),
         survey => survey?,
     };

@@ -21,6 +21,7 @@ async fn an_append_that_does_not_go_with_what_is_there_is_refused_before_it_begi
         let (code, message) = refused(&house, &sql).await;
         assert_eq!(code, "append_mismatch", "{sql}: {message}");
         assert!(message.contains(part), "{sql}: {message}");
+        assert!(message.contains(&format!("to '{}/':", house.path(out).display())), "{message}");
         assert!((house.files(out), house.files("state")) == before, "{sql}");
     };
     for format in ["PARQUET", "JSON", "ARROW"] {
