@@ -94,6 +94,26 @@ async fn append_adds_and_overwrite_replaces() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_append_of_other_columns_is_refused_before_anything_is_scored() {
+    let mut house = house(10).await;
+    house.run("COPY (SELECT id, part, 'x' AS score FROM 'input/') TO 'out/' STORED AS PARQUET").await;
+    let before = house.files("out");
+    let append = scored("out/", "PARQUET OPTIONS (mode 'append')");
+    assert_eq!(house.codes(&append).await, ["append_mismatch"]);
+    assert_eq!(house.files("out"), before);
+    assert_eq!(house.engine.host().loads(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_quoted_name_can_become_folders() {
+    let mut house = house(10).await;
+    let copy =
+        "COPY (SELECT id, id % 2 AS \"Half\" FROM 'input/') TO 'out/' STORED AS PARQUET PARTITIONED BY (\"Half\")";
+    assert_eq!(house.published(copy).await.files, 2);
+    assert_eq!(house.number("SELECT count(*) FROM 'out/' WHERE \"Half\" = 1").await, 5.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn overwrite_keeps_its_hands_off_foreign_files() {
     let mut house = house(10).await;
     std::fs::create_dir_all(house.path("out")).unwrap();
@@ -113,7 +133,7 @@ async fn a_query_that_fails_late_leaves_the_destination_as_it_was_in_all_modes()
         }
         let before = house.files(&to);
         let failing = format!(
-            "COPY (SELECT id, predict('{}') AS score, 1 / (id - 700000) AS boom FROM 'input/')
+            "COPY (SELECT id, 1 / (id - 700000) AS part, predict('{}') AS score FROM 'input/')
              TO '{to}' STORED AS PARQUET OPTIONS (mode '{mode}')",
             model("linear_onnx_double")
         );
@@ -246,6 +266,8 @@ async fn a_wrong_destination_is_refused_before_anything_runs() {
         ("out.parquet", "PARQUET", "destination_is_file"),
         ("out/", "PARQUET OPTIONS (mode 'replace')", "unknown_mode"),
         ("out/", "PARQUET OPTIONS (mood 'append')", "unknown_option"),
+        ("out/", "AVRO", "unknown_format"),
+        ("s3://lake/out/", "PARQUET", "not_built"),
     ] {
         assert_eq!(house.codes(&scored(to, extra)).await, [code], "{to} {extra}");
     }

@@ -86,15 +86,6 @@ fn folder_of(path: &str) -> String {
     path.rsplit_once('/').map_or(String::new(), |(folder, _)| folder.to_owned())
 }
 
-/// What a job keeps and removes of what lies at a destination.
-#[derive(Default)]
-struct Change {
-    kept: Vec<PublishedFile>,
-    removed: Vec<String>,
-    /// Of the jobs that wrote what is kept.
-    jobs: Provenances,
-}
-
 /// The newest claims of a destination, as far as a new one depends on them.
 enum History {
     /// The asking job has already claimed this version.
@@ -103,6 +94,34 @@ enum History {
     Busy(JobId),
     /// All is settled: the number of the newest claim, and the claim whose files lie there.
     Settled(u64, Option<Claim>),
+}
+
+/// What a job does with the files that lie at its destination.
+#[derive(Default)]
+struct Change {
+    kept: Vec<PublishedFile>,
+    removed: Vec<String>,
+    /// Of the jobs that wrote files there.
+    jobs: Provenances,
+    /// Whether files stay there that no job wrote.
+    keeps_foreign: bool,
+}
+
+impl Change {
+    /// A file without rows says what the columns of a result without rows are. Beside others it says
+    /// nothing, and lies outside of the folders that their values name: it stays out, and makes way for the
+    /// first rows.
+    fn leave_out_empty(&mut self, mut added: Vec<Addition>) -> Vec<Addition> {
+        if added.iter().any(|addition| addition.file.rows > 0) {
+            added.retain(|addition| addition.file.rows > 0);
+            self.removed.extend(self.kept.extract_if(.., |file| file.rows == 0).map(|file| file.path));
+        } else {
+            added.truncate(usize::from(self.kept.is_empty() && !self.keeps_foreign));
+        }
+        let wrote: BTreeSet<JobId> = self.kept.iter().filter_map(|file| file.job).collect();
+        self.jobs.retain(|job, _| wrote.contains(job));
+        added
+    }
 }
 
 /// A destination and the state that knows its history.
@@ -154,9 +173,10 @@ impl Destination {
             History::Busy(job) => return Err(self.busy(job)),
             History::Settled(newest, live) => (newest, live),
         };
-        let Change { kept, removed, mut jobs } = self.change(spec.mode, live).await?;
+        let mut change = self.change(spec.mode, live).await?;
+        let added = change.leave_out_empty(additions(spec, receipts));
+        let Change { kept, removed, mut jobs, .. } = change;
         jobs.insert(spec.job, spec.provenance.clone());
-        let added = additions(spec, receipts);
         let claim = Claim { job: spec.job, mode: spec.mode, added, kept, removed, jobs };
         let version = newest + 1;
         let key = record::version_key(&self.location, version);
@@ -204,11 +224,12 @@ impl Destination {
         let marker = if marked { self.success().await? } else { None };
         let (mut recorded, jobs) = recorded(marker, live);
         let foreign = present.keys().find(|path| !recorded.contains_key(*path));
+        let keeps_foreign = foreign.is_some();
         recorded.retain(|path, _| present.contains_key(path));
         match (mode, foreign) {
             (Mode::Overwrite, Some(file)) => Err(self.foreign(file)),
             (Mode::Overwrite, None) => Ok(Change { removed: recorded.into_keys().collect(), ..Change::default() }),
-            _ => Ok(kept(recorded.into_values().collect(), jobs)),
+            _ => Ok(Change { kept: recorded.into_values().collect(), removed: vec![], jobs, keeps_foreign }),
         }
     }
 
@@ -241,12 +262,6 @@ fn recorded(marker: Option<Success>, live: Option<Claim>) -> (BTreeMap<String, P
         jobs.extend(claim.jobs);
     }
     (files.into_iter().map(|file| (file.path.clone(), file)).collect(), jobs)
-}
-
-fn kept(files: Vec<PublishedFile>, mut jobs: Provenances) -> Change {
-    let wrote: BTreeSet<JobId> = files.iter().filter_map(|file| file.job).collect();
-    jobs.retain(|job, _| wrote.contains(job));
-    Change { kept: files, removed: vec![], jobs }
 }
 
 /// The final names of all sealed files: a function of job, split and partition alone.

@@ -85,6 +85,7 @@ impl WriteJob<'_> {
         let packed = pack_splits(plan, &self.shared.runtime, settings.split_rows, settings.split_bytes).await;
         let PackedPlan { plan, splits, independent } = packed.map_err(|error| self.told(error))?;
         let rows_total = splits.iter().map(|split| split.rows).sum();
+        self.check_append(plan.as_ref()).await?;
         let id = JobId::new();
         let entry = self.shared.running.enter(id)?;
         // Before anything is recorded of the job: without its lock, it would be taken for dead.
@@ -93,6 +94,13 @@ impl WriteJob<'_> {
         self.progress.end();
         release(lock, &self.shared.state, id).await;
         done.map(|done| self.summary(id, done, start))
+    }
+
+    async fn check_append(&self, plan: &dyn ExecutionPlan) -> Result<(), EngineError> {
+        let write = write_of(plan).expect("only a plan that writes becomes a job");
+        volley_connect::check_append(write, self.state)
+            .await
+            .map_err(|error| EngineError::new(error.code(), error.to_string()))
     }
 
     async fn write_and_publish(
