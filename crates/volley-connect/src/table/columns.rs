@@ -14,6 +14,7 @@ use super::survey::Survey;
 use super::text::{self, TextFile};
 use crate::error::{ConnectError, Result};
 use crate::format::{FileKind, Format};
+use crate::redact::without_values;
 
 /// Tells the columns of files of one kind.
 pub(super) struct Columns<'a> {
@@ -154,5 +155,5 @@ pub(super) fn bad(file: &str, error: &DataFusionError) -> ConnectError {
         return ConnectError::store(file, source);
     }
     let message = error.find_root().strip_backtrace();
-    ConnectError::BadFile { file: file.to_owned(), reason: message.lines().next().unwrap_or_default().to_owned() }
+    ConnectError::BadFile { file: file.to_owned(), reason: without_values(message.lines().next().unwrap_or_default()) }
 }

@@ -21,6 +21,7 @@ use tokio::runtime::Handle;
 use super::columns::other_columns;
 use crate::error::{ConnectError, Result};
 use crate::format::Format;
+use crate::redact::without_values;
 
 /// Rows of each CSV file that its types are told from. A later value that does not fit is an error when
 /// the row is read, never another value.
@@ -77,7 +78,10 @@ fn json_columns(files: &[TextFile]) -> Result<Schema> {
         (ArrowError::ExternalError(error), _) if error.is::<ConnectError>() => {
             *error.downcast::<ConnectError>().expect("asked for just now")
         }
-        (error, Some((file, line))) => file.bad(format!("line {line} does not go with those before it: {error}")),
+        (error, Some((file, line))) => {
+            let reason = without_values(&error.to_string());
+            file.bad(format!("line {line} does not go with those before it: {reason}"))
+        }
         (error, None) => ConnectError::BadFile { file: String::new(), reason: error.to_string() },
     })
 }
