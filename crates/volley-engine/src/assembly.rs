@@ -26,8 +26,9 @@ pub(crate) fn context(shared: &Shared) -> SessionContext {
         .with_config(config(shared))
         .with_runtime_env(shared.runtime.clone())
         .with_query_planner(Arc::new(Planner { host: shared.host.clone() }))
-        .with_analyzer_rule(Arc::new(WriteRule::new(base)))
+        // Calls before writes: a call that does not fit has no type that a file could hold.
         .with_analyzer_rule(Arc::new(PredictRule::new(shared.host.clone())))
+        .with_analyzer_rule(Arc::new(WriteRule::new(base)))
         .with_optimizer_rule(Arc::new(PruneCalls));
     TableFactory::new(base).install(SessionContext::new_with_state(builder.build()))
 }

@@ -19,6 +19,7 @@ mod prune;
 mod rule;
 mod shown;
 pub mod sql;
+mod written;
 
 pub use call::BoundCall;
 pub use error::PredictError;
