@@ -7,7 +7,7 @@ use datafusion::catalog::Session;
 use datafusion::common::Result;
 use datafusion::execution::context::QueryPlanner;
 use datafusion::execution::{SessionState, SessionStateBuilder};
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::{DdlStatement, LogicalPlan};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
 use datafusion::prelude::{SessionConfig, SessionContext};
@@ -63,6 +63,17 @@ fn writes(statement: &Statement) -> bool {
         Statement::Explain(explain) => writes(&explain.statement),
         Statement::CreateExternalTable(_) | Statement::Reset(_) => false,
     }
+}
+
+/// Analyzes the query inside EXPLAIN and CREATE VIEW, so that what is wrong with it is told as for any other:
+/// DataFusion prints the one's errors as rows, and looks at the other's query when the view is read.
+pub(crate) fn check_inner(plan: &LogicalPlan, state: &SessionState) -> Result<()> {
+    let inner = match plan {
+        LogicalPlan::Explain(explain) => &explain.plan,
+        LogicalPlan::Ddl(DdlStatement::CreateView(view)) => &view.input,
+        _ => return Ok(()),
+    };
+    state.analyzer().execute_and_check(inner.as_ref().clone(), state.config_options(), |_, _| {}).map(drop)
 }
 
 /// Whether a plan would write.
