@@ -306,6 +306,23 @@ async fn a_call_in_a_join_condition_scores_the_pairs_that_its_keys_give() {
 }
 
 #[tokio::test]
+async fn order_by_with_a_limit_scores_what_it_keeps_unless_it_goes_by_a_score() {
+    assert_eq!(scored("SELECT id, P() AS p FROM t ORDER BY id DESC LIMIT 3").await, 3);
+    assert_eq!(scored("SELECT id, P() AS p FROM t ORDER BY b + id, id LIMIT 4 OFFSET 2").await, 4);
+    assert_eq!(scored("SELECT v.p FROM (SELECT id AS i, P() AS p FROM t) v ORDER BY v.i LIMIT 4").await, 4);
+    assert_eq!(scored("SELECT P() AS p, L() AS l FROM t ORDER BY id LIMIT 5").await, 10);
+    assert_eq!(scored("SELECT id FROM t ORDER BY P(), id LIMIT 3").await, 40);
+    assert_eq!(scored("SELECT id, P() AS p FROM t WHERE P() > -1000 ORDER BY id LIMIT 3").await, 40);
+    check_all(&[
+        "SELECT id, P() AS p FROM t ORDER BY id DESC LIMIT 3",
+        "SELECT P() AS p, L() AS l FROM t ORDER BY g NULLS FIRST, b + id, id LIMIT 7 OFFSET 2",
+        "SELECT v.p FROM (SELECT id AS i, P() AS p FROM t) v ORDER BY v.i LIMIT 4",
+        "SELECT x.p FROM (SELECT id, P() AS p FROM t ORDER BY id DESC LIMIT 9) x WHERE x.p > 0 ORDER BY x.id LIMIT 2",
+    ])
+    .await;
+}
+
+#[tokio::test]
 async fn a_score_that_nobody_reads_is_not_made() {
     assert_eq!(scored("SELECT id FROM (SELECT id, P() AS p FROM t)").await, 0);
     assert_eq!(scored("SELECT count(*) AS n FROM (SELECT id, P() AS p FROM t WHERE id > 3)").await, 0);

@@ -14,7 +14,7 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::Statement as SqlStatement;
 use volley_connect::{TableFactory, WritePlanner, WriteRule};
-use volley_predict::{ModelHost, PredictOptions, PredictPlanner, PredictRule, PruneCalls};
+use volley_predict::{ModelHost, PredictOptions, PredictPlanner, PredictRule, PruneCalls, TopRowsFirst};
 
 use crate::engine::Shared;
 
@@ -29,7 +29,8 @@ pub(crate) fn context(shared: &Shared) -> SessionContext {
         // Calls before writes: a call that does not fit has no type that a file could hold.
         .with_analyzer_rule(Arc::new(PredictRule::new(shared.host.clone())))
         .with_analyzer_rule(Arc::new(WriteRule::new(base)))
-        .with_optimizer_rule(Arc::new(PruneCalls));
+        .with_optimizer_rule(Arc::new(PruneCalls))
+        .with_optimizer_rule(Arc::new(TopRowsFirst));
     TableFactory::new(base).install(SessionContext::new_with_state(builder.build()))
 }
 
