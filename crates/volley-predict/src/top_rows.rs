@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use crate::node::PredictNode;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, DFSchema, Result};
 use datafusion::logical_expr::{Expr, Extension, LogicalPlan, Projection, Sort, SortExpr, SubqueryAlias};
 use datafusion::optimizer::optimizer::ApplyOrder;
 use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
+
+use crate::node::PredictNode;
 
 /// Puts a copy of a sort that has a limit below the Predict nodes under it.
 ///
