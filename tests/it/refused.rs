@@ -107,9 +107,43 @@ async fn problems_of_several_calls_are_told_at_once_in_order() {
 }
 
 #[tokio::test]
-async fn a_function_that_the_model_has_not_is_refused() {
-    check("SELECT predict_proba('$M') FROM t", &["no_class_labels"], &[]).await;
-    check("SELECT predict_label('$M') FROM t", &["no_label"], &[]).await;
+async fn a_function_that_the_model_has_not_is_refused_with_the_other_problems() {
+    check("SELECT predict_proba('$M') FROM t", &["no_class_labels"], &["1:8", "predict_proba('"]).await;
+    check("SELECT a FROM t WHERE predict_proba('$M')['1'] > 0.5", &["no_class_labels"], &["1:23"]).await;
+    check(
+        "SELECT predict_label('$M', 'x', b, c, d),\n  predict_proba('$M')['1'] + 1,\n  predict('$M', now(), b, c, d) FROM t",
+        &["no_label", "type_mismatch", "no_class_labels", "type_mismatch"],
+        &["1:8", "2:3", "3:3"],
+    )
+    .await;
+    check("COPY (SELECT predict_label('$M') AS l FROM t) TO 'out/' STORED AS PARQUET", &["no_label"], &["1:14"]).await;
+}
+
+#[tokio::test]
+async fn an_explained_call_that_does_not_fit_is_refused() {
+    check("EXPLAIN SELECT predict('$M', 'x', b, c, d) FROM t", &["type_mismatch"], &["1:16"]).await;
+    check("EXPLAIN VERBOSE SELECT predict_label('$M') FROM t", &["no_label"], &[]).await;
+}
+
+#[tokio::test]
+async fn a_view_whose_call_does_not_fit_is_not_made() {
+    check("CREATE VIEW v AS SELECT predict('$M', 'x', b, c, d) AS p FROM t", &["type_mismatch"], &["1:25"]).await;
+    let mut house = house().await;
+    let view = format!("CREATE VIEW v AS SELECT predict_label('{}') AS p FROM t", model("linear_onnx_double"));
+    assert_eq!(house.codes(&view).await, ["no_label"]);
+    assert_eq!(house.codes("SELECT * FROM v").await, ["table_not_found"]);
+}
+
+#[tokio::test]
+async fn a_model_cannot_decide_how_many_rows_there_are() {
+    let limit = "CAST(predict('$M', 1.0, 1.0, 1.0, 1.0) AS BIGINT)";
+    check(&format!("SELECT a FROM t LIMIT {limit}"), &["call_in_limit"], &["1:28", "LIMIT and OFFSET"]).await;
+    check(&format!("SELECT a FROM t OFFSET {limit}"), &["call_in_limit"], &[]).await;
+}
+
+#[tokio::test]
+async fn a_message_of_the_planner_shows_a_call_as_sql() {
+    check("SELECT max(sum(predict('$M', a, b, c, d))) AS m FROM t", &["plan"], &["/model', t.a, t.b, t.c, t.d)"]).await;
 }
 
 #[tokio::test]

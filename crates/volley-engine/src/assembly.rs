@@ -7,14 +7,14 @@ use datafusion::catalog::Session;
 use datafusion::common::Result;
 use datafusion::execution::context::QueryPlanner;
 use datafusion::execution::{SessionState, SessionStateBuilder};
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::{DdlStatement, LogicalPlan};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::Statement as SqlStatement;
 use volley_connect::{TableFactory, WritePlanner, WriteRule};
-use volley_predict::{ModelHost, PredictOptions, PredictPlanner, PredictRule, PruneCalls};
+use volley_predict::{ModelHost, PredictOptions, PredictPlanner, PredictRule, PruneCalls, TopRowsFirst};
 
 use crate::engine::Shared;
 
@@ -26,9 +26,11 @@ pub(crate) fn context(shared: &Shared) -> SessionContext {
         .with_config(config(shared))
         .with_runtime_env(shared.runtime.clone())
         .with_query_planner(Arc::new(Planner { host: shared.host.clone() }))
-        .with_analyzer_rule(Arc::new(WriteRule::new(base)))
+        // Calls before writes: a call that does not fit has no type that a file could hold.
         .with_analyzer_rule(Arc::new(PredictRule::new(shared.host.clone())))
-        .with_optimizer_rule(Arc::new(PruneCalls));
+        .with_analyzer_rule(Arc::new(WriteRule::new(base)))
+        .with_optimizer_rule(Arc::new(PruneCalls))
+        .with_optimizer_rule(Arc::new(TopRowsFirst));
     TableFactory::new(base).install(SessionContext::new_with_state(builder.build()))
 }
 
@@ -62,6 +64,17 @@ fn writes(statement: &Statement) -> bool {
         Statement::Explain(explain) => writes(&explain.statement),
         Statement::CreateExternalTable(_) | Statement::Reset(_) => false,
     }
+}
+
+/// Analyzes the query inside EXPLAIN and CREATE VIEW, so that what is wrong with it is told as for any other:
+/// DataFusion prints the one's errors as rows, and looks at the other's query when the view is read.
+pub(crate) fn check_inner(plan: &LogicalPlan, state: &SessionState) -> Result<()> {
+    let inner = match plan {
+        LogicalPlan::Explain(explain) => &explain.plan,
+        LogicalPlan::Ddl(DdlStatement::CreateView(view)) => &view.input,
+        _ => return Ok(()),
+    };
+    state.analyzer().execute_and_check(inner.as_ref().clone(), state.config_options(), |_, _| {}).map(drop)
 }
 
 /// Whether a plan would write.

@@ -129,7 +129,7 @@ fn told(error: &DataFusionError) -> (&'static str, String) {
         DataFusionError::Plan(message) if message.starts_with("Projections require unique expression names") => {
             ("duplicate_column", "two columns of a SELECT have the same name: name one of them with AS".to_string())
         }
-        DataFusionError::Plan(message) => ("plan", without_values_of_casts(message)),
+        DataFusionError::Plan(message) => ("plan", without_values_of_casts(&as_written(message))),
         DataFusionError::NotImplemented(message) => ("not_supported", message.clone()),
         DataFusionError::ResourcesExhausted(message) => ("out_of_memory", message.clone()),
         DataFusionError::Execution(message) => ("execution_failed", without_values_of_casts(message)),
@@ -211,6 +211,20 @@ fn without_position(message: &str) -> String {
     message.rsplit_once(" at Line: ").map_or(message, |(message, _)| message).to_string()
 }
 
+/// DataFusion writes expressions into its messages as it holds them: texts become SQL's again, and the empty
+/// parameters that a call is given on its way go.
+fn as_written(message: &str) -> String {
+    let mut pieces = message.split("Utf8(\"");
+    let mut written = pieces.next().unwrap_or_default().to_string();
+    for piece in pieces {
+        match piece.split_once("\")") {
+            Some((text, rest)) => written += &format!("'{text}'{rest}"),
+            None => written += piece,
+        }
+    }
+    written.replace(", '{}'", "").replace(",'{}'", "")
+}
+
 fn one_line(message: &str) -> String {
     message.split('\n').map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
 }
@@ -224,6 +238,12 @@ mod tests {
         let message = "sql parser error: Expected: an expression, found: FROM at Line: 3, Column: 7";
         assert_eq!(position(message), Some(Place { line: 3, column: 7 }));
         assert_eq!(without_position(message), "Expected: an expression, found: FROM");
+    }
+
+    #[test]
+    fn a_call_in_a_message_reads_as_sql() {
+        let message = r#"'sum(predict(Utf8("lin"), Utf8("{}"), t.a, Utf8("x")))' is nested"#;
+        assert_eq!(as_written(message), "'sum(predict('lin', t.a, 'x'))' is nested");
     }
 
     #[test]

@@ -152,6 +152,7 @@ impl Session {
     async fn execute(&self, prepared: Prepared, state: SessionState) -> Result<Answer, EngineError> {
         let Prepared { plan, pins, sites } = prepared;
         let told = |error| EngineError::from_datafusion(&error, &sites);
+        assembly::check_inner(&plan, &state).map_err(told)?;
         if is_command(&plan) {
             let frame = self.context.execute_logical_plan(plan).await.map_err(told)?;
             frame.collect().await.map_err(told)?;

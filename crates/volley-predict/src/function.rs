@@ -7,14 +7,14 @@ use datafusion::arrow::array::ArrayRef;
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::{Result, ScalarValue, exec_err, plan_err};
 use datafusion::logical_expr::{
-    ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+    ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 use volley_model::Function;
 
 use crate::call::BoundCall;
-use crate::error::PredictError;
 use crate::host::ModelHost;
 use crate::pins::Pins;
+use crate::written::written_call;
 
 /// The function as the SQL planner sees it: knows the pinned models of a statement, so that each call has a
 /// type, and cannot run. The analyzer rule replaces it; one that is left is an error.
@@ -81,8 +81,14 @@ impl ScalarUDFImpl for UnboundPredict {
         let Some(pin) = self.pins.get(model) else {
             return plan_err!("model `{model}` was not pinned before planning");
         };
-        let data_type = pin.contract.result_type(self.function).map_err(PredictError::from)?;
+        // What the model lacks is told by the analyzer, with the other problems of the statement; until then a
+        // NULL fits wherever the score stands.
+        let data_type = pin.contract.result_type(self.function).unwrap_or(DataType::Null);
         Ok(Arc::new(Field::new(self.name(), data_type, true)))
+    }
+
+    fn schema_name(&self, args: &[Expr]) -> Result<String> {
+        Ok(written_call(self.name(), args, |arg| arg.schema_name().to_string()))
     }
 
     fn invoke_with_args(&self, _: ScalarFunctionArgs) -> Result<ColumnarValue> {
@@ -95,6 +101,8 @@ impl ScalarUDFImpl for UnboundPredict {
 #[derive(Debug)]
 pub struct BoundPredict {
     call: Arc<BoundCall>,
+    /// Names the model and its digest: plans show no more of a function than its name and its arguments.
+    name: String,
     host: Arc<ModelHost>,
     signature: Signature,
 }
@@ -106,7 +114,7 @@ impl BoundPredict {
     /// optimizer evaluates stable functions of literals while planning, and no model runs there.
     pub fn new(call: Arc<BoundCall>, host: Arc<ModelHost>, constant: bool) -> Self {
         let volatility = if constant { Volatility::Volatile } else { Volatility::Stable };
-        Self { call, host, signature: Signature::variadic_any(volatility) }
+        Self { name: call.to_string(), call, host, signature: Signature::variadic_any(volatility) }
     }
 
     /// What is called.
@@ -135,7 +143,7 @@ impl Hash for BoundPredict {
 
 impl ScalarUDFImpl for BoundPredict {
     fn name(&self) -> &str {
-        self.call.function.name()
+        &self.name
     }
 
     fn signature(&self) -> &Signature {
@@ -146,14 +154,9 @@ impl ScalarUDFImpl for BoundPredict {
         Ok(self.call.data_type().clone())
     }
 
-    fn display_name(&self, args: &[datafusion::logical_expr::Expr]) -> Result<String> {
-        let args: Vec<_> = args.iter().map(ToString::to_string).collect();
-        Ok(format!("{}[{}]", self.call, args.join(", ")))
-    }
-
-    fn schema_name(&self, args: &[datafusion::logical_expr::Expr]) -> Result<String> {
+    fn schema_name(&self, args: &[Expr]) -> Result<String> {
         let args: Vec<_> = args.iter().map(|arg| arg.schema_name().to_string()).collect();
-        Ok(format!("{}({}, {})", self.name(), self.call.pin.label(), args.join(", ")))
+        Ok(format!("{}({}, {})", self.call.function.name(), self.call.pin.label(), args.join(", ")))
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {

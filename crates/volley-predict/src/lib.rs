@@ -19,6 +19,8 @@ mod prune;
 mod rule;
 mod shown;
 pub mod sql;
+mod top_rows;
+mod written;
 
 pub use call::BoundCall;
 pub use error::PredictError;
@@ -33,3 +35,4 @@ pub use problem::{Place, Problem, Site, UnplacedProblem};
 pub use prune::PruneCalls;
 pub use rule::PredictRule;
 pub use shown::{ShownCall, shown_calls};
+pub use top_rows::TopRowsFirst;

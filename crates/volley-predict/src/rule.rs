@@ -3,18 +3,24 @@
 //! It runs before any optimizer rule, so that no call with literal inputs is ever evaluated while planning,
 //! and it names all binding problems of a plan at once. A call that only some rows reach (under CASE,
 //! COALESCE, AND or OR) takes the conditions with it as guards.
+//!
+//! Where no node can stand, a call becomes a bound function in its place: in the condition of a join, and from
+//! the lowest column of an outer query upwards, since DataFusion takes correlated conditions up through the
+//! nodes that it knows and not through ours.
 
 mod bind;
 mod extract;
+mod grouping;
 
 use std::sync::Arc;
 
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, Result};
+use datafusion::logical_expr::expr::Sort as SortExpr;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::{conjunction, merge_schema, split_conjunction_owned};
-use datafusion::logical_expr::{Expr, Extension, Filter, LogicalPlan, Projection};
+use datafusion::logical_expr::{Distinct, DistinctOn, Expr, Extension, Filter, LogicalPlan, Projection};
 use datafusion::optimizer::AnalyzerRule;
 
 use crate::error::PredictError;
@@ -84,13 +90,20 @@ struct Rewriter {
 
 impl Rewriter {
     fn rewrite(&mut self, plan: LogicalPlan) -> Result<Rewritten> {
+        let plan = grouping::calls_below_sets(plan)?;
         let plan = plan.map_subqueries(|inner| Ok(Transformed::yes(self.rewrite(inner)?.restored()?)))?.data;
+        if plan.inputs().into_iter().any(correlates) {
+            return self.functions(plan);
+        }
         match plan {
-            LogicalPlan::Projection(projection) => self.projection(projection),
             LogicalPlan::Filter(filter) => self.filter(filter),
-            LogicalPlan::Sort(_) | LogicalPlan::Limit(_) => self.pass_through(plan),
+            plan if plan.contains_outer_reference() => self.functions(plan),
+            LogicalPlan::Projection(projection) => self.projection(projection),
+            LogicalPlan::Sort(_) => self.sort(plan),
+            LogicalPlan::Limit(_) => self.limit(plan),
             LogicalPlan::Aggregate(_) | LogicalPlan::Window(_) => self.over_input(plan),
-            other => self.other(other),
+            LogicalPlan::Distinct(Distinct::On(distinct)) => self.distinct_on(distinct),
+            other => self.functions(other),
         }
     }
 
@@ -110,25 +123,29 @@ impl Rewriter {
         Ok(Rewritten { plan, width, scored })
     }
 
-    /// Conditions without a call first, then those with one, each over the rows that the last one left. Those
-    /// that correlate a subquery come last: DataFusion takes them out of it, and cannot look below our node.
+    /// Conditions without a call first, then those with one, each over the rows that the last one left, and those
+    /// that correlate a subquery in one filter on top.
     fn filter(&mut self, filter: Filter) -> Result<Rewritten> {
         let mut input = self.rewrite(Arc::unwrap_or_clone(filter.input))?;
-        let (scoring, plain): (Vec<_>, Vec<_>) =
-            split_conjunction_owned(filter.predicate).into_iter().partition(holds_call);
-        let (correlating, plain): (Vec<_>, Vec<_>) =
-            plain.into_iter().partition(|condition| !scoring.is_empty() && condition.contains_outer());
+        let (correlating, own): (Vec<_>, Vec<_>) =
+            split_conjunction_owned(filter.predicate).into_iter().partition(Expr::contains_outer);
+        let (scoring, plain): (Vec<_>, Vec<_>) = own.into_iter().partition(holds_call);
         input.plan = filtered(input.plan, plain)?;
         for condition in scoring {
             let (scored, condition) = self.extract(input, vec![condition], &NamePreserver::new_for_projection())?;
             input = scored;
             input.plan = filtered(input.plan, condition.into_iter().map(Expr::unalias).collect())?;
         }
-        input.plan = filtered(input.plan, correlating)?;
-        Ok(input)
+        if correlating.is_empty() {
+            return Ok(input);
+        }
+        let plan = input.restored()?;
+        let correlating = correlating.into_iter().map(|condition| self.bound_function(condition, plan.schema()));
+        let correlating = correlating.collect::<Result<_>>()?;
+        Ok(Rewritten::plain(filtered(plan, correlating)?))
     }
 
-    fn pass_through(&mut self, plan: LogicalPlan) -> Result<Rewritten> {
+    fn sort(&mut self, plan: LogicalPlan) -> Result<Rewritten> {
         let input = self.rewrite(plan.inputs()[0].clone())?;
         let (input, expressions) = self.extract(input, plan.expressions(), &NamePreserver::new(&plan))?;
         let expressions = expressions.into_iter().map(Expr::unalias).collect();
@@ -136,10 +153,15 @@ impl Rewriter {
         Ok(Rewritten { plan: plan.with_new_exprs(expressions, vec![below])?, width, scored })
     }
 
+    /// Scores go on upwards; the numbers of LIMIT and OFFSET cannot be scores themselves.
+    fn limit(&mut self, plan: LogicalPlan) -> Result<Rewritten> {
+        let expressions = plan.expressions();
+        self.binder.refuse_in_limit(&expressions)?;
+        let Rewritten { plan: below, width, scored } = self.rewrite(plan.inputs()[0].clone())?;
+        Ok(Rewritten { plan: plan.with_new_exprs(expressions, vec![below])?, width, scored })
+    }
+
     fn over_input(&mut self, plan: LogicalPlan) -> Result<Rewritten> {
-        if plan.expressions().iter().any(|expr| matches!(expr, Expr::GroupingSet(_))) {
-            return self.other(plan);
-        }
         let input = self.rewrite(plan.inputs()[0].clone())?;
         let (input, expressions) = self.extract(input, plan.expressions(), &NamePreserver::new(&plan))?;
         let width = plan.schema().fields().len();
@@ -155,21 +177,39 @@ impl Rewriter {
         }
     }
 
+    /// Only what is selected keeps its name: the keys of ON must equal the first ones of ORDER BY.
+    fn distinct_on(&mut self, distinct: DistinctOn) -> Result<Rewritten> {
+        let DistinctOn { on_expr, select_expr, sort_expr, input, schema: _ } = distinct;
+        let input = self.rewrite(Arc::unwrap_or_clone(input))?;
+        let (ons, selected, sorted) = (on_expr.len(), select_expr.len(), sort_expr.is_some());
+        let (keys, orders): (Vec<_>, Vec<_>) =
+            sort_expr.into_iter().flatten().map(|sort| (sort.expr, (sort.asc, sort.nulls_first))).unzip();
+        let all = on_expr.into_iter().chain(select_expr).chain(keys).collect();
+        let (input, all) = self.extract(input, all, &NamePreserver::new_for_projection())?;
+        let mut all = all.into_iter();
+        let on_expr = all.by_ref().take(ons).map(Expr::unalias).collect();
+        let select_expr = all.by_ref().take(selected).collect();
+        let keys = all.map(Expr::unalias).zip(orders);
+        let sort_expr = keys.map(|(key, (asc, nulls_first))| SortExpr::new(key, asc, nulls_first)).collect();
+        let distinct = DistinctOn::try_new(on_expr, select_expr, sorted.then_some(sort_expr), Arc::new(input.plan))?;
+        Ok(Rewritten::plain(LogicalPlan::Distinct(Distinct::On(distinct))))
+    }
+
     /// A node with no place for a Predict node below it: its calls become bound functions.
-    fn other(&mut self, plan: LogicalPlan) -> Result<Rewritten> {
+    fn functions(&mut self, plan: LogicalPlan) -> Result<Rewritten> {
         let plan = plan.map_children(|input| Ok(Transformed::yes(self.rewrite(input)?.restored()?)))?.data;
-        let expressions = plan.expressions();
-        if !expressions.iter().any(holds_call) {
+        if !plan.expressions().iter().any(holds_call) {
             return Ok(Rewritten::plain(plan));
         }
         let schema = merge_schema(&plan.inputs());
         let names = NamePreserver::new(&plan);
-        let expressions = expressions
-            .into_iter()
-            .map(|expr| Ok(names.save(&expr).restore(self.bound_function(expr, &schema)?)))
-            .collect::<Result<Vec<_>>>()?;
-        let inputs = plan.inputs().into_iter().cloned().collect();
-        Ok(Rewritten::plain(plan.with_new_exprs(expressions, inputs)?))
+        let is_sort = matches!(plan, LogicalPlan::Sort(_));
+        let bound = plan.map_expressions(|expr| {
+            let name = names.save(&expr);
+            let expr = self.bound_function(expr, &schema)?;
+            Ok(Transformed::yes(if is_sort { expr } else { name.restore(expr) }))
+        })?;
+        Ok(Rewritten::plain(bound.data.recompute_schema()?))
     }
 
     fn bound_function(&mut self, expr: Expr, schema: &DFSchema) -> Result<Expr> {
@@ -204,6 +244,12 @@ impl Rewriter {
         let expressions = saved.into_iter().zip(expressions).map(|(name, expr)| name.restore(expr)).collect();
         Ok((Rewritten { plan, width, scored }, expressions))
     }
+}
+
+/// Whether a column of an outer query stands in `plan` or below it, inner queries aside.
+fn correlates(plan: &LogicalPlan) -> bool {
+    !matches!(plan, LogicalPlan::Subquery(_))
+        && (plan.contains_outer_reference() || plan.inputs().into_iter().any(correlates))
 }
 
 fn filtered(plan: LogicalPlan, conditions: Vec<Expr>) -> Result<LogicalPlan> {

@@ -114,11 +114,17 @@ impl Call<'_> {
             Some(cast) => format!("write {cast}"),
             None => format!("give it a column of {}", target.declared),
         };
+        // What the graph reads is what rounds, where that is not what the signature declares.
+        let taken = match target.element.input_type() {
+            read if matches!(refused, Refused::Rounding) && *target.declared.scalar() != read => {
+                format!("{}, which its graph reads as {}", target.declared, target.element)
+            }
+            _ => target.declared.to_string(),
+        };
         let message = format!(
-            "model `{}` takes {} as {}: the query gives {from}{why}; {fix}",
+            "model `{}` takes {} as {taken}: the query gives {from}{why}; {fix}",
             self.model,
             target.label(input),
-            target.declared
         );
         BindProblem { code, message }
     }

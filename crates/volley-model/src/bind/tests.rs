@@ -126,7 +126,7 @@ fn strict_mode_refuses_what_rounds_with_the_cast_that_rounds_openly() {
     assert_eq!(
         problems(&contract, &arguments, &strict()),
         [
-            "model `churn` takes `income` as double: the query gives Float64, which would be rounded (volley.coercion is 'strict'); write CAST(income AS FLOAT) [lossy_coercion]"
+            "model `churn` takes `income` as double, which its graph reads as float: the query gives Float64, which would be rounded (volley.coercion is 'strict'); write CAST(income AS FLOAT) [lossy_coercion]"
         ]
     );
     assert!(bind(&contract, "churn", &named(&[("income", DataType::Float32)]), &strict()).is_ok());

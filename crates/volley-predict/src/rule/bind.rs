@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::{DFSchema, Result, ScalarValue, plan_err};
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::{DFSchema, Result, plan_err};
 use datafusion::functions::expr_fn::get_field;
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::{Expr, ExprSchemable, ScalarUDF};
-use volley_model::{Argument, Arguments, BindOptions};
+use volley_model::{Argument, Arguments, BindOptions, BindProblem, Function, ModelError};
+use volley_registry::Pin;
 
 use super::unbound;
 use crate::call::BoundCall;
@@ -18,6 +20,7 @@ use crate::function::{BoundPredict, UnboundPredict};
 use crate::host::ModelHost;
 use crate::options::PredictOptions;
 use crate::problem::UnplacedProblem;
+use crate::written::{literal_text, named_fields};
 
 /// Binds calls under one session's settings and collects what does not fit.
 pub(super) struct Binder {
@@ -33,7 +36,8 @@ pub(super) struct Bound {
 
 impl Bound {
     pub(super) fn into_function(self, host: &Arc<ModelHost>) -> Expr {
-        let constant = self.arguments.iter().all(|argument| argument.column_refs().is_empty());
+        let is_constant = |argument: &Expr| argument.column_refs().is_empty() && !argument.contains_outer();
+        let constant = self.arguments.iter().all(is_constant);
         let function = BoundPredict::new(self.call, host.clone(), constant);
         Expr::ScalarFunction(ScalarFunction::new_udf(Arc::new(ScalarUDF::from(function)), self.arguments))
     }
@@ -60,7 +64,7 @@ impl Binder {
         let [model, params, inputs @ ..] = arguments else {
             return plan_err!("{}() was not collected before planning", function.function().name());
         };
-        let (Some(model), Some(params)) = (text(model), text(params)) else {
+        let (Some(model), Some(params)) = (literal_text(model), literal_text(params)) else {
             return plan_err!("the model of {}() must be a quoted name", function.function().name());
         };
         let Some(pin) = function.pins().get(model) else {
@@ -69,26 +73,36 @@ impl Binder {
         let (arguments, expressions) = arguments_of(inputs, schema)?;
         let mut options = self.options.clone();
         options.params = serde_json::from_str(params).unwrap_or_default();
+        let mut problems = lacking(function.function(), model, pin);
         match volley_model::bind(&pin.contract, model, &arguments, &options) {
-            Ok(binding) => {
+            Ok(binding) if problems.is_empty() => {
                 let call = BoundCall::new(pin.clone(), function.function(), binding).map_err(PredictError::from)?;
-                Ok(Some(Bound { call: Arc::new(call), arguments: expressions }))
+                return Ok(Some(Bound { call: Arc::new(call), arguments: expressions }));
             }
-            Err(problems) => {
-                let columns = columns_of(inputs);
-                self.record(function, model, &columns, problems);
-                Ok(None)
-            }
+            Ok(_) => {}
+            Err(unfit) => problems.extend(unfit),
         }
+        self.record(function, model, &columns_of(inputs), problems);
+        Ok(None)
     }
 
-    fn record(
-        &mut self,
-        function: &UnboundPredict,
-        model: &str,
-        columns: &[String],
-        problems: Vec<volley_model::BindProblem>,
-    ) {
+    /// Records every call among the numbers of LIMIT and OFFSET.
+    pub(super) fn refuse_in_limit(&mut self, expressions: &[Expr]) -> Result<()> {
+        let message = "LIMIT and OFFSET are fixed before any row is read: no model can decide them";
+        for expr in expressions {
+            expr.apply(|inner| {
+                if let Some((function, arguments)) = unbound(inner) {
+                    let model = arguments.first().and_then(literal_text).unwrap_or_default();
+                    let problem = BindProblem { code: "call_in_limit", message: message.to_string() };
+                    self.record(function, model, &columns_of(arguments), vec![problem]);
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })?;
+        }
+        Ok(())
+    }
+
+    fn record(&mut self, function: &UnboundPredict, model: &str, columns: &[String], problems: Vec<BindProblem>) {
         for problem in problems {
             let problem = UnplacedProblem {
                 function: function.function(),
@@ -102,6 +116,15 @@ impl Binder {
             }
         }
     }
+}
+
+/// What a model lacks of the function that is called.
+fn lacking(function: Function, model: &str, pin: &Pin) -> Vec<BindProblem> {
+    let told = |error: ModelError| BindProblem {
+        code: error.code(),
+        message: format!("{}('{model}'): {error}", function.name()),
+    };
+    pin.contract.result_type(function).err().map(told).into_iter().collect()
 }
 
 /// One struct is arguments by name, anything else is arguments in order.
@@ -131,11 +154,8 @@ fn column_name(expr: &Expr) -> Option<String> {
 
 /// The fields of a struct argument: those written out, or each field of a struct column.
 fn struct_fields(expr: &Expr, schema: &DFSchema) -> Result<Option<Vec<(String, Expr)>>> {
-    if let Expr::ScalarFunction(call) = expr
-        && call.func.name() == "named_struct"
-    {
-        let pairs = call.args.chunks_exact(2).map(|pair| Some((text(&pair[0])?.to_string(), pair[1].clone())));
-        return Ok(pairs.collect());
+    if let Some(fields) = named_fields(expr) {
+        return Ok(Some(fields.into_iter().map(|(name, value)| (name.to_string(), value.clone())).collect()));
     }
     match expr.get_type(schema)? {
         DataType::Struct(fields) => {
@@ -143,14 +163,6 @@ fn struct_fields(expr: &Expr, schema: &DFSchema) -> Result<Option<Vec<(String, E
             Ok(Some(fields.iter().map(|f| field(f.name())).collect()))
         }
         _ => Ok(None),
-    }
-}
-
-fn text(expr: &Expr) -> Option<&str> {
-    match expr {
-        Expr::Literal(ScalarValue::Utf8(Some(text)) | ScalarValue::Utf8View(Some(text)), _) => Some(text),
-        Expr::Alias(alias) => text(&alias.expr),
-        _ => None,
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::Field;
-use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, DFSchema, DFSchemaRef, Result};
 use datafusion::logical_expr::expr::{AggregateFunction, Case, ScalarFunction};
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
@@ -70,6 +70,7 @@ impl<'a> Extraction<'a> {
                 self.short_circuit(*left, op, *right, guards)
             }
             Expr::ScalarFunction(call) if takes_first_value(&call) => self.coalesce(call, guards),
+            Expr::ScalarFunction(call) if call.func.name() == "nvl2" => self.nvl2(call, guards),
             Expr::AggregateFunction(aggregate) => self.aggregate(aggregate, guards),
             other => {
                 let inner = other.map_children(|child| Ok(Transformed::yes(self.expression(child, guards)?)))?;
@@ -114,6 +115,21 @@ impl<'a> Extraction<'a> {
         Ok(Expr::ScalarFunction(ScalarFunction::new_udf(call.func, arguments)))
     }
 
+    /// The second argument for the rows where the first is there, the third for the others.
+    fn nvl2(&mut self, call: ScalarFunction, guards: &[Expr]) -> Result<Expr> {
+        let mut reached = guards.to_vec();
+        let mut arguments: Vec<Expr> = Vec::with_capacity(call.args.len());
+        for (index, argument) in call.args.into_iter().enumerate() {
+            match index {
+                1 => reached.push(arguments[0].clone().is_not_null()),
+                2 => reached = with(guards, arguments[0].clone().is_null()),
+                _ => {}
+            }
+            arguments.push(self.expression(argument, &reached)?);
+        }
+        Ok(Expr::ScalarFunction(ScalarFunction::new_udf(call.func, arguments)))
+    }
+
     /// Rows that an aggregate's FILTER drops do not reach its arguments.
     fn aggregate(&mut self, mut aggregate: AggregateFunction, guards: &[Expr]) -> Result<Expr> {
         let filter = aggregate.params.filter.take().map(|filter| self.expression(*filter, guards)).transpose()?;
@@ -130,9 +146,12 @@ impl<'a> Extraction<'a> {
     }
 
     /// The column of a call, or the expression itself when it is none.
+    ///
+    /// A guard is computed here and in the expression it came from, so a volatile one would come to differ: such a
+    /// call stays where it is, as a function.
     fn call(&mut self, expr: Expr, guards: &[Expr]) -> Result<Expr> {
         let Some(bound) = self.binder.bind(&expr, &self.schema)? else { return Ok(expr) };
-        if bound.arguments.iter().chain(guards).any(must_stay) {
+        if bound.arguments.iter().chain(guards).any(must_stay) || guards.iter().any(Expr::is_volatile) {
             return Ok(bound.into_function(self.host));
         }
         let column = match self.known(&bound, guards) {
@@ -206,19 +225,18 @@ fn takes_first_value(call: &ScalarFunction) -> bool {
     matches!(call.func.name(), "coalesce" | "nvl" | "ifnull")
 }
 
-/// What cannot be evaluated below the plan node that it stands in: columns of an outer query, and anything
-/// that is made by the node itself.
+/// What cannot be evaluated below the plan node that it stands in: what the node itself makes, and inner queries
+/// that DataFusion turns into joins, which it does for the nodes that it knows.
 fn must_stay(expr: &Expr) -> bool {
-    let mut stays = false;
-    let _ = expr.apply(|inner| {
-        stays |= matches!(
-            inner,
-            Expr::OuterReferenceColumn(..)
-                | Expr::AggregateFunction(_)
-                | Expr::WindowFunction(_)
-                | Expr::LambdaVariable(_)
-        );
-        Ok(if stays { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
-    });
-    stays
+    let stays = |inner: &Expr| match inner {
+        Expr::AggregateFunction(_)
+        | Expr::WindowFunction(_)
+        | Expr::LambdaVariable(_)
+        | Expr::InSubquery(_)
+        | Expr::Exists(_)
+        | Expr::SetComparison(_) => true,
+        Expr::ScalarSubquery(subquery) => !subquery.outer_ref_columns.is_empty(),
+        _ => false,
+    };
+    expr.exists(|inner| Ok(stays(inner))).unwrap_or(true)
 }
