@@ -249,6 +249,21 @@ impl Job {
     /// a job of this or another state publishes there. After a transient error the decision may have
     /// been made: commit again, or [`Job::abort`] and see which of the two stands.
     pub async fn commit(&self) -> Result<Outcome> {
+        let error = match self.try_commit().await {
+            Ok(outcome) => return Ok(outcome),
+            Err(error) => error,
+        };
+        // An abort that won takes away what a commit needs: then the error is its doing.
+        match self.outcome().await {
+            Ok(Some(outcome @ Outcome::Aborted { .. })) => {
+                self.pass_turn().await?;
+                Ok(outcome)
+            }
+            _ => Err(error),
+        }
+    }
+
+    async fn try_commit(&self) -> Result<Outcome> {
         if let Some(outcome) = self.outcome().await? {
             return Ok(outcome);
         }
