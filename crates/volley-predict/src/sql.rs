@@ -6,6 +6,7 @@
 
 mod calls;
 mod scope;
+mod shallow;
 
 pub use calls::{Calls, collect_calls, contains_call};
 pub use scope::fill_inputs;

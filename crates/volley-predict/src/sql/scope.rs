@@ -13,6 +13,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 use volley_model::{Contract, Function};
 
+use super::shallow::{Shallow, Walk, walk};
 use super::{called_function, contains_call, place_of, plain_arguments, string_literal, text_value, unnamed, visit};
 use crate::pins::Pins;
 use crate::problem::Problem;
@@ -28,7 +29,7 @@ pub fn fill_inputs(
 ) -> Result<Vec<Problem>> {
     let mut filler =
         Filler { pins, schema_of, ctes: Vec::new(), recursive: false, problems: Vec::new(), failure: None };
-    visit(statement, &mut QueryFinder { filler: &mut filler, depth: 0 });
+    visit(statement, &mut Walk { steps: &mut QueryFinder { filler: &mut filler }, depth: 0 });
     visit(statement, &mut LeftOpen { filler: &mut filler });
     let Filler { mut problems, failure, .. } = filler;
     if let Some(failure) = failure {
@@ -108,7 +109,7 @@ impl Filler<'_> {
             return;
         }
         if let Some(scope) = self.scope_of(&select.from) {
-            let _ = select.visit(&mut CallFiller { filler: self, scope: &scope, depth: 0 });
+            walk(select, &mut CallFiller { filler: self, scope: &scope });
         }
     }
 
@@ -122,12 +123,12 @@ impl Filler<'_> {
             other => self.schema(query_of(other.clone())),
         };
         if let Some(scope) = scope {
-            let _ = order_by.visit(&mut CallFiller { filler: self, scope: &scope, depth: 0 });
+            walk(order_by, &mut CallFiller { filler: self, scope: &scope });
         }
     }
 
     fn fill_inner_queries<T: VisitMut>(&mut self, node: &mut T) {
-        let _ = node.visit(&mut QueryFinder { filler: self, depth: 0 });
+        walk(node, &mut QueryFinder { filler: self });
     }
 
     fn scope_of(&mut self, from: &[TableWithJoins]) -> Option<DFSchema> {
@@ -135,7 +136,7 @@ impl Filler<'_> {
             return Some(DFSchema::empty());
         }
         let mut from = from.to_vec();
-        let _ = from.visit(&mut ConditionRemover { depth: 0 });
+        walk(&mut from, &mut ConditionRemover);
         self.schema(query_of(SetExpr::Select(Box::new(select_all(from)))))
     }
 
@@ -183,46 +184,23 @@ fn is_open_call(expr: &Expr) -> bool {
 
 /// Whether a call without inputs stands in the node itself, inner queries aside.
 fn has_open_call<T: VisitMut + Clone>(node: &T) -> bool {
-    struct Finder {
-        depth: usize,
-    }
-    impl VisitorMut for Finder {
-        type Break = ();
-        fn pre_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
-            self.depth += 1;
-            ControlFlow::Continue(())
-        }
-        fn post_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
-            self.depth -= 1;
-            ControlFlow::Continue(())
-        }
-        fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
-            if self.depth == 0 && is_open_call(expr) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    struct Finder;
+    impl Shallow for Finder {
+        fn enter(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+            if is_open_call(expr) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         }
     }
-    node.clone().visit(&mut Finder { depth: 0 }).is_break()
+    walk(&mut node.clone(), &mut Finder)
 }
 
-/// Hands the outermost queries of a node to the filler, which goes on inside them by itself.
+/// Hands the inner queries of a node to the filler, which goes on inside them by itself.
 struct QueryFinder<'f, 'a> {
     filler: &'f mut Filler<'a>,
-    depth: usize,
 }
 
-impl VisitorMut for QueryFinder<'_, '_> {
-    type Break = ();
-
-    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
-        if self.depth == 0 {
-            self.filler.fill_query(query);
-        }
-        self.depth += 1;
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
-        self.depth -= 1;
-        ControlFlow::Continue(())
+impl Shallow for QueryFinder<'_, '_> {
+    fn query(&mut self, query: &mut Query) {
+        self.filler.fill_query(query);
     }
 }
 
@@ -230,33 +208,19 @@ impl VisitorMut for QueryFinder<'_, '_> {
 struct CallFiller<'f, 'a, 's> {
     filler: &'f mut Filler<'a>,
     scope: &'s DFSchema,
-    depth: usize,
 }
 
-impl VisitorMut for CallFiller<'_, '_, '_> {
-    type Break = ();
-
-    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
-        if self.depth == 0 {
-            self.filler.fill_query(query);
-        }
-        self.depth += 1;
-        ControlFlow::Continue(())
+impl Shallow for CallFiller<'_, '_, '_> {
+    fn query(&mut self, query: &mut Query) {
+        self.filler.fill_query(query);
     }
 
-    fn post_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
-        self.depth -= 1;
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
-        if self.depth == 0
-            && let Some((function, _)) = called_function(expr)
+    fn leave(&mut self, expr: &mut Expr) {
+        if let Some((function, _)) = called_function(expr)
             && let Expr::Function(call) = expr
         {
             self.filler.fill_call(function, call, self.scope);
         }
-        ControlFlow::Continue(())
     }
 }
 
@@ -288,25 +252,11 @@ impl VisitorMut for LeftOpen<'_, '_> {
 }
 
 /// Makes join conditions with open calls true: a scope does not depend on them.
-struct ConditionRemover {
-    depth: usize,
-}
+struct ConditionRemover;
 
-impl VisitorMut for ConditionRemover {
-    type Break = ();
-
-    fn pre_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
-        self.depth += 1;
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
-        self.depth -= 1;
-        ControlFlow::Continue(())
-    }
-
-    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
-        if self.depth == 0 && contains_call(expr) {
+impl Shallow for ConditionRemover {
+    fn enter(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        if contains_call(expr) {
             *expr = Expr::Value(Value::Boolean(true).into());
         }
         ControlFlow::Continue(())
