@@ -53,6 +53,14 @@ impl House {
         Self { folder, engine, session }
     }
 
+    /// Registers a fixture as the next version of a name.
+    pub async fn register(&self, name: &str, fixture: &str) {
+        let registry = self.engine.registry();
+        let artifact = registry.read(&model(fixture)).await.unwrap();
+        let contract = volley_model::inspect(&artifact, &volley_model::Limits::default()).unwrap();
+        registry.register(name, &volley_registry::Registration::new(artifact, contract)).await.unwrap();
+    }
+
     /// A path in the house's folder.
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)

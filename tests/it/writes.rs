@@ -239,6 +239,7 @@ async fn explain_of_a_copy_shows_the_write_and_begins_nothing() {
     let text = house.text(&format!("EXPLAIN {}", scored("out/", "PARQUET"))).await;
     assert!(text.contains("WriteExec") && text.contains("PredictExec"), "{text}");
     assert!(!house.path("out").exists());
+    assert_eq!(house.files("state/jobs"), [], "no job is recorded");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -22,7 +22,11 @@ impl Script {
     /// Reads an SQL file.
     pub fn read(path: &Path) -> Result<Self, Failure> {
         match fs::read_to_string(path) {
-            Ok(text) => Ok(Self { text, file: path.display().to_string(), start: Some(Place { line: 1, column: 1 }) }),
+            Ok(text) => {
+                // Some editors of Windows put a mark before the text that belongs to no statement.
+                let text = text.strip_prefix('\u{feff}').unwrap_or(&text).to_string();
+                Ok(Self { text, file: path.display().to_string(), start: Some(Place { line: 1, column: 1 }) })
+            }
             Err(error) => Err(Failure::unreadable(path, &error)),
         }
     }
@@ -67,6 +71,14 @@ mod tests {
     #[test]
     fn a_text_with_escapes_has_no_places() {
         assert_eq!(told(r#"sql = "SELECT \u0031""#, "SELECT 1", 1, 8), "daily.toml: no [syntax]\n");
+    }
+
+    #[test]
+    fn a_mark_of_byte_order_is_no_part_of_the_sql() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("score.sql");
+        fs::write(&file, "\u{feff}SELECT 1").unwrap();
+        assert_eq!(Script::read(&file).unwrap().text, "SELECT 1");
     }
 
     #[test]

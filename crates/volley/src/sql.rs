@@ -36,6 +36,6 @@ fn standard_input() -> Result<String, Failure> {
     let mut text = String::new();
     match io::stdin().read_to_string(&mut text) {
         Ok(_) => Ok(text),
-        Err(error) => Err(Failure::wrong("file_unreadable", format!("standard input cannot be read: {error}"))),
+        Err(error) => Err(Failure::new("file_unreadable", format!("standard input cannot be read: {error}"))),
     }
 }
