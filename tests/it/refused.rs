@@ -97,7 +97,7 @@ async fn an_unknown_parameter_of_a_model_that_has_some_names_the_nearest() {
 #[tokio::test]
 async fn an_unknown_alias_is_refused_when_the_statement_is_planned() {
     let mut house = house().await;
-    house.register("m", "linear_onnx_double").await;
+    house.register("m", "linear_onnx_double", None).await;
     assert_eq!(house.codes("SELECT predict('m@champion') FROM t").await, ["unknown_alias"]);
     assert_eq!(house.codes("EXPLAIN SELECT predict('m@champion') FROM t").await, ["unknown_alias"]);
     assert_eq!(house.engine.host().loads(), 0);

@@ -23,8 +23,7 @@ impl Script {
     pub fn read(path: &Path) -> Result<Self, Failure> {
         match fs::read_to_string(path) {
             Ok(text) => {
-                // Some editors of Windows put a mark before the text that belongs to no statement.
-                let text = text.strip_prefix('\u{feff}').unwrap_or(&text).to_string();
+                let text = without_mark(text);
                 Ok(Self { text, file: path.display().to_string(), start: Some(Place { line: 1, column: 1 }) })
             }
             Err(error) => Err(Failure::unreadable(path, &error)),
@@ -47,6 +46,14 @@ impl Script {
         let start = self.start?;
         let column = if place.line == 1 { start.column + place.column - 1 } else { place.column };
         Some(Place { line: start.line + place.line - 1, column })
+    }
+}
+
+/// A text without the mark of byte order that editors of Windows put before it: it belongs to no statement.
+pub fn without_mark(text: String) -> String {
+    match text.strip_prefix('\u{feff}') {
+        Some(text) => text.to_string(),
+        None => text,
     }
 }
 
