@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use crate::harness::{Cell, House, cells, model};
-use crate::process::{command, succeed, volley};
+use crate::process::{Ended, command, succeed};
 
 /// How far a job was when it was killed, as its records tell.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -38,7 +38,10 @@ async fn a_killed_run_leaves_all_or_nothing_after_the_next_command() {
         match kill <= KILLS_AT_DECISION {
             true => wait_for_decision(folder, &mut job),
             // Spread over the whole run, and a little beyond it; where exactly is up to the machine.
-            false => std::thread::sleep(whole.mul_f64(f64::from(kill) / f64::from(KILLS) * 1.1)),
+            false => {
+                let part = f64::from(kill - KILLS_AT_DECISION) / f64::from(KILLS - KILLS_AT_DECISION);
+                std::thread::sleep(whole.mul_f64(part * 1.1));
+            }
         }
         // SIGKILL; a run that is done already is a kill after the end.
         let _ = job.kill();
@@ -62,23 +65,84 @@ async fn a_killed_run_leaves_all_or_nothing_after_the_next_command() {
     assert!(sides.contains(&Side::BetweenDecisionAndPublished), "{told}");
 }
 
+const SIGNALS: u32 = 12;
+
 #[tokio::test(flavor = "multi_thread")]
-async fn an_interrupted_run_leaves_nothing() {
+async fn a_stopped_run_says_what_became_of_its_result() {
     let folder = killable().await;
     let folder = folder.path();
-    let mut job = spawn(folder);
-    while staged(folder) == 0 {
-        assert!(job.try_wait().unwrap().is_none(), "the job ended before it staged a file");
-        std::thread::sleep(Duration::from_millis(1));
+    let start = Instant::now();
+    succeed(folder, &["run", "job.sql"]);
+    let whole = start.elapsed();
+    let mut published = 1;
+    let mut stopped = 0;
+    for round in 1..=SIGNALS {
+        let mut job = command(folder, &["run", "job.sql"]);
+        let mut job = job.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        match round % 2 {
+            0 => wait_for_decision(folder, &mut job),
+            _ => std::thread::sleep(whole.mul_f64(f64::from(round) / f64::from(SIGNALS))),
+        }
+        signal(if round % 3 == 0 { "INT" } else { "TERM" }, &job);
+        let ended = Ended::from(job.wait_with_output().unwrap());
+        match ended.status {
+            Some(0) => published += 1,
+            Some(1) => {
+                assert!(ended.warned.contains("[interrupted]"), "{}", ended.warned);
+                stopped += 1;
+            }
+            // The signal came before the process listened for it.
+            None => stopped += 1,
+            other => panic!("round {round}: status {other:?}: {}", ended.warned),
+        }
+        check_whole(folder, published).await.unwrap_or_else(|wrong| panic!("round {round}, {ended:?}: {wrong}"));
     }
-    let interrupted = std::process::Command::new("kill").args(["-INT", &job.id().to_string()]).status().unwrap();
-    assert!(interrupted.success());
-    let status = job.wait().unwrap();
-    assert_eq!(status.code(), Some(1), "an interrupted job has failed");
-    assert!(!folder.join("out").exists(), "the destination is as it was");
-    assert_eq!(staged(folder), 0, "nothing stays staged");
-    let next = volley(folder, &["sql", "-c", "SELECT 1"]);
-    assert!(!next.warned.contains("job"), "nothing is left to recover: {}", next.warned);
+    assert!(stopped > 0 && published > 1, "{stopped} stopped, {published} published");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_run_is_finished_while_another_process_of_the_state_lives() {
+    let folder = killable().await;
+    let folder = folder.path();
+    succeed(folder, &["run", "job.sql"]);
+    let mut prompt = command(folder, &["sql"]);
+    let mut prompt = prompt.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let mut published = 1;
+    for kill in 1..=4 {
+        let before = jobs(folder);
+        let mut job = spawn(folder);
+        wait_for_decision(folder, &mut job);
+        let _ = job.kill();
+        job.wait().unwrap();
+        published += u64::from(side(folder, &before) != Side::BeforeDecision);
+        succeed(folder, &["sql", "-c", "SELECT 1"]);
+        assert!(prompt.try_wait().unwrap().is_none(), "the prompt lives on");
+        check_whole(folder, published).await.unwrap_or_else(|wrong| panic!("kill {kill}: {wrong}"));
+    }
+    prompt.kill().unwrap();
+    prompt.wait().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_states_that_overwrite_one_destination_leave_the_result_of_one() {
+    let (here, there, shared) = (killable().await, killable().await, tempfile::tempdir().unwrap());
+    for folder in [&here, &there] {
+        let job = std::fs::read_to_string(folder.path().join("job.sql")).unwrap();
+        let to = format!("TO '{}/out/'", shared.path().display());
+        let job = job.replace("TO 'out/'", &to).replace("append", "overwrite");
+        std::fs::write(folder.path().join("job.sql"), job).unwrap();
+    }
+    for _ in 0..3 {
+        let mut running = [spawn(here.path()), spawn(there.path())];
+        let ended = running.each_mut().map(|job| job.wait().unwrap().code());
+        assert!(ended.contains(&Some(0)), "{ended:?}");
+        check_whole(shared.path(), 1).await.unwrap_or_else(|wrong| panic!("{ended:?}: {wrong}"));
+    }
+}
+
+fn signal(name: &str, process: &Child) {
+    // A process that has ended already takes no signal.
+    let _ = std::process::Command::new("kill").args([format!("-{name}"), process.id().to_string()]).status().unwrap();
 }
 
 /// A folder with an input table and a job that appends its scores as many files.

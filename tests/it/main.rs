@@ -14,4 +14,5 @@ mod process;
 mod refused;
 mod tidy;
 mod tree;
+mod views;
 mod writes;

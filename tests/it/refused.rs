@@ -147,3 +147,23 @@ async fn a_function_that_the_model_has_not_is_refused() {
     check("SELECT predict_proba('$M') FROM t", &["no_class_labels"], &[]).await;
     check("SELECT predict_label('$M') FROM t", &["no_label"], &[]).await;
 }
+
+#[tokio::test]
+async fn no_message_holds_a_value_of_the_data() {
+    let mut house = house().await;
+    std::fs::create_dir_all(house.path("bad")).unwrap();
+    let rows: String = (0..2000).map(|n| format!("{n}\n")).collect();
+    std::fs::write(house.path("bad/a.csv"), format!("n\n{rows}geheim\n")).unwrap();
+    house.run("CREATE TABLE secret AS SELECT 'geheim' AS s, 9223372036854774711 AS n FROM t").await;
+    for sql in [
+        "SELECT CAST(s AS INT) FROM secret",
+        "SELECT CAST(s AS TIMESTAMP) FROM secret",
+        "SELECT CAST(n AS INT) FROM secret",
+        "SELECT sum(n) FROM 'bad/'",
+        "SELECT to_timestamp(s) FROM secret",
+        "SELECT CAST('geheim' AS INT)",
+    ] {
+        let told = house.try_run(sql).await.map(|given| format!("{given:?}")).unwrap_err().to_string();
+        assert!(!told.contains("geheim") && !told.contains("4711"), "{sql}\n{told}");
+    }
+}

@@ -94,6 +94,26 @@ async fn append_adds_and_overwrite_replaces() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_append_of_other_columns_is_refused_before_anything_is_scored() {
+    let mut house = house(10).await;
+    house.run("COPY (SELECT id, part, 'x' AS score FROM 'input/') TO 'out/' STORED AS PARQUET").await;
+    let before = house.files("out");
+    let append = scored("out/", "PARQUET OPTIONS (mode 'append')");
+    assert_eq!(house.codes(&append).await, ["append_mismatch"]);
+    assert_eq!(house.files("out"), before);
+    assert_eq!(house.engine.host().loads(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_quoted_name_can_become_folders() {
+    let mut house = house(10).await;
+    let copy =
+        "COPY (SELECT id, id % 2 AS \"Half\" FROM 'input/') TO 'out/' STORED AS PARQUET PARTITIONED BY (\"Half\")";
+    assert_eq!(house.published(copy).await.files, 2);
+    assert_eq!(house.number("SELECT count(*) FROM 'out/' WHERE \"Half\" = 1").await, 5.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn overwrite_keeps_its_hands_off_foreign_files() {
     let mut house = house(10).await;
     std::fs::create_dir_all(house.path("out")).unwrap();
@@ -113,7 +133,7 @@ async fn a_query_that_fails_late_leaves_the_destination_as_it_was_in_all_modes()
         }
         let before = house.files(&to);
         let failing = format!(
-            "COPY (SELECT id, predict('{}') AS score, 1 / (id - 700000) AS boom FROM 'input/')
+            "COPY (SELECT id, 1 / (id - 700000) AS part, predict('{}') AS score FROM 'input/')
              TO '{to}' STORED AS PARQUET OPTIONS (mode '{mode}')",
             model("linear_onnx_double")
         );
@@ -211,6 +231,25 @@ async fn an_external_table_can_be_made_and_filled_in_one_statement() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_was_filled_has_the_columns_of_its_query() {
+    let mut house = house(10).await;
+    let made = |name: &str, rest: &str, query: &str| {
+        format!("CREATE EXTERNAL TABLE {name} STORED AS {rest} LOCATION '{name}/' AS SELECT {query} FROM 'input/'")
+    };
+    let compressed = "CREATE EXTERNAL TABLE small STORED AS PARQUET LOCATION 'small/' OPTIONS (compression 'zstd(3)')
+                      AS SELECT id FROM 'input/'";
+    house.run(compressed).await;
+    assert_eq!(house.number("SELECT count(*) FROM small").await, 10.0);
+    house.run(&made("none", "JSON", "id, 'x' AS s").replace("FROM 'input/'", "FROM 'input/' WHERE id < 0")).await;
+    assert_eq!(house.number("SELECT count(s) FROM none").await, 0.0);
+    house.run(&made("days", "PARQUET PARTITIONED BY (day)", "id, date '2026-11-22' AS day")).await;
+    assert_eq!(house.text("SELECT DISTINCT arrow_typeof(day) AS t FROM days").await.matches("Date32").count(), 1);
+    let declared = made("other (x INT)", "PARQUET", "id").replace("other (x INT)/", "other/");
+    assert_eq!(house.codes(&declared).await, ["not_supported"]);
+    assert!(!house.path("other").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_sorted_result_is_one_sorted_file() {
     let mut house = house(300_000).await;
     let sorted = scored("out/", "PARQUET").replace("FROM 'input/'", "FROM 'input/' ORDER BY score DESC");
@@ -227,6 +266,8 @@ async fn a_wrong_destination_is_refused_before_anything_runs() {
         ("out.parquet", "PARQUET", "destination_is_file"),
         ("out/", "PARQUET OPTIONS (mode 'replace')", "unknown_mode"),
         ("out/", "PARQUET OPTIONS (mood 'append')", "unknown_option"),
+        ("out/", "AVRO", "unknown_format"),
+        ("s3://lake/out/", "PARQUET", "not_built"),
     ] {
         assert_eq!(house.codes(&scored(to, extra)).await, [code], "{to} {extra}");
     }

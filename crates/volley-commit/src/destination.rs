@@ -1,14 +1,16 @@
 //! What lies at a destination, whose it is, and which job may change it next.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
 use crate::job::{JobId, JobSpec, Mode, Outcome};
+use crate::local::LocalFolder;
 use crate::location::Location;
 use crate::receipt::{Receipt, Staged};
-use crate::record::{self, Records, read_object};
+use crate::record::{self, Records};
 
 /// The marker that is removed first and written last.
 pub(crate) const SUCCESS: &str = "_SUCCESS";
@@ -22,13 +24,21 @@ pub struct PublishedFile {
     pub rows: u64,
     /// Size of the file.
     pub bytes: u64,
+    /// The job that wrote it; none if a version of Volley did that did not say so yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<JobId>,
 }
+
+/// The entries for `_SUCCESS` of each job whose files lie at a destination.
+type Provenances = BTreeMap<JobId, Map<String, Value>>;
 
 /// What `_SUCCESS` says: whose result this is, and the whole set of files.
 #[derive(Deserialize)]
 pub(crate) struct Success {
     pub(crate) job: JobId,
     files: Vec<PublishedFile>,
+    #[serde(default)]
+    jobs: Provenances,
 }
 
 /// One file to be moved from staging.
@@ -47,6 +57,9 @@ pub(crate) struct Claim {
     pub(crate) added: Vec<Addition>,
     pub(crate) kept: Vec<PublishedFile>,
     pub(crate) removed: Vec<String>,
+    /// Of this job, and of those that wrote what is kept.
+    #[serde(default)]
+    pub(crate) jobs: Provenances,
 }
 
 impl Claim {
@@ -54,16 +67,61 @@ impl Claim {
     pub(crate) fn files(&self) -> impl Iterator<Item = &PublishedFile> {
         self.kept.iter().chain(self.added.iter().map(|addition| &addition.file))
     }
+
+    /// Every folder that this version changes, relative; `""` is the destination itself.
+    pub(crate) fn folders(&self) -> BTreeSet<String> {
+        let removed = self.removed.iter().map(|path| folder_of(path));
+        self.folders_of_added().into_iter().chain(removed).collect()
+    }
+
+    /// Every folder that files are moved into.
+    pub(crate) fn folders_of_added(&self) -> BTreeSet<String> {
+        let added = self.added.iter().map(|addition| folder_of(&addition.file.path));
+        // The marker goes into the destination itself.
+        added.chain([String::new()]).collect()
+    }
+}
+
+fn folder_of(path: &str) -> String {
+    path.rsplit_once('/').map_or(String::new(), |(folder, _)| folder.to_owned())
 }
 
 /// The newest claims of a destination, as far as a new one depends on them.
 enum History {
     /// The asking job has already claimed this version.
-    Mine(u64),
+    Mine(u64, Claim),
     /// Another job has claimed and is not done.
     Busy(JobId),
     /// All is settled: the number of the newest claim, and the claim whose files lie there.
     Settled(u64, Option<Claim>),
+}
+
+/// What a job does with the files that lie at its destination.
+#[derive(Default)]
+struct Change {
+    kept: Vec<PublishedFile>,
+    removed: Vec<String>,
+    /// Of the jobs that wrote files there.
+    jobs: Provenances,
+    /// Whether files stay there that no job wrote.
+    keeps_foreign: bool,
+}
+
+impl Change {
+    /// A file without rows says what the columns of a result without rows are. Beside others it says
+    /// nothing, and lies outside of the folders that their values name: it stays out, and makes way for the
+    /// first rows.
+    fn leave_out_empty(&mut self, mut added: Vec<Addition>) -> Vec<Addition> {
+        if added.iter().any(|addition| addition.file.rows > 0) {
+            added.retain(|addition| addition.file.rows > 0);
+            self.removed.extend(self.kept.extract_if(.., |file| file.rows == 0).map(|file| file.path));
+        } else {
+            added.truncate(usize::from(self.kept.is_empty() && !self.keeps_foreign));
+        }
+        let wrote: BTreeSet<JobId> = self.kept.iter().filter_map(|file| file.job).collect();
+        self.jobs.retain(|job, _| wrote.contains(job));
+        added
+    }
 }
 
 /// A destination and the state that knows its history.
@@ -89,29 +147,41 @@ impl Destination {
         Err(Error::DestinationInvalid { destination: here.url.clone(), reason: reason.to_owned() })
     }
 
+    /// Refuses what a store does not show and would stop a publish half way: folders that are files, links
+    /// that lead nowhere, permissions, other file systems. `folders` are relative to the destination.
+    pub(crate) async fn check_ground(&self, staging: &Location, folders: BTreeSet<String>) -> Result<()> {
+        let (Some(here), Some(staging)) = (LocalFolder::of(&self.location), LocalFolder::of(staging)) else {
+            return Ok(());
+        };
+        let invalid = |reason| Error::DestinationInvalid { destination: self.location.url.clone(), reason };
+        here.check_takes(staging, folders).await.map_err(invalid)
+    }
+
     /// Whether a job of this mode would be refused now. A busy destination cannot be judged yet;
     /// the claim will.
     pub(crate) async fn check_mode(&self, mode: Mode) -> Result<()> {
         match self.history(None).await? {
             History::Settled(_, live) => self.change(mode, live).await.map(|_| ()),
-            History::Mine(_) | History::Busy(_) => Ok(()),
+            History::Mine(..) | History::Busy(_) => Ok(()),
         }
     }
 
-    /// Claims the next version for a job and returns its number; the same one if asked again.
-    pub(crate) async fn claim(&self, spec: &JobSpec, receipts: &[Receipt]) -> Result<u64> {
+    /// Claims the next version for a job and returns it with its number; the same one if asked again.
+    pub(crate) async fn claim(&self, spec: &JobSpec, receipts: &[Receipt]) -> Result<(u64, Claim)> {
         let (newest, live) = match self.history(Some(spec.job)).await? {
-            History::Mine(version) => return Ok(version),
+            History::Mine(version, claim) => return Ok((version, claim)),
             History::Busy(job) => return Err(self.busy(job)),
             History::Settled(newest, live) => (newest, live),
         };
-        let (kept, removed) = self.change(spec.mode, live).await?;
-        let added = additions(spec, receipts);
-        let claim = Claim { job: spec.job, mode: spec.mode, added, kept, removed };
+        let mut change = self.change(spec.mode, live).await?;
+        let added = change.leave_out_empty(additions(spec, receipts));
+        let Change { kept, removed, mut jobs, .. } = change;
+        jobs.insert(spec.job, spec.provenance.clone());
+        let claim = Claim { job: spec.job, mode: spec.mode, added, kept, removed, jobs };
         let version = newest + 1;
         let key = record::version_key(&self.location, version);
         let stands = self.records.create_once(&key, &claim).await?;
-        if stands.job == spec.job { Ok(version) } else { Err(self.busy(stands.job)) }
+        if stands.job == spec.job { Ok((version, stands)) } else { Err(self.busy(stands.job)) }
     }
 
     /// The claim of a version.
@@ -126,7 +196,7 @@ impl Destination {
                 continue;
             };
             if Some(claim.job) == me {
-                return Ok(History::Mine(version));
+                return Ok(History::Mine(version, claim));
             }
             if self.records.exists(&record::published_key(claim.job)).await? {
                 return Ok(History::Settled(newest, Some(claim)));
@@ -145,47 +215,32 @@ impl Destination {
     }
 
     /// What a job of this mode keeps and removes of what lies here now, or why it may not.
-    async fn change(&self, mode: Mode, live: Option<Claim>) -> Result<(Vec<PublishedFile>, Vec<String>)> {
+    async fn change(&self, mode: Mode, live: Option<Claim>) -> Result<Change> {
         let mut present = self.location.files("").await?;
         let marked = present.remove(SUCCESS).is_some();
-        let mut recorded: BTreeMap<String, PublishedFile> = BTreeMap::new();
-        if marked && mode != Mode::Error {
-            recorded.extend(self.listed_as_ours().await?.map(|file| (file.path.clone(), file)));
+        if mode == Mode::Error {
+            return present.keys().next().map_or(Ok(Change::default()), |file| Err(self.not_empty(file)));
         }
-        let live = live.iter().flat_map(Claim::files).cloned();
-        recorded.extend(live.map(|file| (file.path.clone(), file)));
-
+        let marker = if marked { self.success().await? } else { None };
+        let (mut recorded, jobs) = recorded(marker, live);
         let foreign = present.keys().find(|path| !recorded.contains_key(*path));
+        let keeps_foreign = foreign.is_some();
         recorded.retain(|path, _| present.contains_key(path));
-        match mode {
-            Mode::Error => match present.keys().next() {
-                Some(file) => Err(self.not_empty(file)),
-                None => Ok((vec![], vec![])),
-            },
-            Mode::Append => Ok((recorded.into_values().collect(), vec![])),
-            Mode::Overwrite => match foreign {
-                Some(file) => Err(self.foreign(file)),
-                None => Ok((vec![], recorded.into_keys().collect())),
-            },
+        match (mode, foreign) {
+            (Mode::Overwrite, Some(file)) => Err(self.foreign(file)),
+            (Mode::Overwrite, None) => Ok(Change { removed: recorded.into_keys().collect(), ..Change::default() }),
+            _ => Ok(Change { kept: recorded.into_values().collect(), removed: vec![], jobs, keeps_foreign }),
         }
     }
 
     /// The marker at the destination, if it is one of ours.
     pub(crate) async fn success(&self) -> Result<Option<Success>> {
-        let path = self.location.path(SUCCESS)?;
-        let body = read_object(self.location.store.as_ref(), &path).await?;
+        let body = self.location.read(&self.location.path(SUCCESS)?).await?;
         Ok(body.and_then(|body| serde_json::from_slice(&body).ok()))
     }
 
-    /// Files that the marker lists and that are named as we name files: known to be ours even when
-    /// another state wrote them or this one was lost.
-    async fn listed_as_ours(&self) -> Result<impl Iterator<Item = PublishedFile>> {
-        let files = self.success().await?.map(|success| success.files).unwrap_or_default();
-        Ok(files.into_iter().filter(|file| is_part(&file.path)))
-    }
-
     fn busy(&self, job: JobId) -> Error {
-        Error::DestinationBusy { destination: self.location.url.clone(), job: job.to_string() }
+        Error::DestinationBusy { destination: self.location.url.clone(), by: format!("job {job}") }
     }
 
     fn not_empty(&self, file: &str) -> Error {
@@ -195,6 +250,18 @@ impl Destination {
     fn foreign(&self, file: &str) -> Error {
         Error::ForeignFiles { destination: self.location.url.clone(), file: file.to_owned() }
     }
+}
+
+/// The files that are known to be ours, and the jobs that wrote them: those of the last claim, and those that
+/// the marker lists under names that we give, which another state may have written or this one lost.
+fn recorded(marker: Option<Success>, live: Option<Claim>) -> (BTreeMap<String, PublishedFile>, Provenances) {
+    let (listed, mut jobs) = marker.map(|marker| (marker.files, marker.jobs)).unwrap_or_default();
+    let mut files: Vec<_> = listed.into_iter().filter(|file| is_part(&file.path)).collect();
+    if let Some(claim) = live {
+        files.extend(claim.files().cloned());
+        jobs.extend(claim.jobs);
+    }
+    (files.into_iter().map(|file| (file.path.clone(), file)).collect(), jobs)
 }
 
 /// The final names of all sealed files: a function of job, split and partition alone.
@@ -210,7 +277,7 @@ fn additions(spec: &JobSpec, receipts: &[Receipt]) -> Vec<Addition> {
                 "" => name,
                 partition => format!("{partition}/{name}"),
             };
-            let file_out = PublishedFile { path, rows: file.rows, bytes: file.bytes };
+            let file_out = PublishedFile { path, rows: file.rows, bytes: file.bytes, job: Some(spec.job) };
             added.push(Addition { staged: file.staged.clone(), file: file_out });
         }
     }

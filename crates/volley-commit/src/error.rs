@@ -1,6 +1,7 @@
 //! What can go wrong with a commit, divided by what the caller can do about it.
 
-use object_store::path::Path;
+use std::error::Error as StdError;
+use std::io;
 
 /// The result of an operation of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -28,14 +29,15 @@ pub enum Error {
         file: String,
     },
     /// Another job is deciding or publishing there. Try again when it is done.
-    #[error("destination {destination} is being written by job {job}: try again when it is done")]
+    #[error("destination {destination} is being written by {by}: try again when it is done")]
     DestinationBusy {
         /// URL of the destination.
         destination: String,
-        /// The other job.
-        job: String,
+        /// The other job, and its state if that is another one.
+        by: String,
     },
-    /// Destination, staging and state do not fit together. Trying again does not help.
+    /// Nothing can be published there, or destination, staging and state do not fit together. Trying again
+    /// does not help.
     #[error("destination {destination} cannot be used: {reason}")]
     DestinationInvalid {
         /// URL of the destination.
@@ -57,7 +59,7 @@ pub enum Error {
     /// be run again; after it an operator is needed. Trying again does not help.
     #[error("staged file {file} is gone or has changed: something other than Volley touched staging")]
     StagedMissing {
-        /// Path of the staged object in its store.
+        /// Path of the staged object.
         file: String,
     },
     /// A writer sealed figures that contradict each other, a fault in the writer. Trying again does not help.
@@ -91,7 +93,7 @@ pub enum Error {
     /// A record in the state cannot be read: damaged, or of a newer Volley. Trying again does not help.
     #[error("record {path} cannot be understood: it is damaged or of a newer version")]
     RecordInvalid {
-        /// Path of the record in its store.
+        /// Path of the record.
         path: String,
         /// The cause.
         source: serde_json::Error,
@@ -100,15 +102,23 @@ pub enum Error {
     /// Try the same call again; never assume that it failed.
     #[error("whether {path} was written is not known: the store does not answer")]
     Unconfirmed {
-        /// Path of the record in its store.
+        /// Path of the record.
         path: String,
         /// The last answer.
         source: Box<Error>,
     },
+    /// No room is left where something was to be written. Try again when there is.
+    #[error("the disk is full: {path} cannot be written")]
+    DiskFull {
+        /// What was to be written.
+        path: String,
+        /// The cause.
+        source: object_store::Error,
+    },
     /// The store refused a call or did not answer. [`Error::is_transient`] says whether to try again.
-    #[error("the store failed at {path}")]
+    #[error("the store failed at {path}: {}", root(source))]
     Store {
-        /// Path in the store.
+        /// What the call was about.
         path: String,
         /// The cause.
         source: object_store::Error,
@@ -139,6 +149,7 @@ impl Error {
             Self::UnknownMode { .. } => "unknown_mode",
             Self::RecordInvalid { .. } => "record_invalid",
             Self::Unconfirmed { .. } => "outcome_unknown",
+            Self::DiskFull { .. } => "disk_full",
             Self::Store { .. } => "store_failed",
             Self::Unreachable { .. } => "location_unreachable",
         }
@@ -153,15 +164,24 @@ impl Error {
         }
     }
 
-    pub(crate) fn store(path: &Path, source: object_store::Error) -> Self {
-        Self::Store { path: path.to_string(), source }
+    pub(crate) fn store(path: String, source: object_store::Error) -> Self {
+        match is_disk_full(&source) {
+            true => Self::DiskFull { path, source },
+            false => Self::Store { path, source },
+        }
     }
 }
 
-/// Answers that a store gives on purpose; all others may be a bad moment.
+/// Whether the cause of an error is that no room is left on a disk.
+pub fn is_disk_full(error: &(dyn StdError + 'static)) -> bool {
+    io_kinds(error).any(|kind| matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded))
+}
+
+/// Answers that a store or the operating system gives on purpose; all others may be a bad moment.
 pub(crate) fn is_permanent(error: &object_store::Error) -> bool {
+    use io::ErrorKind as K;
     use object_store::Error as E;
-    matches!(
+    let refused = matches!(
         error,
         E::NotFound { .. }
             | E::InvalidPath { .. }
@@ -170,5 +190,33 @@ pub(crate) fn is_permanent(error: &object_store::Error) -> bool {
             | E::PermissionDenied { .. }
             | E::Unauthenticated { .. }
             | E::UnknownConfigurationKey { .. }
-    )
+    );
+    let of_the_system = |kind| {
+        matches!(
+            kind,
+            K::PermissionDenied
+                | K::ReadOnlyFilesystem
+                | K::StorageFull
+                | K::QuotaExceeded
+                | K::CrossesDevices
+                | K::NotADirectory
+                | K::IsADirectory
+                | K::InvalidFilename
+        )
+    };
+    refused || io_kinds(error).any(of_the_system)
+}
+
+fn causes<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    std::iter::successors(Some(error), |&error| error.source())
+}
+
+/// The last cause: what the operating system or the service said.
+fn root<'a>(error: &'a (dyn StdError + 'static)) -> &'a (dyn StdError + 'static) {
+    causes(error).last().unwrap_or(error)
+}
+
+/// All of them: one may be only the wrapping of another.
+fn io_kinds<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = io::ErrorKind> + 'a {
+    causes(error).filter_map(|cause| cause.downcast_ref::<io::Error>()).map(io::Error::kind)
 }

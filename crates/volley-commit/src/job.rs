@@ -1,5 +1,6 @@
 //! A job: begun, sealed split by split, decided once.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -152,21 +153,27 @@ pub struct Job {
 
 impl Job {
     /// Records a new job, or fails if the destination refuses its mode: `destination_not_empty`,
-    /// `foreign_files`, or `destination_invalid` when destination, staging and state overlap or
-    /// staging is in another store. Touches neither the destination nor staging.
+    /// `foreign_files`, or `destination_invalid` when destination, staging and state overlap, staging is
+    /// in another store, or nothing could be published there. Touches neither the destination nor staging.
     pub async fn begin(state: &Location, destination: &Location, staging: &Location, spec: JobSpec) -> Result<Job> {
         let plan = JobPlan { spec, destination: destination.url.clone(), staging: staging.url.clone() };
         let job = Self::assemble(state, destination, staging, plan);
         job.destination.check_layout(state, staging)?;
+        job.destination.check_ground(staging, BTreeSet::from([String::new()])).await?;
         job.destination.check_mode(job.plan.spec.mode).await?;
-        // First the mark, then the plan: a plan without a mark would never be recovered.
-        job.records.create_once(&record::open_key(job.id()), &job.id()).await?;
-        let key = record::plan_key(job.id());
-        if job.records.create_once(&key, job.plan.as_ref()).await? != *job.plan {
-            let reason = "was begun before with another plan";
-            return Err(Error::JobMisused { job: job.id().to_string(), reason });
-        }
+        job.record().await.map_err(plainly)?;
         Ok(job)
+    }
+
+    async fn record(&self) -> Result<()> {
+        // First the mark, then the plan: a plan without a mark would never be recovered.
+        self.records.create_once(&record::open_key(self.id()), &self.id()).await?;
+        let stands = self.records.create_once(&record::plan_key(self.id()), self.plan.as_ref()).await?;
+        let reason = "was begun before with another plan";
+        match stands == *self.plan {
+            true => Ok(()),
+            false => Err(Error::JobMisused { job: self.id().to_string(), reason }),
+        }
     }
 
     /// A job that was begun before, here or in another process. `open` gives the locations of the
@@ -229,20 +236,34 @@ impl Job {
         self.records.read(&record::outcome_key(self.id())).await
     }
 
+    /// Whether the result lies at the destination, with nothing left to do but to tidy up.
+    pub(crate) async fn is_published(&self) -> Result<bool> {
+        self.records.exists(&record::published_key(self.id())).await
+    }
+
     /// Decides for the result and returns the decision that stands, which is an abort if that came
     /// first. Safe to repeat. The destination is not touched yet: [`Job::publish`] does that.
     ///
-    /// Errors before the decision: `splits_missing`, `staged_missing`, the refusals of the mode, and
-    /// `destination_busy` while another job publishes there. After a transient error the decision
-    /// may have been made: commit again, or [`Job::abort`] and see which of the two stands.
+    /// Errors before the decision: `splits_missing`, `staged_missing`, the refusals of the mode,
+    /// `destination_invalid` when nothing can be published there any more, and `destination_busy` while
+    /// a job of this or another state publishes there. After a transient error the decision may have
+    /// been made: commit again, or [`Job::abort`] and see which of the two stands.
     pub async fn commit(&self) -> Result<Outcome> {
         if let Some(outcome) = self.outcome().await? {
             return Ok(outcome);
         }
         let receipts = self.all_receipts().await?;
         self.check_staged(&receipts).await?;
+        self.take_turn().await?;
+        // An abort that ended before we had the turn could not pass it on.
+        if let Some(outcome @ Outcome::Aborted { .. }) = self.outcome().await? {
+            self.pass_turn().await?;
+            return Ok(outcome);
+        }
+        let (version, claim) = self.destination.claim(&self.plan.spec, &receipts).await?;
+        self.destination.check_ground(&self.staging, claim.folders()).await?;
         let outcome = Outcome::Committed {
-            version: self.destination.claim(&self.plan.spec, &receipts).await?,
+            version,
             tally: receipts.iter().map(|receipt| receipt.tally).sum(),
             receipts: record::sha256(&record::json(&receipts)),
         };
@@ -282,7 +303,7 @@ impl Job {
         let path = self.staged_path(file.staged.name())?;
         match self.destination.location.size(&path).await? {
             Some(size) if size == file.bytes => Ok(()),
-            _ => Err(Error::StagedMissing { file: path.to_string() }),
+            _ => Err(Error::StagedMissing { file: self.staging.shown(&path) }),
         }
     }
 
@@ -295,9 +316,18 @@ impl Job {
         self.staging.delete_folder(&self.id().to_string()).await
     }
 
-    /// Says that nothing is left to do for this job.
+    /// Lets the next job have its turn, and says that nothing is left to do for this one.
     pub(crate) async fn close(&self) -> Result<()> {
+        self.pass_turn().await?;
         self.records.remove(&record::open_key(self.id())).await
+    }
+}
+
+/// Nobody acts on a job that could not be begun, so it does not matter whether a part of its record landed.
+fn plainly(error: Error) -> Error {
+    match error {
+        Error::Unconfirmed { source, .. } => *source,
+        other => other,
     }
 }
 

@@ -12,12 +12,13 @@
 //! {state}/jobs/{job}/outcome.json             the decision: committed or aborted
 //! {state}/jobs/{job}/published.json           the destination holds the result, staging is gone
 //! {state}/dests/{sha256}/{version:020}.json   claim: what a job adds, keeps and removes
+//! {staging}/{16 hex}.turn                     whose turn the destination is, for jobs of all states
 //! {staging}/{job}/{split:06}-{attempt}-{n}.staged
 //! {destination}/{partition/}part-{split:06}-{job short}.{extension}
 //! {destination}/_SUCCESS                      written last
 //! ```
 //!
-//! Every record in the state is created once and never changed. The life of a job:
+//! Every record in the state is created once and never changed; only `open/` and turns are removed. The life of a job:
 //!
 //! ```text
 //! Job::begin -> (attempt -> staged_path… -> seal)* -> commit -> publish
@@ -25,21 +26,24 @@
 //! ```
 //!
 //! The claim comes before the outcome, so that every reason to refuse is found while refusing is
-//! still possible; the claim of an aborted job counts for nothing.
+//! still possible; the claim of an aborted job counts for nothing. The turn is taken before the claim
+//! and passed on when the job is over, so that two states never change one destination at once.
 
 mod destination;
 mod error;
 mod job;
+mod local;
 mod location;
 mod publish;
 mod receipt;
 mod record;
 mod recover;
+mod turn;
 
 pub use destination::PublishedFile;
-pub use error::{Error, Result};
+pub use error::{Error, Result, is_disk_full};
 pub use job::{Job, JobId, JobPlan, JobSpec, Mode, Opener, Outcome};
 pub use location::Location;
 pub use publish::Published;
 pub use receipt::{Attempt, Receipt, Staged, StagedFile, Tally};
-pub use recover::{Recovered, Side, recover};
+pub use recover::{Recovered, Side, is_unfinished, recover, unfinished};

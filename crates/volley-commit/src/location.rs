@@ -1,9 +1,9 @@
 //! A folder of an object store: where state, staging and destinations lie.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt, TryStreamExt};
@@ -12,6 +12,7 @@ use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 use url::Url;
 
 use crate::error::{Error, Result};
+use crate::local::LocalFolder;
 
 /// How many store calls of one job are under way at once.
 pub(crate) const CONCURRENT_MAX: usize = 32;
@@ -70,15 +71,29 @@ impl Location {
 
     /// The path of `relative` in the store. Fails on `..` and other segments that are no names.
     pub(crate) fn path(&self, relative: &str) -> Result<Path> {
-        let relative = Path::parse(relative).map_err(|source| Error::store(&self.prefix, source.into()))?;
+        let relative = Path::parse(relative).map_err(|source| self.failed(&self.prefix, source.into()))?;
         Ok(self.prefix.parts().chain(relative.parts()).collect())
+    }
+
+    /// A path of this location's store as people write it: `/data/x` on this machine, else a URL.
+    pub(crate) fn shown(&self, path: &Path) -> String {
+        match Url::parse(&self.url) {
+            Ok(url) if url.scheme() == "file" => format!("/{path}"),
+            Ok(url) => format!("{}://{}/{path}", url.scheme(), url.authority()),
+            Err(_) => path.to_string(),
+        }
+    }
+
+    /// The error of a call on `path`.
+    pub(crate) fn failed(&self, path: &Path, source: object_store::Error) -> Error {
+        Error::store(self.shown(path), source)
     }
 
     /// Every object under `folder`, sizes by path relative to this location.
     pub(crate) async fn files(&self, folder: &str) -> Result<BTreeMap<String, u64>> {
         let root = self.path(folder)?;
         let listed: Vec<ObjectMeta> =
-            self.store.list(Some(&root)).try_collect().await.map_err(|source| Error::store(&root, source))?;
+            self.store.list(Some(&root)).try_collect().await.map_err(|source| self.failed(&root, source))?;
         Ok(listed.iter().filter_map(|meta| Some((self.relative(&meta.location)?, meta.size))).collect())
     }
 
@@ -88,12 +103,25 @@ impl Location {
         (!names.is_empty()).then(|| names.join("/"))
     }
 
+    /// An object's bytes, or `None` if there is none.
+    pub(crate) async fn read(&self, path: &Path) -> Result<Option<Bytes>> {
+        let result = match self.store.get(path).await {
+            Ok(found) => found.bytes().await,
+            Err(error) => Err(error),
+        };
+        match result {
+            Ok(body) => Ok(Some(body)),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(source) => Err(self.failed(path, source)),
+        }
+    }
+
     /// The size of an object, or `None` if there is none.
     pub(crate) async fn size(&self, path: &Path) -> Result<Option<u64>> {
         match self.store.head(path).await {
             Ok(meta) => Ok(Some(meta.size)),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
-            Err(source) => Err(Error::store(path, source)),
+            Err(source) => Err(self.failed(path, source)),
         }
     }
 
@@ -101,7 +129,7 @@ impl Location {
     pub(crate) async fn delete(&self, path: &Path) -> Result<()> {
         match self.store.delete(path).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-            Err(source) => Err(Error::store(path, source)),
+            Err(source) => Err(self.failed(path, source)),
         }
     }
 
@@ -114,27 +142,11 @@ impl Location {
     /// Deletes a folder with everything in it, and this location too if that leaves it empty.
     pub(crate) async fn delete_folder(&self, folder: &str) -> Result<()> {
         self.delete_all(self.files(folder).await?.keys()).await?;
-        if let Some(root) = self.local_folder() {
-            // A store lists neither folders nor the `name#1` files of uploads that were cut off.
-            let _ = tokio::fs::remove_dir_all(root.join(folder)).await;
-            let _ = tokio::fs::remove_dir(root).await;
+        if let Some(local) = LocalFolder::of(self) {
+            // A store lists neither folders nor what is left of uploads that were cut off.
+            local.remove(folder).await;
+            local.remove_if_empty().await;
         }
         Ok(())
-    }
-
-    /// Removes the folders that deleting `files` may have emptied, where folders exist at all.
-    pub(crate) async fn prune_folders(&self, files: &[String]) {
-        let Some(root) = self.local_folder() else {
-            return;
-        };
-        for file in files {
-            let mut folder = root.join(file);
-            while folder.pop() && folder != root && tokio::fs::remove_dir(&folder).await.is_ok() {}
-        }
-    }
-
-    fn local_folder(&self) -> Option<PathBuf> {
-        let url = Url::parse(&self.folder_url()).ok()?;
-        (url.scheme() == "file").then(|| url.to_file_path().ok()).flatten()
     }
 }

@@ -1,5 +1,7 @@
 //! Rolling a committed job forward: the only code that changes a destination.
 
+use std::io;
+
 use futures::FutureExt;
 use object_store::ObjectStoreExt;
 use object_store::path::Path;
@@ -9,6 +11,7 @@ use serde_json::{Map, Value, json};
 use crate::destination::{Addition, Claim, PublishedFile, SUCCESS};
 use crate::error::{Error, Result};
 use crate::job::{Job, Outcome};
+use crate::local::LocalFolder;
 use crate::location::run_all;
 use crate::record;
 
@@ -32,7 +35,9 @@ impl Job {
         let published =
             Published { version, files: claim.added.iter().map(|addition| addition.file.clone()).collect() };
         let key = record::published_key(self.id());
-        if !self.records.exists(&key).await? {
+        if !self.is_published().await? {
+            // It is ours since the commit; whoever took it away by hand must not meet us at the destination.
+            self.take_turn().await?;
             self.change_destination(&claim).await?;
             self.remove_staging().await?;
             self.records.create_once(&key, &published).await?;
@@ -59,11 +64,24 @@ impl Job {
         if self.destination.success().await?.is_some_and(|success| success.job == self.id()) {
             return Ok(());
         }
+        // Whatever can refuse comes first: readers of the old result see nothing of it.
+        self.create_folders(claim).await?;
         to.delete(&to.path(SUCCESS)?).await?;
         self.move_parts(&claim.added).await?;
         to.delete_all(&claim.removed).await?;
-        to.prune_folders(&claim.removed).await;
+        if let Some(local) = LocalFolder::of(to) {
+            local.prune(&claim.removed).await;
+        }
         self.write_success(claim).await
+    }
+
+    async fn create_folders(&self, claim: &Claim) -> Result<()> {
+        let to = &self.destination.location;
+        let Some(local) = LocalFolder::of(to) else {
+            return Ok(());
+        };
+        let failed = |error: io::Error| object_store::Error::Generic { store: "folders", source: error.into() };
+        local.create(claim.folders_of_added()).await.map_err(|error| to.failed(&to.prefix, failed(error)))
     }
 
     async fn move_parts(&self, added: &[Addition]) -> Result<()> {
@@ -84,11 +102,11 @@ impl Job {
             return Ok(());
         };
         if at.size(from).await?.is_some() {
-            return Err(Error::store(from, source));
+            return Err(at.failed(to, source));
         }
         match at.size(to).await? {
             Some(size) if size == bytes => Ok(()),
-            _ => Err(Error::StagedMissing { file: from.to_string() }),
+            _ => Err(Error::StagedMissing { file: at.shown(from) }),
         }
     }
 
@@ -98,7 +116,7 @@ impl Job {
         let bytes = body.len() as u64;
         let staged = self.staged_path("_SUCCESS.staged")?;
         let at = &self.destination.location;
-        at.store.put(&staged, body.into()).await.map_err(|source| Error::store(&staged, source))?;
+        at.store.put(&staged, body.into()).await.map_err(|source| at.failed(&staged, source))?;
         self.rename(&staged, &at.path(SUCCESS)?, bytes).await
     }
 
@@ -110,6 +128,7 @@ impl Job {
         entries.insert("mode".to_owned(), json!(claim.mode));
         entries.insert("rows".to_owned(), json!(rows));
         entries.insert("files".to_owned(), json!(files));
+        entries.insert("jobs".to_owned(), json!(claim.jobs));
         entries
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt, PutMode};
+use object_store::{ObjectStore, PutMode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
@@ -20,8 +20,14 @@ const PAUSES: [Duration; 3] = [Duration::from_millis(100), Duration::from_millis
 pub(crate) fn open_key(job: JobId) -> String {
     format!("open/{job}")
 }
+pub(crate) fn job_folder(job: JobId) -> String {
+    format!("jobs/{job}/")
+}
 pub(crate) fn plan_key(job: JobId) -> String {
     format!("jobs/{job}/plan.json")
+}
+pub(crate) fn receipts_folder(job: JobId) -> String {
+    format!("jobs/{job}/splits/")
 }
 pub(crate) fn receipt_key(job: JobId, split: u32) -> String {
     format!("jobs/{job}/splits/{split:06}.json")
@@ -51,7 +57,7 @@ pub(crate) fn json(record: &impl Serialize) -> Bytes {
     serde_json::to_vec_pretty(record).expect("records are plain structs with string keys").into()
 }
 
-/// The state of an engine: JSON records under a location.
+/// JSON records under a location: the state of an engine, or the turns in a staging folder.
 #[derive(Clone, Debug)]
 pub(crate) struct Records(pub(crate) Location);
 
@@ -74,14 +80,14 @@ impl Records {
                 (Err(error), _) if !error.is_transient() => return Err(error),
                 (Err(error), _) => error,
                 (Ok(None), Err(source)) if is_permanent(&source) => {
-                    return Err(Error::store(&path, source));
+                    return Err(self.0.failed(&path, source));
                 }
-                (Ok(None), Err(source)) => Error::store(&path, source),
-                (Ok(None), Ok(_)) => return Err(vanished(&path)),
+                (Ok(None), Err(source)) => self.0.failed(&path, source),
+                (Ok(None), Ok(_)) => return Err(self.0.failed(&path, vanished())),
             };
             match pauses.next() {
                 Some(pause) => tokio::time::sleep(*pause).await,
-                None => return Err(unconfirmed(&path, cause)),
+                None => return Err(Error::Unconfirmed { path: self.0.shown(&path), source: Box::new(cause) }),
             }
         }
     }
@@ -92,10 +98,10 @@ impl Records {
     }
 
     async fn read_path<T: DeserializeOwned>(&self, path: &Path) -> Result<Option<T>> {
-        match read_object(self.0.store.as_ref(), path).await? {
+        match self.0.read(path).await? {
             Some(body) => serde_json::from_slice(&body)
                 .map(Some)
-                .map_err(|source| Error::RecordInvalid { path: path.to_string(), source }),
+                .map_err(|source| Error::RecordInvalid { path: self.0.shown(path), source }),
             None => Ok(None),
         }
     }
@@ -115,24 +121,7 @@ impl Records {
     }
 }
 
-/// An object's bytes, or `None` if there is none.
-pub(crate) async fn read_object(store: &dyn ObjectStore, path: &Path) -> Result<Option<Bytes>> {
-    let result = match store.get(path).await {
-        Ok(found) => found.bytes().await,
-        Err(error) => Err(error),
-    };
-    match result {
-        Ok(body) => Ok(Some(body)),
-        Err(object_store::Error::NotFound { .. }) => Ok(None),
-        Err(source) => Err(Error::store(path, source)),
-    }
-}
-
-fn unconfirmed(path: &Path, cause: Error) -> Error {
-    Error::Unconfirmed { path: path.to_string(), source: Box::new(cause) }
-}
-
 /// The store said created and then did not have it: it cannot carry this protocol.
-fn vanished(path: &Path) -> Error {
-    Error::store(path, object_store::Error::NotSupported { source: "a record just created cannot be read".into() })
+fn vanished() -> object_store::Error {
+    object_store::Error::NotSupported { source: "a record just created cannot be read".into() }
 }

@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::job::{Job, JobId, Opener, Outcome};
+use crate::local::LocalFolder;
 use crate::location::Location;
 use crate::publish::Published;
 use crate::record::{self, Records};
@@ -28,52 +29,64 @@ pub enum Side {
     Failed(Error),
 }
 
-/// Finishes every unfinished job of a state and says what became of each; nothing is left for a
-/// second call, except jobs that [`Side::Failed`].
+/// The jobs of a state that may still have work to do, also those that others work on now; in order of age.
+pub async fn unfinished(state: &Location) -> Result<Vec<JobId>> {
+    let names = Records(state.clone()).names("open").await?;
+    Ok(names.iter().filter_map(|name| name.parse().ok()).collect())
+}
+
+/// Whether a job may still have work to do.
+pub async fn is_unfinished(state: &Location, job: JobId) -> Result<bool> {
+    Records(state.clone()).exists(&record::open_key(job)).await
+}
+
+/// Finishes a job and says what became of it; `None` if nothing was left to do but to tidy up. Nothing is
+/// left for a second call, unless it [`Side::Failed`].
 ///
-/// **The caller guarantees that no other process works with this state**, by an exclusive lock that
-/// dies with its holder, and that this process has no job running in it: a job without a decision is
-/// taken for dead and is aborted.
-pub async fn recover(state: &Location, open: &Opener) -> Result<Vec<Recovered>> {
-    let mut recovered = vec![];
-    for name in Records(state.clone()).names("open").await? {
-        let Ok(job) = name.parse() else { continue };
-        recovered.extend(recover_job(state, job, open).await);
-    }
-    Ok(recovered)
-}
-
-/// `None` if nothing was left but the mark.
-async fn recover_job(state: &Location, job: JobId, open: &Opener) -> Option<Recovered> {
+/// **The caller guarantees that nobody else works on this job**, by a lock that dies with its holder: a job
+/// without a decision is taken for dead and is aborted.
+pub async fn recover(state: &Location, job: JobId, open: &Opener) -> Option<Recovered> {
+    remove_cut_off(state, job).await;
     let failed = |error| Some(Recovered { job, destination: String::new(), side: Side::Failed(error) });
-    match needs_no_work(state, job).await {
-        Ok(true) => return None,
-        Ok(false) => {}
+    let found = match begun(state, job, open).await {
+        Ok(Some(found)) => found,
+        Ok(None) => return None,
         Err(error) => return failed(error),
-    }
-    match Job::open(state, job, open).await {
-        Ok(found) => Some(Recovered {
-            job,
-            destination: found.plan().destination.clone(),
-            side: finish(&found).await.unwrap_or_else(Side::Failed),
-        }),
-        Err(error) => failed(error),
+    };
+    let (job, destination) = (found.id(), found.plan().destination.clone());
+    match finish(&found).await {
+        Ok(None) => None,
+        Ok(Some(side)) => Some(Recovered { job, destination, side }),
+        Err(error) => Some(Recovered { job, destination, side: Side::Failed(error) }),
     }
 }
 
-/// Takes the mark from a job that never had a plan, and so staged nothing, or that is published.
-async fn needs_no_work(state: &Location, job: JobId) -> Result<bool> {
+/// The job, unless it never had a plan and so staged nothing: then its mark is removed.
+async fn begun(state: &Location, job: JobId, open: &Opener) -> Result<Option<Job>> {
     let records = Records(state.clone());
-    let idle = !records.exists(&record::plan_key(job)).await? || records.exists(&record::published_key(job)).await?;
-    if idle {
-        records.remove(&record::open_key(job)).await?;
+    if records.exists(&record::plan_key(job)).await? {
+        return Job::open(state, job, open).await.map(Some);
     }
-    Ok(idle)
+    records.remove(&record::open_key(job)).await?;
+    Ok(None)
 }
 
-async fn finish(job: &Job) -> Result<Side> {
+async fn finish(job: &Job) -> Result<Option<Side>> {
+    let was_published = job.is_published().await?;
     match job.abort("its process ended before the decision").await? {
-        Outcome::Aborted { .. } => Ok(Side::Discarded),
-        Outcome::Committed { .. } => job.publish().await.map(Side::RolledForward),
+        Outcome::Aborted { .. } => Ok(Some(Side::Discarded)),
+        Outcome::Committed { .. } => {
+            let published = job.publish().await?;
+            Ok((!was_published).then_some(Side::RolledForward(published)))
+        }
+    }
+}
+
+/// What the dead process left of records that it was creating.
+async fn remove_cut_off(state: &Location, job: JobId) {
+    if let Some(state) = LocalFolder::of(state) {
+        for prefix in [record::open_key(job), record::job_folder(job), record::receipts_folder(job)] {
+            state.remove_cut_off(&prefix).await;
+        }
     }
 }

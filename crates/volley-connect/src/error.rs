@@ -97,6 +97,44 @@ pub enum ConnectError {
         /// Names the column and the way out.
         message: String,
     },
+    /// An append whose result does not go with what its destination holds. Trying again does not help.
+    #[error("the result cannot be appended to '{destination}': {difference}")]
+    AppendMismatch {
+        /// The destination.
+        destination: String,
+        /// The first thing that differs.
+        difference: String,
+    },
+    /// A NULL where a value names a folder. Trying again does not help.
+    #[error(
+        "column '{column}' of PARTITIONED BY is NULL in some row, and no folder stands for NULL: write COALESCE({column}, …) AS {column}, or leave such rows out"
+    )]
+    NullPartition {
+        /// The column.
+        column: String,
+    },
+    /// A value too long to name a folder. Trying again does not help.
+    #[error(
+        "a value of column '{column}' of PARTITIONED BY makes a folder name of {bytes} bytes, more than the {bytes_max} that a file system takes: partition by something shorter"
+    )]
+    FolderNameTooLong {
+        /// The column.
+        column: String,
+        /// Bytes of the name, encoded.
+        bytes: usize,
+        /// The most that is allowed.
+        bytes_max: usize,
+    },
+    /// The folder in which a result waits until it is published cannot be written. Trying again does not help.
+    #[error(
+        "'{path}' cannot be written: results wait in '.volley-staging' beside their destination, so the folder that the destination lies in must be writable"
+    )]
+    StagingDenied {
+        /// A staged file.
+        path: String,
+        /// The store's answer.
+        source: Box<dyn StdError + Send + Sync>,
+    },
     /// Planned for a later version. Trying again does not help.
     #[error("{what} is not built yet{hint}")]
     NotBuilt {
@@ -106,7 +144,7 @@ pub enum ConnectError {
         hint: String,
     },
     /// The store failed. [`ConnectError::is_transient`] says whether to try again.
-    #[error("'{path}' cannot be reached")]
+    #[error("'{path}' cannot be reached: {}", root_cause(source.as_ref()))]
     Store {
         /// Path or URL.
         path: String,
@@ -134,6 +172,10 @@ impl ConnectError {
             Self::DestinationIsFile { .. } => "destination_is_file",
             Self::UnknownOption { .. } => "unknown_option",
             Self::UnsupportedColumns { .. } => "unsupported_columns",
+            Self::AppendMismatch { .. } => "append_mismatch",
+            Self::NullPartition { .. } => "null_partition",
+            Self::FolderNameTooLong { .. } => "folder_name_too_long",
+            Self::StagingDenied { .. } => "staging_denied",
             Self::NotBuilt { .. } => "not_built",
             Self::Store { .. } => "store_failed",
             Self::Commit(error) => error.code(),
@@ -157,6 +199,14 @@ impl ConnectError {
         }
         let transient = !is_permanent(&source);
         Self::Store { path, source: Box::new(source), transient }
+    }
+
+    /// The error of writing a staged file.
+    pub(crate) fn staging(path: &str, source: object_store::Error) -> Self {
+        match Self::store(path, source) {
+            Self::TableAccessDenied { table: path, source } => Self::StagingDenied { path, source },
+            other => other,
+        }
     }
 
     /// This crate's error in what DataFusion reports, however deep it lies.
@@ -189,6 +239,15 @@ impl From<ConnectError> for DataFusionError {
             DataFusionError::External(Box::new(error))
         }
     }
+}
+
+/// What the operating system or the store said first, without what each layer put before it.
+fn root_cause(error: &(dyn StdError + 'static)) -> String {
+    let mut root = error;
+    while let Some(cause) = root.source() {
+        root = cause;
+    }
+    root.to_string()
 }
 
 /// Local stores wrap the operating system's refusal in a generic error.
@@ -233,6 +292,19 @@ mod tests {
         let error = ConnectError::store("t.parquet", generic(io::ErrorKind::PermissionDenied));
         assert_eq!(error.code(), "table_access_denied");
         assert!(!error.is_transient());
+    }
+
+    #[test]
+    fn a_refusal_to_write_staged_files_says_which_folder_must_be_writable() {
+        let error = ConnectError::staging("/a/.volley-staging/x", generic(io::ErrorKind::PermissionDenied));
+        assert_eq!(error.code(), "staging_denied");
+        assert!(error.to_string().starts_with("'/a/.volley-staging/x' cannot be written"), "{error}");
+    }
+
+    #[test]
+    fn a_failure_of_the_store_names_its_cause() {
+        let error = ConnectError::store("/a/t.parquet", generic(io::ErrorKind::TimedOut));
+        assert_eq!(error.to_string(), "'/a/t.parquet' cannot be reached: timed out");
     }
 
     #[test]

@@ -27,7 +27,7 @@ use volley_commit::{JobId, Receipt};
 
 use crate::write::{WriteTarget, output_schema};
 
-pub(crate) use columns::check_columns;
+pub(crate) use columns::{check_columns, file_columns, plain_schema};
 
 /// The job that a write works for. Made by whoever began the job, and travels in plans.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -38,6 +38,11 @@ impl Format {
         matches!(self, Self::Parquet | Self::Arrow)
     }
 
+    /// Whether DataFusion takes the columns of a file in the order of the table's, whatever they are called.
+    pub(crate) fn is_read_by_position(self) -> bool {
+        matches!(self, Self::Csv | Self::Arrow)
+    }
+
     fn of_extension(extension: &str) -> Option<Self> {
         match extension.to_ascii_lowercase().as_str() {
             "parquet" => Some(Self::Parquet),

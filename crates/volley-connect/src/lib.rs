@@ -3,8 +3,10 @@
 //! ```text
 //! FROM 'trips/'                 TableFactory   -> ListingTable, or an error that says what is wrong
 //! CREATE EXTERNAL TABLE         TableFactory   -> the same checks
+//! any parsed statement          settle_statement -> the same, names unquoted and formats known
 //! COPY … TO, INSERT INTO        WriteRule      -> Write (logical) -> WritePlanner -> WriteExec
 //! a physical plan with a write  pack_splits    -> partitions cut from row groups, one split each
+//! an append, before it begins   check_append   -> nothing, or what differs from the files there
 //! WriteExec partition           volley-commit  -> staged files and a receipt; nothing else, ever
 //! ```
 //!
@@ -17,6 +19,7 @@ mod exec;
 mod format;
 mod location;
 mod pack;
+mod redact;
 mod table;
 mod write;
 
@@ -26,5 +29,6 @@ pub use exec::{WriteContext, WriteExec, with_write_context};
 pub use format::Format;
 pub use location::{absolute_url, location};
 pub use pack::{PackedPlan, Split, SplitFile, pack_splits};
-pub use table::{TableFactory, forget_listings};
-pub use write::{Write, WritePlanner, WriteRule, WriteTarget};
+pub use redact::without_values;
+pub use table::{TableFactory, check_append, forget_listings};
+pub use write::{Write, WritePlanner, WriteRule, WriteTarget, settle_statement};

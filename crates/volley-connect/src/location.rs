@@ -10,6 +10,9 @@ use volley_commit::Location;
 
 use crate::error::{ConnectError, Result};
 
+/// The value of a folder that stands for NULL, as in Hive and Spark.
+pub(crate) const NULL_FOLDER: &str = "__HIVE_DEFAULT_PARTITION__";
+
 /// The absolute URL of a path or URL, always spelled the same way: `.` and `..` are resolved, a slash
 /// at the end is kept. A path without a scheme is relative to `base`.
 pub fn absolute_url(base: &FilePath, text: &str) -> Result<Url> {
@@ -33,13 +36,13 @@ pub(crate) fn has_scheme(text: &str) -> bool {
 
 /// The folder at an absolute URL, in the store that `runtime` has for it. The URL ends in a slash.
 ///
-/// Errors: `store_failed` when no store is registered for the URL, `table_not_found` when it is none.
+/// Errors: `not_built` when no store is registered for the URL, `table_not_found` when it is none.
 pub fn location(url: &str, runtime: &RuntimeEnv) -> Result<Location> {
     let folder = format!("{}/", url.trim_end_matches('/'));
     let parsed = Url::parse(&folder)
         .map_err(|_| ConnectError::TableNotFound { table: url.to_owned(), hint: ": it is no valid URL".to_owned() })?;
     let (store_url, prefix) = parts(&parsed)?;
-    let store = runtime.object_store(&store_url).map_err(|source| no_store(&folder, source))?;
+    let store = runtime.object_store(&store_url).map_err(|_| no_store(&folder))?;
     Ok(Location::new(store, prefix, parsed.as_str()))
 }
 
@@ -51,8 +54,18 @@ pub(crate) fn parts(url: &Url) -> Result<(ListingTableUrl, Path)> {
     Ok((table, prefix))
 }
 
-pub(crate) fn no_store(url: &str, source: datafusion::error::DataFusionError) -> ConnectError {
-    ConnectError::Store { path: url.to_owned(), source: Box::new(source), transient: false }
+/// An object as users spell it: a path on this machine, a URL elsewhere. `store` is any URL of its store.
+pub(crate) fn spelled(store: &Url, path: &Path) -> String {
+    match store.scheme() {
+        "file" => format!("/{path}"),
+        scheme => format!("{scheme}://{}/{path}", store.authority()),
+    }
+}
+
+/// Only stores that were built in are registered.
+pub(crate) fn no_store(url: &str) -> ConnectError {
+    let scheme = url.split_once(':').map_or(url, |(scheme, _)| scheme);
+    ConnectError::NotBuilt { what: format!("'{url}': storage at {scheme}://"), hint: ": use a local path".to_owned() }
 }
 
 /// Without `.` and `..`; symbolic links are not followed, so that the name is a function of the text.

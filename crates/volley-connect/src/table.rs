@@ -1,7 +1,10 @@
 //! File tables: from a quoted path or a LOCATION to a table, or to an error that says what is wrong.
 
+mod append;
+mod columns;
 mod hive;
 mod survey;
+mod text;
 
 use std::collections::HashMap;
 use std::path::{Path as FilePath, PathBuf};
@@ -28,6 +31,8 @@ use datafusion::prelude::SessionContext;
 use crate::error::{ConnectError, Result};
 use crate::format::{FileKind, Format};
 use crate::location::{absolute_url, has_scheme};
+pub use append::check_append;
+use columns::Columns;
 use survey::Survey;
 
 /// Makes tables of files: of quoted paths and URLs, and of `CREATE EXTERNAL TABLE`.
@@ -82,6 +87,7 @@ impl TableFactory {
         let kind = survey.kind_by_names()?;
         let mut options = session_options(session);
         options.csv.has_header = Some(true);
+        settle_csv(session, &mut options);
         build(session, &[survey], kind, &options, Declared::default()).await
     }
 
@@ -235,13 +241,15 @@ async fn build(
 ) -> Result<ListingTable> {
     let (columns, partitions) = declared.columns(surveys)?;
     let format = file_format(kind, options)?;
+    let found = Columns { session, kind, format: format.as_ref(), options };
     let columns = match columns {
-        Some(columns) => columns,
-        None => survey::columns(session, surveys, format.as_ref(), &partitions).await?,
+        Some(columns) => found.check(surveys).await.map(|()| columns)?,
+        None => found.of(surveys, &partitions).await?,
     };
+    let ending = ending(surveys, kind);
     let mut urls = vec![];
     for survey in surveys {
-        urls.extend(survey.urls()?);
+        urls.extend(survey.urls(&partitions, &ending)?);
     }
     let name = declared.command.map(|command| command.name.clone());
     let urls = urls.into_iter().map(|url| match &name {
@@ -251,12 +259,12 @@ async fn build(
     let urls: Vec<_> = urls.inspect(|url| forget_listing(session.runtime_env(), url)).collect();
     let order = declared.command.map(|command| command.order_exprs.clone()).unwrap_or_default();
     let options = ListingOptions::new(format)
-        .with_file_extension(ending(surveys, kind))
+        .with_file_extension(ending)
         .with_table_partition_cols(partitions)
         .with_file_sort_order(order);
     let config = ListingTableConfig::new_with_multi_paths(urls).with_listing_options(options).with_schema(columns);
     let table = ListingTable::try_new(config)
-        .map_err(|error| survey::bad(&surveys[0].table, &error))?
+        .map_err(|error| columns::bad(&surveys[0].table, &error))?
         .with_cache(session.runtime_env().cache_manager.get_file_statistic_cache());
     Ok(match declared.command {
         None => table,
@@ -310,6 +318,10 @@ fn table_options(
             hint: ": write one object a line".to_owned(),
         });
     }
+    settle_csv(session, &mut options);
+    if options.json.schema_infer_max_rec.is_some() {
+        return Err(refused_option("JSON lines are read to their end before their columns are known"));
+    }
     let compression = match format {
         Format::Csv => options.csv.compression,
         Format::Json => options.json.compression,
@@ -318,6 +330,13 @@ fn table_options(
     let kind = FileKind { format, compression: compression.into() };
     let is_said = given.keys().any(|name| name.ends_with("compression"));
     Ok((options, is_said.then_some(kind)))
+}
+
+/// What the session says where the table does not; and that a value may hold line breaks, or a large file
+/// would be cut within one.
+fn settle_csv(session: &dyn Session, options: &mut TableOptions) {
+    options.csv.has_header.get_or_insert(session.config_options().catalog.has_header);
+    options.csv.newlines_in_values.get_or_insert(true);
 }
 
 fn refused_option(message: &str) -> ConnectError {

@@ -3,6 +3,7 @@
 mod options;
 mod planner;
 mod rule;
+mod statement;
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashSet};
@@ -18,9 +19,10 @@ use volley_commit::Mode;
 
 use crate::format::Format;
 
-pub(crate) use options::{csv_writer, parquet_properties};
+pub(crate) use options::{csv_writer, parquet_properties, table_options};
 pub use planner::WritePlanner;
 pub use rule::WriteRule;
+pub use statement::settle_statement;
 
 /// Where a result goes and in what shape. Travels in plans.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -1,19 +1,20 @@
 //! One engine a process: the state, the registry, the models and the stores that its sessions share.
 
-use std::fs::{File, OpenOptions};
-use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use object_store::local::LocalFileSystem;
 use url::Url;
-use volley_commit::{Job, Location, Recovered, Side};
+use volley_commit::Location;
 use volley_model::Limits;
 use volley_predict::ModelHost;
 use volley_registry::Registry;
 
 use crate::error::EngineError;
+use crate::locks::JobLocks;
+use crate::recovery::{self, finish_dead};
+use crate::running::{Running, Stopping};
 use crate::session::Session;
 use crate::settings::EngineSettings;
 
@@ -32,10 +33,8 @@ pub(crate) struct Shared {
     pub registry: Arc<Registry>,
     pub host: Arc<ModelHost>,
     pub runtime: Arc<RuntimeEnv>,
-    /// The job that is being written, so that it can be given up in order.
-    pub running: Mutex<Option<Job>>,
-    /// Held for the life of the engine: as long as it is, no other process takes our jobs for dead.
-    _lock: File,
+    pub locks: JobLocks,
+    pub running: Running,
 }
 
 impl Engine {
@@ -44,16 +43,16 @@ impl Engine {
         let runtime = runtime(&settings)?;
         let folder = std::path::absolute(settings.base.join(&settings.state)).map_err(|e| bad_state(&settings, &e))?;
         std::fs::create_dir_all(&folder).map_err(|error| bad_state(&settings, &error))?;
-        let lock = open_lock(&folder).map_err(|error| bad_state(&settings, &error))?;
+        let locks = JobLocks::open(&folder).map_err(|error| bad_state(&settings, &error))?;
         let url = Url::from_directory_path(&folder).map_err(|()| EngineError::new("bad_state", "no absolute path"))?;
         let state =
             volley_connect::location(url.as_str(), &runtime).map_err(|e| EngineError::new(e.code(), e.to_string()))?;
-        let recovered = recover_if_alone(&lock, &state, &runtime).await.map_err(|e| bad_state(&settings, &e))?;
+        let recovered = finish_dead(&locks, &state, &runtime).await?;
         let registry = Registry::open(&settings.registry, &settings.registry_base)?.with_base(&settings.base);
         let registry = Arc::new(registry);
         let host = Arc::new(ModelHost::new(registry.clone(), Limits::default()));
-        let shared = Shared { settings, state, registry, host, runtime, running: Mutex::default(), _lock: lock };
-        Ok(Self { shared: Arc::new(shared), recovered: recovered.into_iter().flatten().map(|r| told(&r)).collect() })
+        let shared = Shared { settings, state, registry, host, runtime, locks, running: Running::default() };
+        Ok(Self { shared: Arc::new(shared), recovered: recovered.iter().map(recovery::told).collect() })
     }
 
     /// What became of jobs that an earlier process left unfinished: one line each.
@@ -76,14 +75,11 @@ impl Engine {
         Session::new(self.shared.clone())
     }
 
-    /// Gives up the job that was being written when its future was dropped: its destination stays as it
-    /// was. Without this, the next engine on the same state does so.
-    pub async fn abort_running(&self) -> Result<(), EngineError> {
-        let job = self.shared.running.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(job) = job {
-            job.abort("stopped by its user").await?;
-        }
-        Ok(())
+    /// Asks the jobs that are being written to stop. One without a decision gives itself up, so that its
+    /// destination stays as it was; one that is committed goes on until it is published. Either way the work
+    /// that writes it then ends by itself.
+    pub fn stop(&self) -> Stopping<'_> {
+        self.shared.running.stop()
     }
 }
 
@@ -96,46 +92,6 @@ fn runtime(settings: &EngineSettings) -> Result<Arc<RuntimeEnv>, EngineError> {
     let root = Url::parse("file:///").expect("a constant URL");
     runtime.register_object_store(&root, Arc::new(files));
     Ok(runtime)
-}
-
-fn open_lock(folder: &Path) -> std::io::Result<File> {
-    OpenOptions::new().create(true).append(true).open(folder.join("lock"))
-}
-
-/// Takes the shared lock, and before that, if nobody else holds it, finishes what was left behind: an
-/// exclusive lock proves that every other process of this state is dead.
-async fn recover_if_alone(
-    lock: &File,
-    state: &Location,
-    runtime: &Arc<RuntimeEnv>,
-) -> Result<Option<Vec<Recovered>>, std::io::Error> {
-    let alone = lock.try_lock().is_ok();
-    let recovered = if alone {
-        let runtime = runtime.clone();
-        let open = move |url: &str| volley_connect::location(url, &runtime).map_err(|error| error.into());
-        Some(volley_commit::recover(state, &open).await.map_err(std::io::Error::other)?)
-    } else {
-        None
-    };
-    if alone {
-        lock.unlock()?;
-    }
-    lock.lock_shared()?;
-    Ok(recovered)
-}
-
-fn told(recovered: &Recovered) -> String {
-    let Recovered { job, destination, side } = recovered;
-    match side {
-        Side::RolledForward(published) => {
-            format!(
-                "job {job} had been committed: its {} files are now published in {destination}",
-                published.files.len()
-            )
-        }
-        Side::Discarded => format!("job {job} had not been committed: {destination} is as it was"),
-        Side::Failed(error) => format!("job {job} cannot be finished now: {error} [{}]", error.code()),
-    }
 }
 
 fn bad_state(settings: &EngineSettings, error: &dyn std::error::Error) -> EngineError {

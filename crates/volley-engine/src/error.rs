@@ -5,7 +5,7 @@ use std::error::Error as StdError;
 use datafusion::arrow::error::ArrowError;
 use datafusion::common::SchemaError;
 use datafusion::error::DataFusionError;
-use volley_connect::ConnectError;
+use volley_connect::{ConnectError, without_values};
 use volley_predict::{Place, PredictError, Problem, Site};
 
 /// An error that a user of the engine sees: one problem, or all problems of one statement.
@@ -35,6 +35,17 @@ impl EngineError {
     pub fn all(mut problems: Vec<Problem>) -> Self {
         problems.sort_by_key(|problem| problem.place);
         Self { problems }
+    }
+
+    /// The same problems, found in a view's definition, of which the statement at hand has no text.
+    pub(crate) fn in_view(self, name: &str) -> Self {
+        let problems = self.problems.into_iter();
+        let told = problems.map(|problem| Problem {
+            message: format!("in view `{name}`: {}", problem.message),
+            place: None,
+            ..problem
+        });
+        Self { problems: told.collect() }
     }
 
     /// The code of the first problem.
@@ -115,13 +126,16 @@ fn told(error: &DataFusionError) -> (&'static str, String) {
     match error.find_root() {
         DataFusionError::SQL(parser, _) => ("syntax", without_position(&parser.to_string())),
         DataFusionError::SchemaError(schema, _) => schema_error(schema),
-        DataFusionError::Plan(message) => ("plan", message.clone()),
+        DataFusionError::Plan(message) if message.starts_with("Projections require unique expression names") => {
+            ("duplicate_column", "two columns of a SELECT have the same name: name one of them with AS".to_string())
+        }
+        DataFusionError::Plan(message) => ("plan", without_values_of_casts(message)),
         DataFusionError::NotImplemented(message) => ("not_supported", message.clone()),
         DataFusionError::ResourcesExhausted(message) => {
             ("out_of_memory", format!("more memory is needed than the setting memory_bytes gives: {message}"))
         }
-        DataFusionError::Execution(message) => ("execution_failed", message.clone()),
-        DataFusionError::ArrowError(arrow, _) => ("execution_failed", arrow.to_string()),
+        DataFusionError::Execution(message) => ("execution_failed", without_values_of_casts(message)),
+        DataFusionError::ArrowError(arrow, _) => ("execution_failed", without_values(&arrow.to_string())),
         DataFusionError::ObjectStore(store) => ("store_failed", store.to_string()),
         DataFusionError::IoError(io) => ("io_failed", io.to_string()),
         DataFusionError::Configuration(message) => ("invalid_setting", message.clone()),
@@ -159,6 +173,13 @@ fn there_is(names: &[String], wanted: &str) -> String {
     }
     let some: Vec<_> = names.iter().take(20).map(String::as_str).collect();
     format!("there is {}{}", some.join(", "), hint.unwrap_or_default())
+}
+
+/// Functions report a value that they cannot take, and literals are cast while planning; other messages quote
+/// names only, which stay.
+fn without_values_of_casts(message: &str) -> String {
+    let quotes_values = ["Cannot cast", "Can't cast", "parsing", "Row data"].iter().any(|sign| message.contains(sign));
+    if quotes_values { without_values(message) } else { message.to_string() }
 }
 
 fn schema_error(error: &SchemaError) -> (&'static str, String) {

@@ -4,20 +4,23 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use datafusion::catalog::CatalogProviderList;
-use datafusion::common::{DFSchema, ParamValues, plan_datafusion_err};
+use datafusion::common::{ParamValues, ResolvedTableReference, plan_datafusion_err};
+use datafusion::datasource::ViewTable;
 use datafusion::error::{DataFusionError, Result as DataFusionResult};
 use datafusion::execution::{SessionState, SessionStateBuilder};
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::sql::parser::Statement;
-use datafusion::sql::sqlparser::ast::{Query, Statement as SqlStatement};
+use datafusion::sql::sqlparser::ast::{Ident, Query};
 use futures::FutureExt;
-use volley_predict::sql::{View, collect_calls, fill_inputs, inline_views};
+use futures::future::BoxFuture;
+use volley_predict::sql::{collect_calls, fill_inputs};
 use volley_predict::{Pins, Site, UnboundPredict};
 use volley_registry::Registry;
 
 use crate::error::{EngineError, missing_table};
 use crate::params::{self, Params};
 use crate::snapshot::Snapshot;
+use crate::views::{Views, statement_of, view_made_by};
 
 /// A statement that is ready to be analyzed, optimized and run.
 #[derive(Debug)]
@@ -34,8 +37,8 @@ pub struct Prepared {
 pub struct Preparation<'a> {
     /// Tables, functions and settings.
     pub state: &'a SessionState,
-    /// Views whose definitions hold predict calls.
-    pub views: &'a HashMap<String, View>,
+    /// Views that score.
+    pub views: &'a Views,
     /// Models that the job has pinned already.
     pub pins: &'a Pins,
     /// Where models are looked up.
@@ -45,31 +48,77 @@ pub struct Preparation<'a> {
 }
 
 impl Preparation<'_> {
-    /// Pins the statement's models and plans it. No model is loaded.
+    /// Pins the models of the statement and of the views that it reads, and plans it. No model is loaded.
     pub async fn prepare(&self, mut statement: Statement) -> Result<Prepared, EngineError> {
-        inline_views(&mut statement, self.views);
+        volley_connect::settle_statement(&mut statement)
+            .map_err(|error| EngineError::new(error.code(), error.to_string()))?;
+        let made = view_made_by(&statement, self.state).map_err(|error| self.told(&error, &[]))?;
+        self.prepare_below(statement, &made.into_iter().collect::<Vec<_>>(), self.pins).await
+    }
+
+    /// Prepares a statement, or the query of a view that was reached through the views of `above`. What is pinned
+    /// in `known` stays so.
+    async fn prepare_below(
+        &self,
+        mut statement: Statement,
+        above: &[ResolvedTableReference],
+        known: &Pins,
+    ) -> Result<Prepared, EngineError> {
         let calls = collect_calls(&mut statement);
         if !calls.problems.is_empty() {
             return Err(EngineError::all(calls.problems));
         }
         let sites = calls.sites;
         let told = |error: DataFusionError| self.told(&error, &sites);
-        if sites.is_empty() {
+        let read = self.views.read_by(&statement, self.state).map_err(told)?;
+        if sites.is_empty() && read.is_empty() {
             let plan = self.state.statement_to_plan(statement).await.map_err(told)?;
             let plan = self.with_params(plan)?;
             return Ok(Prepared { plan, pins: Pins::default(), sites });
         }
-        let pins = Pins::resolve(self.pins, &sites, self.registry).await.map_err(EngineError::all)?;
-        let snapshot = Snapshot::of(&statement, self.state).await.map_err(told)?;
-        let state = planning_state(self.state, snapshot, &pins);
-        let mut schema_of = |query: Query| schema_of(query, &state);
-        let problems = fill_inputs(&mut statement, &pins, &mut schema_of).map_err(told)?;
+        let mut pins = Pins::default();
+        let mut known = known.clone();
+        let mut views = HashMap::new();
+        for name in read {
+            let view = self.prepare_view(&name, above, &known).await?;
+            known.extend(&view.pins);
+            pins.extend(&view.pins);
+            views.insert(name, Arc::new(ViewTable::new(view.plan, None)) as _);
+        }
+        let own = Pins::resolve(&known, &sites, self.registry).await.map_err(EngineError::all)?;
+        pins.extend(&own);
+        let snapshot = Snapshot::of(&statement, self.state, views).await.map_err(told)?;
+        let state = planning_state(self.state, snapshot, &own);
+        let mut schema_of = |query: Query| Ok(plan_now(statement_of(query), &state)?.schema().as_ref().clone());
+        let problems = fill_inputs(&mut statement, &own, &mut schema_of).map_err(told)?;
         if !problems.is_empty() {
             return Err(EngineError::all(problems));
         }
         let plan = plan_now(statement, &state).map_err(told)?;
         let plan = self.with_params(plan)?;
         Ok(Prepared { plan, pins, sites })
+    }
+
+    /// Prepares the query of a view. What is wrong in it has no place in the statement that reads the view.
+    fn prepare_view<'b>(
+        &'b self,
+        name: &'b ResolvedTableReference,
+        above: &'b [ResolvedTableReference],
+        known: &'b Pins,
+    ) -> BoxFuture<'b, Result<Prepared, EngineError>> {
+        async move {
+            if above.contains(name) {
+                let message = format!("view `{}` reads itself", name.table);
+                return Err(EngineError::new("recursive_view", message));
+            }
+            let view = self.views.get(name).expect("only views that are there are prepared");
+            let above = [above, &[name.clone()]].concat();
+            let prepared = self.prepare_below(statement_of(view.query.clone()), &above, known).await;
+            let prepared = prepared.map_err(|error| error.in_view(&name.table))?;
+            let plan = with_columns(prepared.plan, &view.columns).map_err(|error| self.told(&error, &[]))?;
+            Ok(Prepared { plan, ..prepared })
+        }
+        .boxed()
     }
 
     fn told(&self, error: &DataFusionError, sites: &[Site]) -> EngineError {
@@ -117,9 +166,17 @@ fn planning_state(state: &SessionState, snapshot: Snapshot, pins: &Pins) -> Sess
         .build()
 }
 
-fn schema_of(query: Query, state: &SessionState) -> DataFusionResult<DFSchema> {
-    let statement = Statement::Statement(Box::new(SqlStatement::Query(Box::new(query))));
-    Ok(plan_now(statement, state)?.schema().as_ref().clone())
+/// A view's plan with the column names that were given with the view.
+fn with_columns(plan: LogicalPlan, names: &[Ident]) -> DataFusionResult<LogicalPlan> {
+    if names.is_empty() {
+        return Ok(plan);
+    }
+    let columns = plan.schema().columns();
+    let renamed = columns.into_iter().zip(names).map(|(column, name)| {
+        let name = if name.quote_style.is_some() { name.value.clone() } else { name.value.to_lowercase() };
+        Expr::Column(column).alias(name)
+    });
+    LogicalPlanBuilder::from(plan).project(renamed.collect::<Vec<_>>())?.build()
 }
 
 /// Plans over a snapshot, which never waits.

@@ -1,6 +1,5 @@
 //! A session: its tables, views and settings, and the running of its statements one after another.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
@@ -15,7 +14,6 @@ use datafusion::sql::parser::{CopyToSource, CopyToStatement, CreateExternalTable
 use datafusion::sql::sqlparser::ast::{Query, Statement as SqlStatement, Value};
 use futures::{StreamExt, stream};
 use volley_predict::Pins;
-use volley_predict::sql::{View, contains_call};
 
 use crate::assembly;
 use crate::codec::PlanCodec;
@@ -26,6 +24,8 @@ use crate::params::Params;
 use crate::prepare::{Preparation, Prepared, table_names};
 use crate::progress::Progress;
 use crate::script::ScriptStatement;
+use crate::table_as;
+use crate::views::Views;
 use crate::write::{Summary, WriteJob, write_of};
 
 /// Runs statements that see each other's tables, views and settings. A model is pinned by the first
@@ -33,7 +33,7 @@ use crate::write::{Summary, WriteJob, write_of};
 pub struct Session {
     shared: Arc<Shared>,
     context: SessionContext,
-    views: HashMap<String, View>,
+    views: Views,
     pins: Pins,
     progress: Arc<Progress>,
 }
@@ -82,7 +82,7 @@ impl Rows {
 impl Session {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
         let context = assembly::context(&shared);
-        Self { shared, context, views: HashMap::new(), pins: Pins::default(), progress: Arc::default() }
+        Self { shared, context, views: Views::default(), pins: Pins::default(), progress: Arc::default() }
     }
 
     /// Runs one statement.
@@ -128,16 +128,13 @@ impl Session {
     }
 
     async fn run_sql(&mut self, statement: Statement, params: &Params) -> Result<Answer, EngineError> {
-        let view = self.view_change(&statement);
         let state = assembly::state_for(&self.context, &statement);
+        refuse_prepared(&statement)?;
+        let change = self.views.change(&statement, &state)?;
         let prepared = self.prepare(statement, params, &state).await?;
         self.pins.extend(&prepared.pins);
         let answer = self.execute(prepared, state).await?;
-        match view {
-            ViewChange::None => {}
-            ViewChange::Add(name, view) => drop(self.views.insert(name, view)),
-            ViewChange::Remove(names) => names.iter().for_each(|name| drop(self.views.remove(name))),
-        }
+        self.views.apply(change);
         Ok(answer)
     }
 
@@ -213,50 +210,33 @@ impl Session {
                 false => Err(EngineError::new("table_exists", format!("table `{name}` exists already"))),
             };
         }
-        let copy = CopyToStatement {
-            source: CopyToSource::Query(Box::new(query.clone())),
-            target: table.locations.first().cloned().unwrap_or_default(),
-            partitioned_by: table.table_partition_cols.clone(),
-            stored_as: Some(table.file_type.clone()),
-            options: table.options.clone(),
-        };
-        let published = self.run_sql(Statement::CopyTo(copy), params).await?;
-        let mut table = table.clone();
-        table.options.retain(|(name, _)| name != "mode");
-        self.run_sql(Statement::CreateExternalTable(table), params).await?;
+        let filling = table_as::filling(table, query)?;
+        let state = assembly::state_for(&self.context, &filling);
+        let filling = self.prepare(filling, params, &state).await?;
+        let columns = table_as::columns_of(&filling.plan, table);
+        self.pins.extend(&filling.pins);
+        let published = self.execute(filling, state).await?;
+        let over_files = table_as::over_files(table);
+        let state = self.context.state();
+        let change = self.views.change(&over_files, &state)?;
+        let mut over_files = self.prepare(over_files, params, &state).await?;
+        over_files.plan = table_as::with_columns(over_files.plan, columns);
+        self.execute(over_files, state).await?;
+        self.views.apply(change);
         Ok(published)
-    }
-
-    fn view_change(&self, statement: &Statement) -> ViewChange {
-        let Statement::Statement(inner) = statement else { return ViewChange::None };
-        match inner.as_ref() {
-            SqlStatement::CreateView(view) if self.needs_inlining(&view.query) => {
-                let columns = view.columns.iter().map(|column| column.name.clone()).collect();
-                ViewChange::Add(
-                    view.name.to_string().to_lowercase(),
-                    View { query: view.query.as_ref().clone(), columns },
-                )
-            }
-            SqlStatement::Drop { names, .. } => {
-                ViewChange::Remove(names.iter().map(|name| name.to_string().to_lowercase()).collect())
-            }
-            _ => ViewChange::None,
-        }
-    }
-
-    /// Whether a view's query holds a predict call, itself or through a view that it names.
-    fn needs_inlining(&self, query: &Query) -> bool {
-        let names_view = |name: &String| {
-            query.to_string().to_lowercase().split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == name)
-        };
-        contains_call(query) || self.views.keys().any(names_view)
     }
 }
 
-enum ViewChange {
-    None,
-    Add(String, View),
-    Remove(Vec<String>),
+/// A prepared statement would keep the models of the day it was prepared.
+fn refuse_prepared(statement: &Statement) -> Result<(), EngineError> {
+    let Statement::Statement(inner) = statement else { return Ok(()) };
+    match inner.as_ref() {
+        SqlStatement::Prepare { .. } | SqlStatement::Execute { .. } | SqlStatement::Deallocate { .. } => {
+            let message = "PREPARE and EXECUTE are not built: give values with --param and write $name";
+            Err(EngineError::new("not_supported", message))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Statements that change the session and give no rows.

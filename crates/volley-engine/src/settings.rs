@@ -1,6 +1,7 @@
 //! What an engine is told by whoever opens it.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Settings of an engine.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,6 +24,9 @@ pub struct EngineSettings {
     /// Memory for joins, sorts and aggregates, in bytes; they spill to disk beyond it. Models and writers
     /// come on top.
     pub memory_bytes: usize,
+    /// How long a job that has its rows waits for its turn at a destination that another one is publishing to,
+    /// and tries again what a store did not do.
+    pub commit_wait: Duration,
     /// Run every plan as another process would see it: encoded and decoded. For tests, which run all their
     /// plans so.
     pub round_trip_plans: bool,
@@ -39,6 +43,8 @@ impl Default for EngineSettings {
             split_rows: 1_000_000,
             split_bytes: 256 * 1024 * 1024,
             memory_bytes: 4 * 1024 * 1024 * 1024,
+            // Scoring takes long, publishing is renaming: giving up early would throw away what took long.
+            commit_wait: Duration::from_secs(60),
             round_trip_plans: false,
         }
     }

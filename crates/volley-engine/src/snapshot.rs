@@ -9,6 +9,8 @@ use datafusion::common::{ResolvedTableReference, Result, TableReference, not_imp
 use datafusion::execution::SessionState;
 use datafusion::sql::parser::Statement;
 
+use crate::views::resolve;
+
 /// A catalog list that holds the tables of one statement and nothing else.
 #[derive(Debug, Clone, Default)]
 pub struct Snapshot {
@@ -19,9 +21,14 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Looks every table of `statement` up in `state`. What is not there is left out, for the planner to say.
-    pub async fn of(statement: &Statement, state: &SessionState) -> Result<Self> {
-        let mut tables = HashMap::new();
+    /// Looks every table of `statement` up in `state`, except `views`, which are planned already. What is not
+    /// there is left out, for the planner to say.
+    pub async fn of(
+        statement: &Statement,
+        state: &SessionState,
+        views: HashMap<ResolvedTableReference, Arc<dyn TableProvider>>,
+    ) -> Result<Self> {
+        let mut tables = views;
         for reference in state.resolve_table_references(statement)? {
             let resolved = resolve(reference, state);
             if tables.contains_key(&resolved) {
@@ -38,11 +45,6 @@ impl Snapshot {
     fn at(&self, catalog: &str, schema: &str) -> Arc<Self> {
         Arc::new(Self { tables: self.tables.clone(), catalog: catalog.to_string(), schema: schema.to_string() })
     }
-}
-
-fn resolve(reference: TableReference, state: &SessionState) -> ResolvedTableReference {
-    let defaults = &state.config_options().catalog;
-    reference.resolve(&defaults.default_catalog, &defaults.default_schema)
 }
 
 impl CatalogProviderList for Snapshot {

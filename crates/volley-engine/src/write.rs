@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Arc, PoisonError};
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use datafusion::error::DataFusionError;
 use datafusion::execution::{SessionState, TaskContext};
@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use volley_commit::{Job, JobId, JobSpec, Location, Outcome};
+use volley_commit::{Job, JobId, JobSpec, Location, Outcome, Published, is_disk_full};
 use volley_connect::{PackedPlan, WriteContext, WriteExec, pack_splits, with_write_context};
 use volley_predict::{Pins, Site};
 
@@ -21,6 +21,12 @@ use crate::codec::PlanCodec;
 use crate::engine::Shared;
 use crate::error::EngineError;
 use crate::progress::{Progress, metric_sum};
+use crate::recovery::{finish_dead, release, unlockable};
+use crate::running::{Entry, interrupted, pending};
+
+/// Waits between the tries of a commit or a publish: short at first, since publishing is mostly renaming.
+const PAUSE_MIN: Duration = Duration::from_millis(20);
+const PAUSE_MAX: Duration = Duration::from_secs(1);
 
 /// What a write did.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -54,6 +60,14 @@ pub struct ModelUse {
     pub sha256: String,
 }
 
+/// What is known of a write when it is published.
+struct Done {
+    rows: u64,
+    files: usize,
+    plan: Arc<dyn ExecutionPlan>,
+    destination: String,
+}
+
 /// A write that is to be run.
 pub(crate) struct WriteJob<'a> {
     pub shared: &'a Shared,
@@ -71,27 +85,64 @@ impl WriteJob<'_> {
         let packed = pack_splits(plan, &self.shared.runtime, settings.split_rows, settings.split_bytes).await;
         let PackedPlan { plan, splits, independent } = packed.map_err(|error| self.told(error))?;
         let rows_total = splits.iter().map(|split| split.rows).sum();
-        let (job, context) = self.begin(plan.as_ref()).await?;
-        *self.shared.running.lock().unwrap_or_else(PoisonError::into_inner) = Some(job.clone());
-        let plan = with_write_context(plan, &Arc::new(context)).map_err(|error| self.told(error))?;
-        self.progress.begin(plan.clone(), plan.output_partitioning().partition_count(), rows_total);
-        let finished = self.finish(&job, plan.clone(), independent).await;
+        self.check_append(plan.as_ref()).await?;
+        let id = JobId::new();
+        let entry = self.shared.running.enter(id)?;
+        // Before anything is recorded of the job: without its lock, it would be taken for dead.
+        let lock = self.shared.locks.take(id).map_err(|error| unlockable(&error))?;
+        let done = self.write_and_publish(&entry, id, plan, independent, rows_total).await;
         self.progress.end();
-        self.shared.running.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let (rows, files) = finished?;
-        Ok(Summary {
-            job: job.id().to_string(),
-            rows,
-            rejected: 0,
-            null_scores: metric_sum(plan.as_ref(), "null_scores"),
-            seconds: start.elapsed().as_secs_f64(),
-            models: self.models(),
-            destination: job.plan().destination.clone(),
-            files,
-        })
+        release(lock, &self.shared.state, id).await;
+        done.map(|done| self.summary(id, done, start))
     }
 
-    async fn begin(&self, plan: &dyn ExecutionPlan) -> Result<(Job, WriteContext), EngineError> {
+    async fn check_append(&self, plan: &dyn ExecutionPlan) -> Result<(), EngineError> {
+        let write = write_of(plan).expect("only a plan that writes becomes a job");
+        volley_connect::check_append(write, self.state)
+            .await
+            .map_err(|error| EngineError::new(error.code(), error.to_string()))
+    }
+
+    async fn write_and_publish(
+        &self,
+        entry: &Entry<'_>,
+        id: JobId,
+        plan: Arc<dyn ExecutionPlan>,
+        independent: bool,
+        rows_total: Option<u64>,
+    ) -> Result<Done, EngineError> {
+        let (job, context) = self.begin(id, plan.as_ref()).await?;
+        let plan = with_write_context(plan, &Arc::new(context)).map_err(|error| self.told(error))?;
+        self.progress.begin(plan.clone(), plan.output_partitioning().partition_count(), rows_total);
+        if let Err(error) = self.write(plan.clone(), independent).await {
+            // The job is given up whatever its abort says: without an outcome, recovery aborts it again.
+            let _ = job.abort(&error.to_string()).await;
+            return Err(error);
+        }
+        match self.decide(&job).await? {
+            Outcome::Aborted { reason } => Err(EngineError::new("aborted", format!("the job was given up: {reason}"))),
+            Outcome::Committed { tally, .. } => {
+                entry.committed();
+                let files = self.publish(&job).await?.files.len();
+                Ok(Done { rows: tally.rows_out, files, plan, destination: job.plan().destination.clone() })
+            }
+        }
+    }
+
+    fn summary(&self, id: JobId, done: Done, start: Instant) -> Summary {
+        Summary {
+            job: id.to_string(),
+            rows: done.rows,
+            rejected: 0,
+            null_scores: metric_sum(done.plan.as_ref(), "null_scores"),
+            seconds: start.elapsed().as_secs_f64(),
+            models: self.models(),
+            destination: done.destination,
+            files: done.files,
+        }
+    }
+
+    async fn begin(&self, id: JobId, plan: &dyn ExecutionPlan) -> Result<(Job, WriteContext), EngineError> {
         let write = write_of(plan).expect("only a plan that writes becomes a job");
         let target = write.target();
         let at = |url: &str| {
@@ -100,7 +151,7 @@ impl WriteJob<'_> {
         let destination = at(&target.destination)?;
         let staging = at(&staging_url(&destination))?;
         let spec = JobSpec {
-            job: JobId::new(),
+            job: id,
             mode: target.mode,
             splits: u32::try_from(plan.output_partitioning().partition_count())
                 .map_err(|_| EngineError::new("too_many_splits", "the plan has more than four billion splits"))?,
@@ -113,35 +164,54 @@ impl WriteJob<'_> {
         Ok((job, context))
     }
 
-    async fn finish(
-        &self,
-        job: &Job,
-        plan: Arc<dyn ExecutionPlan>,
-        independent: bool,
-    ) -> Result<(u64, usize), EngineError> {
-        if let Err(error) = self.write(plan, independent).await {
-            // The job is given up whatever its abort says: without an outcome, recovery aborts it again.
-            let _ = job.abort(&error.to_string()).await;
-            return Err(error);
+    /// Commits, and gives the job up if it was refused before the decision.
+    async fn decide(&self, job: &Job) -> Result<Outcome, EngineError> {
+        match self.commit(job).await {
+            Ok(outcome) => Ok(outcome),
+            Err(error) => match job.abort(&error.to_string()).await? {
+                Outcome::Aborted { .. } => Err(error),
+                committed => Ok(committed),
+            },
         }
-        match self.decide(job).await? {
-            Outcome::Aborted { reason } => Err(EngineError::new("aborted", format!("the job was given up: {reason}"))),
-            Outcome::Committed { tally, .. } => {
-                let published = job.publish().await?;
-                Ok((tally.rows_out, published.files.len()))
+    }
+
+    /// Commits, and waits while another job has its turn at the destination.
+    async fn commit(&self, job: &Job) -> Result<Outcome, EngineError> {
+        let mut pauses = self.pauses();
+        loop {
+            let error = match job.commit().await {
+                Err(error) if error.is_transient() => error,
+                decided => return Ok(decided?),
+            };
+            // The job whose turn it is may be dead. Whether it can be finished shows at the next try.
+            let _ = finish_dead(&self.shared.locks, &self.shared.state, &self.shared.runtime).await;
+            let pause = pauses.next().ok_or(error)?;
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = self.shared.running.stopped() => return Err(interrupted()),
             }
         }
     }
 
-    /// Commits, and gives the job up if it was refused before the decision.
-    async fn decide(&self, job: &Job) -> Result<Outcome, EngineError> {
-        match job.commit().await {
-            Ok(outcome) => Ok(outcome),
-            Err(error) => match job.abort(&error.to_string()).await? {
-                Outcome::Aborted { .. } => Err(error.into()),
-                committed => Ok(committed),
-            },
+    /// Publishes what is committed. Whatever stops this, the job has not failed.
+    async fn publish(&self, job: &Job) -> Result<Published, EngineError> {
+        let mut pauses = self.pauses();
+        loop {
+            let error = match job.publish().await {
+                Ok(published) => return Ok(published),
+                Err(error) => error,
+            };
+            match pauses.next() {
+                Some(pause) if error.is_transient() => tokio::time::sleep(pause).await,
+                _ => return Err(pending(job.id(), &error.to_string())),
+            }
         }
+    }
+
+    fn pauses(&self) -> impl Iterator<Item = Duration> + use<> {
+        let end = Instant::now() + self.shared.settings.commit_wait;
+        let growing = std::iter::successors(Some(PAUSE_MIN), |pause| Some((*pause * 2).min(PAUSE_MAX)));
+        growing.take_while(move |_| Instant::now() < end)
     }
 
     /// Runs every split to its receipt. As many independent splits run at a time as there are cores; those of
@@ -160,8 +230,17 @@ impl WriteJob<'_> {
         for split in 0..splits {
             running.spawn(run_split(run.clone(), split, task.clone(), permits.clone()));
         }
-        while let Some(split) = running.join_next().await {
-            // Dropping the set stops the other splits.
+        let ended = tokio::select! {
+            ended = self.all_of(&mut running) => ended,
+            () = self.shared.running.stopped() => Err(interrupted()),
+        };
+        // What still runs would stage files after the abort has removed them.
+        running.shutdown().await;
+        ended
+    }
+
+    async fn all_of(&self, splits: &mut JoinSet<Result<(), DataFusionError>>) -> Result<(), EngineError> {
+        while let Some(split) = splits.join_next().await {
             split
                 .map_err(|panic| EngineError::new("panicked", panic.to_string()))?
                 .map_err(|error| self.told(error))?;
@@ -171,7 +250,7 @@ impl WriteJob<'_> {
     }
 
     fn told(&self, error: DataFusionError) -> EngineError {
-        EngineError::from_datafusion(&error, self.sites)
+        told(&error, self.sites)
     }
 
     fn models(&self) -> Vec<ModelUse> {
@@ -223,9 +302,40 @@ async fn run_split(
     plan.execute(split, task)?.try_for_each(|_| async { Ok(()) }).await
 }
 
+fn told(error: &DataFusionError, sites: &[Site]) -> EngineError {
+    let told = EngineError::from_datafusion(error, sites);
+    match (is_disk_full(error), told.problems.first()) {
+        (true, Some(problem)) => EngineError::new("disk_full", format!("the disk is full: {}", problem.message)),
+        _ => told,
+    }
+}
+
 /// A folder beside the destination, so that publishing is a rename within one file system.
 fn staging_url(destination: &Location) -> String {
     let folder = destination.url.trim_end_matches('/');
     let parent = Path::new(folder).parent().map_or(String::new(), |parent| parent.display().to_string());
     format!("{parent}/.volley-staging/")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use volley_connect::ConnectError;
+
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_told_as_what_it_is() {
+        let full = || io::Error::from(io::ErrorKind::StorageFull);
+        let store = object_store::Error::Generic { store: "LocalFileSystem", source: full().into() };
+        let staged = ConnectError::Store { path: "/out".to_owned(), source: Box::new(store), transient: true };
+        for error in [DataFusionError::IoError(full()), staged.into()] {
+            let told = told(&error.context("while writing"), &[]);
+            assert_eq!(told.code(), "disk_full");
+            assert!(told.to_string().starts_with("the disk is full: "), "{told}");
+        }
+        let other = DataFusionError::Execution("no".to_owned());
+        assert_eq!(told(&other, &[]).code(), "execution_failed");
+    }
 }

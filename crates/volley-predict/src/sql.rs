@@ -1,17 +1,14 @@
 //! The front half of predict(): what is done to parsed SQL before it is planned.
 //!
-//! In this order: views that hold predict calls are put in place of their names ([`inline_views`]), the
-//! calls get names and their plain form and are collected ([`collect_calls`]), their models are pinned, and
-//! a call without inputs is filled from the columns in scope ([`fill_inputs`]). From there on scope,
-//! ambiguity, GROUP BY and ORDER BY are DataFusion's own.
+//! In this order: the calls get names and their plain form and are collected ([`collect_calls`]), their models
+//! are pinned, and a call without inputs is filled from the columns in scope ([`fill_inputs`]). From there on
+//! scope, ambiguity, GROUP BY and ORDER BY are DataFusion's own.
 
 mod calls;
 mod scope;
-mod views;
 
 pub use calls::{Calls, collect_calls, contains_call};
 pub use scope::fill_inputs;
-pub use views::{View, inline_views};
 
 use datafusion::sql::parser::{CopyToSource, Statement};
 use datafusion::sql::sqlparser::ast::{
@@ -19,6 +16,8 @@ use datafusion::sql::sqlparser::ast::{
     VisitorMut,
 };
 use volley_model::Function;
+
+use crate::problem::Place;
 
 /// The three functions by their SQL names.
 pub(crate) const FUNCTIONS: [Function; 3] = [Function::Predict, Function::PredictProba, Function::PredictLabel];
@@ -71,4 +70,10 @@ fn unnamed(expr: Expr) -> FunctionArg {
 
 fn text_value(text: impl Into<String>) -> Expr {
     Expr::Value(Value::SingleQuotedString(text.into()).into())
+}
+
+/// Where a call begins in the text.
+fn place_of(call: &SqlFunction) -> Place {
+    let start = call.name.0.first().and_then(|part| part.as_ident()).map(|ident| ident.span.start);
+    start.map_or(Place { line: 1, column: 1 }, |start| Place { line: start.line, column: start.column })
 }

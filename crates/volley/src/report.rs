@@ -71,11 +71,6 @@ impl Failure {
         }
     }
 
-    /// The user stopped the command.
-    pub fn interrupted() -> Self {
-        Self::new("interrupted", "stopped: what was not committed is given up, its destination is as it was")
-    }
-
     /// The same, about a file. The first file that is named stays.
     pub fn in_file(mut self, file: &str) -> Self {
         self.file.get_or_insert_with(|| file.to_string());

@@ -26,10 +26,12 @@ pub enum Fault {
     LostRequest,
     /// A create-only put does not land and is answered "already exists", as S3 does on a 409.
     FalseExists,
+    /// The call does not land, because no room is left.
+    DiskFull,
 }
 
-pub const FAULTS: [Fault; 5] =
-    [Fault::CrashBefore, Fault::CrashAfter, Fault::LostAnswer, Fault::LostRequest, Fault::FalseExists];
+pub const FAULTS: [Fault; 6] =
+    [Fault::CrashBefore, Fault::CrashAfter, Fault::LostAnswer, Fault::LostRequest, Fault::FalseExists, Fault::DiskFull];
 
 #[derive(Debug)]
 pub struct FaultyStore {
@@ -67,20 +69,24 @@ impl FaultyStore {
         Verdict { lands, answered: false }
     }
 
+    fn error(&self) -> Error {
+        let source = match self.fault {
+            Fault::DiskFull => std::io::Error::from(std::io::ErrorKind::StorageFull).into(),
+            _ => "no answer".into(),
+        };
+        Error::Generic { store: "faulty", source }
+    }
+
     async fn call<T>(&self, call: impl Future<Output = Result<T>>) -> Result<T> {
         let verdict = self.verdict();
         let answer = if verdict.lands { Some(call.await) } else { None };
-        answer.filter(|_| verdict.answered).unwrap_or_else(|| Err(lost()))
+        answer.filter(|_| verdict.answered).unwrap_or_else(|| Err(self.error()))
     }
 }
 
 struct Verdict {
     lands: bool,
     answered: bool,
-}
-
-fn lost() -> Error {
-    Error::Generic { store: "faulty", source: "no answer".into() }
 }
 
 impl fmt::Display for FaultyStore {
@@ -112,19 +118,20 @@ impl ObjectStore for FaultyStore {
     fn delete_stream(&self, paths: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
         let verdict = self.verdict();
         if !verdict.lands {
-            return futures::stream::once(async { Err(lost()) }).boxed();
+            return futures::stream::once(std::future::ready(Err(self.error()))).boxed();
         }
         let deleted = self.inner.delete_stream(paths);
+        let error = self.error();
         match verdict.answered {
             true => deleted,
-            false => deleted.collect::<Vec<_>>().map(|_| Err(lost())).into_stream().boxed(),
+            false => deleted.collect::<Vec<_>>().map(|_| Err(error)).into_stream().boxed(),
         }
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
         match self.verdict().answered {
             true => self.inner.list(prefix),
-            false => futures::stream::once(async { Err(lost()) }).boxed(),
+            false => futures::stream::once(std::future::ready(Err(self.error()))).boxed(),
         }
     }
 

@@ -4,6 +4,7 @@
 
 mod crashes;
 mod faults;
+mod ground;
 mod modes;
 mod races;
 mod world;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use object_store::ObjectStoreExt;
 use volley_commit::{Job, JobSpec, Location, Mode, Outcome, StagedFile};
 
 use super::world::{KINDS, Kind, Snapshot, World, publish, score, score_all, spec, stage, tally};
@@ -51,8 +52,9 @@ async fn a_result_is_its_parts_and_a_marker_that_lists_them() {
         assert_eq!(marker["rows"], 4);
         assert_eq!(marker["sql"], "SELECT 1");
         let listed = marker["files"].as_array().unwrap();
-        let bytes = format!("part-000000-{short}.parquet");
-        assert!(listed.contains(&serde_json::json!({ "path": bytes, "rows": 1, "bytes": 2 })));
+        let path = format!("part-000000-{short}.parquet");
+        let file = serde_json::json!({ "path": path, "rows": 1, "bytes": 2, "job": new.job });
+        assert!(listed.contains(&file), "{listed:?}");
         assert_eq!(listed.len(), 4);
     }
 }
@@ -108,6 +110,57 @@ async fn append_keeps_what_is_there() {
         assert_eq!(success(&seen)["rows"], 8);
         assert_eq!(success(&seen)["files"].as_array().unwrap().len(), 8);
     }
+}
+
+#[tokio::test]
+async fn a_marker_says_which_job_wrote_which_file_with_which_models() {
+    let world = World::new(Kind::Memory);
+    let with = |model: &str, mode| {
+        let mut spec = spec(mode);
+        spec.provenance.insert("models".to_owned(), serde_json::json!([model]));
+        spec
+    };
+    let (first, second, third) = (with("a/1", Mode::Append), with("a/2", Mode::Append), with("b/1", Mode::Append));
+    publish(&world.sites(), first.clone(), "day=1").await.unwrap();
+    // The state knows it too, whatever becomes of the marker.
+    let marker = world.at("out/scores/_SUCCESS");
+    marker.store.delete(&marker.prefix).await.unwrap();
+    publish(&world.sites(), second.clone(), "day=2").await.unwrap();
+    // Another state has only the marker to go by.
+    let elsewhere = super::world::Sites { state: world.at("another-state"), ..world.sites() };
+    publish(&elsewhere, third.clone(), "day=3").await.unwrap();
+
+    let marker = success(&world.destination().await);
+    assert_eq!(marker["models"], serde_json::json!(["b/1"]), "the last job speaks for itself");
+    for spec in [&first, &second, &third] {
+        let job = spec.job.to_string();
+        assert_eq!(marker["jobs"][&job]["models"], spec.provenance["models"]);
+        let files = marker["files"].as_array().unwrap().iter();
+        let wrote = files.filter(|file| file["job"] == job.as_str());
+        let all_ours = |file: &serde_json::Value| file["path"].as_str().unwrap().contains(&spec.job.short());
+        assert_eq!(wrote.filter(|file| all_ours(file)).count(), 4);
+    }
+
+    let last = with("c/1", Mode::Overwrite);
+    publish(&world.sites(), last.clone(), "day=4").await.unwrap();
+    let jobs = success(&world.destination().await)["jobs"].clone();
+    assert_eq!(jobs.as_object().unwrap().keys().collect::<Vec<_>>(), [&last.job.to_string()]);
+}
+
+#[tokio::test]
+async fn a_marker_of_before_files_named_their_jobs_is_still_ours() {
+    let world = World::new(Kind::Memory);
+    let old = spec(Mode::Error);
+    publish(&world.sites(), old.clone(), "day=1").await.unwrap();
+    let mut marker = success(&world.destination().await);
+    marker.as_object_mut().unwrap().remove("jobs");
+    for file in marker["files"].as_array_mut().unwrap() {
+        file.as_object_mut().unwrap().remove("job");
+    }
+    world.put("out/scores/_SUCCESS", &marker.to_string()).await;
+    let elsewhere = super::world::Sites { state: world.at("another-state"), ..world.sites() };
+    publish(&elsewhere, spec(Mode::Overwrite), "day=2").await.unwrap();
+    assert!(!jobs(&world.destination().await).contains(&old.job.short()));
 }
 
 #[tokio::test]
@@ -239,4 +292,47 @@ fn modes_are_parsed_as_they_are_printed() {
         assert_eq!(mode.to_string().parse::<Mode>().unwrap(), mode);
     }
     assert_eq!("replace".parse::<Mode>().unwrap_err().code(), "unknown_mode");
+}
+
+/// Publishes one split of files in folders, each with its number of rows.
+async fn publish_rows(world: &World, mode: Mode, files: &[(&str, u64)]) {
+    let spec = JobSpec { splits: 1, ..spec(mode) };
+    let job = world.sites().begin(spec).await.unwrap();
+    let attempt = job.attempt(0);
+    let mut staged = vec![];
+    for (partition, rows) in files {
+        staged.push(StagedFile { rows: *rows, ..stage(&job, &attempt, partition, "rows").await.unwrap() });
+    }
+    attempt.seal(tally(&staged), staged).await.unwrap();
+    job.commit().await.unwrap();
+    job.publish().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_file_without_rows_stands_only_where_there_are_no_others() {
+    let check = async |world: &World, folders: &[&str]| {
+        let seen = world.destination().await;
+        let parts = seen.keys().filter(|path| path.contains("part-"));
+        let found: Vec<_> = parts.map(|path| path.rsplit_once('/').map_or("", |(folder, _)| folder)).collect();
+        assert_eq!(found, folders);
+        assert_eq!(success(&seen)["files"].as_array().unwrap().len(), folders.len());
+        assert!(world.snapshot("out/.volley-staging").await.is_empty());
+    };
+    for kind in KINDS {
+        let world = World::new(kind);
+        publish_rows(&world, Mode::Error, &[("", 0), ("", 0)]).await;
+        check(&world, &[""]).await;
+        publish_rows(&world, Mode::Append, &[("", 0)]).await;
+        check(&world, &[""]).await;
+        publish_rows(&world, Mode::Append, &[("", 0), ("k=1", 3)]).await;
+        check(&world, &["k=1"]).await;
+        publish_rows(&world, Mode::Append, &[("", 0)]).await;
+        check(&world, &["k=1"]).await;
+        publish_rows(&world, Mode::Overwrite, &[("", 0)]).await;
+        check(&world, &[""]).await;
+    }
+    let world = World::new(Kind::Memory);
+    world.put("out/scores/k=1/theirs.parquet", "not ours").await;
+    publish_rows(&world, Mode::Append, &[("", 0)]).await;
+    check(&world, &[]).await;
 }

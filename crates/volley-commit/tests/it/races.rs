@@ -2,7 +2,7 @@
 
 use volley_commit::{Mode, Outcome};
 
-use super::world::{KINDS, Kind, Snapshot, World, publish, score_all, spec, stage, tally};
+use super::world::{KINDS, Kind, Sites, Snapshot, World, publish, recover_all, score_all, spec, stage, tally};
 
 const ROUNDS: usize = 40;
 
@@ -94,6 +94,78 @@ async fn two_new_results_for_one_destination_are_one_result_and_one_refusal() {
     assert_eq!(late.commit().await.unwrap_err().code(), "destination_not_empty");
 }
 
+/// The same destination, for whoever works with a state of their own.
+fn of_another_state(world: &World) -> Sites {
+    Sites { state: world.at("another-state"), ..world.sites() }
+}
+
+#[tokio::test]
+async fn two_states_take_turns_at_one_destination() {
+    for (kind, mode) in KINDS.into_iter().flat_map(|kind| [Mode::Append, Mode::Overwrite].map(|mode| (kind, mode))) {
+        let world = World::new(kind);
+        let first = world.sites().begin(spec(mode)).await.unwrap();
+        let second = of_another_state(&world).begin(spec(mode)).await.unwrap();
+        score_all(&first, "day=1").await.unwrap();
+        score_all(&second, "day=2").await.unwrap();
+        first.commit().await.unwrap();
+
+        let busy = second.commit().await.unwrap_err();
+        assert_eq!(busy.code(), "destination_busy");
+        let told = busy.to_string();
+        assert!(told.contains(&format!("{}/", world.sites().state.url)) && told.contains(".turn)"), "{told}");
+
+        first.publish().await.unwrap();
+        second.commit().await.unwrap();
+        second.publish().await.unwrap();
+        let parts = world.destination().await.keys().filter(|path| path.contains("part-")).count();
+        assert_eq!(parts, if mode == Mode::Append { 8 } else { 4 });
+        assert!(world.snapshot("out/.volley-staging").await.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_dead_job_keeps_its_turn_until_its_own_state_has_finished_it() {
+    for decided in [true, false] {
+        let world = World::new(Kind::Disk);
+        let dead = world.sites().begin(spec(Mode::Append)).await.unwrap();
+        score_all(&dead, "day=1").await.unwrap();
+        if decided {
+            dead.commit().await.unwrap();
+        } else {
+            // What is there at the decision makes it fail, after the turn was taken.
+            world.put("out/scores/day=1", "a file where a folder is needed").await;
+            assert_eq!(dead.commit().await.unwrap_err().code(), "destination_invalid");
+        }
+        let waiting = of_another_state(&world).begin(spec(Mode::Append)).await.unwrap();
+        score_all(&waiting, "day=2").await.unwrap();
+        assert_eq!(waiting.commit().await.unwrap_err().code(), "destination_busy");
+
+        assert_eq!(world.recover(&world.sites()).await.unwrap().len(), 1);
+        waiting.commit().await.unwrap();
+        waiting.publish().await.unwrap();
+        assert!(world.snapshot("out/.volley-staging").await.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_publish_whose_turn_was_taken_away_waits_until_it_is_free_again() {
+    let world = World::new(Kind::Disk);
+    let first = world.sites().begin(spec(Mode::Append)).await.unwrap();
+    let second = of_another_state(&world).begin(spec(Mode::Append)).await.unwrap();
+    score_all(&first, "day=1").await.unwrap();
+    score_all(&second, "day=2").await.unwrap();
+    first.commit().await.unwrap();
+    let staged = world.snapshot("out/.volley-staging").await;
+    let turn = staged.keys().find(|name| name.ends_with(".turn")).unwrap();
+    std::fs::remove_file(world.path("out/.volley-staging").join(turn)).unwrap();
+    second.commit().await.unwrap();
+
+    assert_eq!(first.publish().await.unwrap_err().code(), "destination_busy");
+    assert_eq!(world.destination().await, Snapshot::new());
+    second.publish().await.unwrap();
+    first.publish().await.unwrap();
+}
+
 #[tokio::test]
 async fn repeating_a_finished_job_changes_nothing() {
     let world = World::new(Kind::Disk);
@@ -119,7 +191,7 @@ async fn whole_jobs_and_recoveries_can_be_spawned() {
     let sites = world.sites();
     let recovery = tokio::spawn(async move {
         let known = sites.clone();
-        volley_commit::recover(&sites.state, &move |url| known.open(url)).await
+        recover_all(&sites.state, &move |url| known.open(url)).await
     });
     assert!(recovery.await.unwrap().unwrap().is_empty());
 }

@@ -11,7 +11,8 @@ use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use tempfile::TempDir;
 use volley_commit::{
-    Attempt, Job, JobId, JobSpec, Location, Mode, Outcome, Recovered, Result, StagedFile, Tally, recover,
+    Attempt, Job, JobId, JobSpec, Location, Mode, Opener, Outcome, Recovered, Result, StagedFile, Tally, recover,
+    unfinished,
 };
 
 pub use super::faults::{Fault, FaultyStore};
@@ -116,7 +117,12 @@ impl World {
     /// What recovery of this world through `sites` does.
     pub async fn recover(&self, sites: &Sites) -> Result<Vec<Recovered>> {
         let known = sites.clone();
-        recover(&sites.state, &move |url| known.open(url)).await
+        recover_all(&sites.state, &move |url| known.open(url)).await
+    }
+
+    /// The path of a name on disk.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.as_ref().expect("only a world on disk has paths").path().join(name)
     }
 
     pub async fn outcome(&self, job: JobId) -> Option<Outcome> {
@@ -125,6 +131,15 @@ impl World {
         let job = Job::open(&sites.state, job, &move |url| known.open(url)).await.ok()?;
         job.outcome().await.unwrap()
     }
+}
+
+/// What an engine does that finds itself alone.
+pub async fn recover_all(state: &Location, open: &Opener) -> Result<Vec<Recovered>> {
+    let mut recovered = vec![];
+    for job in unfinished(state).await? {
+        recovered.extend(recover(state, job, open).await);
+    }
+    Ok(recovered)
 }
 
 fn walk(root: &std::path::Path) -> Snapshot {

@@ -9,6 +9,7 @@ use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef};
 use datafusion::arrow::error::ArrowError;
 use datafusion::parquet::arrow::ArrowSchemaConverter;
+use object_store::path::PathPart;
 
 use crate::error::{ConnectError, Result};
 use crate::format::Format;
@@ -58,9 +59,9 @@ fn partition_column(schema: &Schema, name: &str) -> Result<usize> {
     if field.data_type().is_nested() {
         return Err(refused(format!("column '{name}' cannot name folders: it is a {}", field.data_type())));
     }
-    // Readers of such folders hide names that start so, or take them apart differently.
-    let unfit =
-        name.starts_with(['_', '.']) || name.contains(['/', '=', '%', '?', '#']) || name.contains(char::is_control);
+    // Readers of such folders hide names that start so, take them apart differently, or look for them under
+    // another spelling.
+    let unfit = name.starts_with(['_', '.']) || name.contains('=') || PathPart::from(name).as_ref() != name;
     if unfit || name.is_empty() {
         return Err(refused(format!("column '{name}' cannot name folders: give it another name with AS")));
     }
@@ -105,9 +106,20 @@ fn check_parquet(fields: Vec<FieldRef>) -> Result<()> {
     }
 }
 
+/// The columns that the files of a write have, and those that become folders are not among them.
+pub(crate) fn file_columns(schema: &Schema, target: &WriteTarget) -> Result<SchemaRef> {
+    let folders = partition_columns(schema, &target.partition_by)?;
+    let fields = schema.fields().iter().enumerate().filter(|(index, _)| !folders.contains(index));
+    let plain = plain_schema(&Schema::new(fields.map(|(_, field)| field.clone()).collect::<Vec<_>>()));
+    match target.format {
+        Format::Csv => flat_schema(&plain),
+        Format::Parquet | Format::Json | Format::Arrow => Ok(plain),
+    }
+}
+
 /// The schema that a reader of the files sees: no views, dictionaries or run-ends, whose layout in
 /// memory is nobody's business, and no metadata of whatever the columns were read from.
-pub(super) fn plain_schema(schema: &Schema) -> SchemaRef {
+pub(crate) fn plain_schema(schema: &Schema) -> SchemaRef {
     Arc::new(Schema::new(schema.fields().iter().map(plain_field).collect::<Fields>()))
 }
 

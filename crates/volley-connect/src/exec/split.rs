@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use datafusion::common::Result;
-use datafusion::execution::TaskContext;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::metrics::{Count, ExecutionPlanMetricsSet, MetricBuilder, Time};
 use futures::StreamExt;
@@ -12,6 +12,7 @@ use volley_commit::{Attempt, Job, Receipt, StagedFile, Tally};
 
 use super::WriteContext;
 use super::files::Files;
+use super::hive::Folders;
 use crate::error::ConnectError;
 use crate::location::location;
 use crate::write::WriteTarget;
@@ -75,8 +76,7 @@ impl Work {
         let mut metadata = self.context.provenance.clone();
         metadata.insert("volley.job".to_owned(), self.context.job.to_string());
         metadata.insert("volley.split".to_owned(), self.split.to_string());
-        let store = job.staging().store.clone();
-        let mut files = Files::new(attempt, store, self.input.schema(), &self.target, &metadata)?;
+        let mut files = Files::new(attempt, job.staging(), self.input.schema(), &self.target, &metadata)?;
         let staged = self.drain(&mut files).await;
         if staged.is_err() {
             files.abort().await;
@@ -86,7 +86,7 @@ impl Work {
 
     async fn drain(&self, files: &mut Files<'_>) -> Result<(Tally, Vec<StagedFile>)> {
         let held = self.reservation();
-        let mut rows = self.input.execute(self.partition, self.task.clone())?;
+        let mut rows = self.rows()?;
         let mut tally = Tally::default();
         while let Some(batch) = rows.next().await.transpose()? {
             // Each batch ends in a point where a cancelled task stops, whatever lies below.
@@ -102,11 +102,20 @@ impl Work {
         }
         tally.rows_out = tally.rows_in;
         let staged = match (tally.rows_out, self.split) {
+            // The commit leaves it out if another split has rows.
             (0, 0) => files.finish_empty().await?,
             _ => files.finish().await?,
         };
         self.counters.bytes_written.add(staged.iter().map(|file| file.bytes as usize).sum());
         Ok((tally, staged))
+    }
+
+    /// The rows of the split, those of one folder together.
+    fn rows(&self) -> Result<SendableRecordBatchStream> {
+        match Folders::of(&self.input.schema(), &self.target)? {
+            None => self.input.execute(self.partition, self.task.clone()),
+            Some(folders) => folders.rows_together(self.input.clone(), self.partition, self.task.clone()),
+        }
     }
 
     fn reservation(&self) -> MemoryReservation {

@@ -7,8 +7,10 @@ use datafusion::datasource::physical_plan::{FileScanConfig, JsonSource};
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
 use futures::{StreamExt, TryStreamExt};
+use url::Url;
 
 use crate::error::ConnectError;
+use crate::location::spelled;
 
 /// How many footers are read at once.
 const FOOTERS_MAX: usize = 16;
@@ -99,10 +101,15 @@ async fn row_groups(scan: &FileScanConfig, file: &PartitionedFile, runtime: &Run
         .fetch_metadata()
         .await
         .map_err(|error| ConnectError::BadFile {
-            file: file.object_meta.location.to_string(),
+            file: name_of(scan, file),
             reason: error.strip_backtrace().lines().next().unwrap_or_default().to_owned(),
         })?;
     Ok(cut_row_groups(file, &footer))
+}
+
+fn name_of(scan: &FileScanConfig, file: &PartitionedFile) -> String {
+    let path = &file.object_meta.location;
+    Url::parse(scan.object_store_url.as_str()).map_or_else(|_| path.to_string(), |store| spelled(&store, path))
 }
 
 /// A scan of a range reads the row groups whose first page starts in it, so the ranges end where the

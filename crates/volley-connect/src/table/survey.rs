@@ -3,11 +3,10 @@
 use std::path::Path as FilePath;
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::{DataType, Schema, SchemaRef};
-use datafusion::catalog::Session;
-use datafusion::datasource::file_format::FileFormat;
+use bytes::Bytes;
+use datafusion::arrow::datatypes::DataType;
 use datafusion::datasource::listing::ListingTableUrl;
-use datafusion::error::DataFusionError;
+use datafusion::datasource::listing::helpers::parse_partitions_for_path;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use futures::TryStreamExt;
 use glob::{MatchOptions, Pattern};
@@ -15,10 +14,11 @@ use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 use url::Url;
 
+use super::columns::bad;
 use super::hive::Folders;
 use crate::error::{ConnectError, Result};
 use crate::format::{FileKind, Format, ending};
-use crate::location::{absolute_url, no_store, parts};
+use crate::location::{absolute_url, no_store, parts, spelled};
 
 /// The files of a table, as found once.
 #[derive(Debug)]
@@ -32,8 +32,8 @@ pub(super) struct Survey {
     folders: Folders,
     /// Why a folder may look empty.
     hint: String,
-    /// Hidden files that only a pattern keeps out of DataFusion's listing.
-    hides_some: bool,
+    /// Files of the folder that are not part of the table: markers, leftovers, those of deeper folders.
+    others: Vec<Path>,
 }
 
 #[derive(Debug, PartialEq)]
@@ -53,7 +53,7 @@ impl Survey {
             files: vec![],
             folders: Folders::default(),
             hint: String::new(),
-            hides_some: false,
+            others: vec![],
         }
     }
 
@@ -63,9 +63,13 @@ impl Survey {
         if let Some((folder, pattern)) = split_pattern(text) {
             return Self::of_pattern(base, text, folder, pattern, runtime).await;
         }
-        let url = absolute_url(base, text)?;
+        Self::of_url(absolute_url(base, text)?, text, runtime).await
+    }
+
+    /// Looks at one place, which `text` names. Errors as [`Survey::of`].
+    pub(super) async fn of_url(url: Url, text: &str, runtime: &RuntimeEnv) -> Result<Self> {
         let (store_url, path) = parts(&url)?;
-        let store = runtime.object_store(&store_url).map_err(|source| no_store(text, source))?;
+        let store = runtime.object_store(&store_url).map_err(|_| no_store(text))?;
         if !url.path().ends_with('/')
             && let Some(file) = head(store.as_ref(), &path, text).await?
         {
@@ -84,16 +88,19 @@ impl Survey {
             let Some(relative) = relative(root, &file.location) else { continue };
             self.check_table_format(&relative)?;
             let (name, folders) = relative.split_last().expect("a file has a name");
-            if is_hidden(name) {
-                self.hides_some = true;
-            } else if folders.iter().any(|folder| is_hidden(folder)) {
-                // Markers and leftovers of other writers.
-            } else if let Some(folder) = folders.iter().find(|folder| !folder.contains('=')) {
+            let is_left_out = is_hidden(name) || folders.iter().any(|folder| is_hidden(folder));
+            match folders.iter().find(|folder| !folder.contains('=')) {
+                _ if is_left_out => self.others.push(file.location),
                 // DataFusion does not descend either; without this the table would just look empty.
-                self.hint = format!(", its files lie in the folder '{folder}': name that, or use '{}**/*'", self.table);
-            } else {
-                self.folders.add(file.location.as_ref(), folders)?;
-                self.files.push(file);
+                Some(folder) => {
+                    let table = &self.table;
+                    self.hint = format!(", its files lie in the folder '{folder}': name that, or use '{table}**/*'");
+                    self.others.push(file.location);
+                }
+                None => {
+                    self.folders.add(&self.name_of(&file.location), folders)?;
+                    self.files.push(file);
+                }
             }
         }
         self.files.sort_by(|a, b| a.location.cmp(&b.location));
@@ -120,7 +127,7 @@ impl Survey {
     ) -> Result<Self> {
         let url = absolute_url(base, if folder.is_empty() { "./" } else { folder })?;
         let (store_url, root) = parts(&url)?;
-        let store = runtime.object_store(&store_url).map_err(|source| no_store(text, source))?;
+        let store = runtime.object_store(&store_url).map_err(|_| no_store(text))?;
         let pattern = Pattern::new(pattern).map_err(|error| ConnectError::TableNotFound {
             table: text.to_owned(),
             hint: format!(": it is no valid pattern, {}", error.msg),
@@ -170,7 +177,7 @@ impl Survey {
     pub(super) fn check_kind(&self, format: Format) -> Result<()> {
         if let Some(other) = self.files.iter().find(|file| kind(file).is_some_and(|kind| kind.format != format)) {
             let reason = format!("the table is declared STORED AS {}", format.to_string().to_uppercase());
-            return Err(ConnectError::BadFile { file: other.location.to_string(), reason });
+            return Err(ConnectError::BadFile { file: self.name_of(&other.location), reason });
         }
         match self.files.first() {
             Some(first) => self.check_siblings(first)?,
@@ -198,7 +205,7 @@ impl Survey {
         match self.first_damaged() {
             None => Ok(()),
             Some(file) => {
-                Err(ConnectError::BadFile { file: file.location.to_string(), reason: "it is empty".to_owned() })
+                Err(ConnectError::BadFile { file: self.name_of(&file.location), reason: "it is empty".to_owned() })
             }
         }
     }
@@ -221,84 +228,90 @@ impl Survey {
         }
     }
 
-    /// Where DataFusion is to look.
-    pub(super) fn urls(&self) -> Result<Vec<ListingTableUrl>> {
+    /// The store of the files.
+    pub(super) fn store(&self, runtime: &RuntimeEnv) -> Result<Arc<dyn ObjectStore>> {
+        let (store_url, _) = parts(&self.url)?;
+        runtime.object_store(&store_url).map_err(|_| no_store(&self.table))
+    }
+
+    /// The files that hold something.
+    pub(super) fn data_files(&self) -> impl Iterator<Item = &ObjectMeta> {
+        self.files.iter().filter(|file| file.size > 0)
+    }
+
+    /// The bytes of an object beside the files, if it is there.
+    pub(super) async fn read(&self, name: &str, runtime: &RuntimeEnv) -> Result<Option<Bytes>> {
+        let (_, folder) = parts(&self.url)?;
+        let failed = |error| ConnectError::store(&self.table, error);
+        match self.store(runtime)?.get(&folder.join(name)).await {
+            Ok(found) => found.bytes().await.map(Some).map_err(failed),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(failed(error)),
+        }
+    }
+
+    /// The path of a file below the folder.
+    pub(super) fn relative_name<'a>(&self, file: &'a Path) -> &'a str {
+        let root = parts(&self.url).map(|(_, root)| root).unwrap_or_default();
+        file.as_ref().strip_prefix(root.as_ref()).unwrap_or(file.as_ref()).trim_start_matches('/')
+    }
+
+    /// A file as messages name it.
+    pub(super) fn name_of(&self, file: &Path) -> String {
+        spelled(&self.url, file)
+    }
+
+    /// Where DataFusion is to look for files with this ending, so that it finds the files of the survey and
+    /// no others.
+    pub(super) fn urls(&self, partitions: &[(String, DataType)], ending: &str) -> Result<Vec<ListingTableUrl>> {
         let table = |url: Url| parts(&url).map(|(table, _)| table);
+        let each_file = || self.files.iter().map(|file| table(file_url(&self.url, &file.location))).collect();
         match self.shape {
-            Shape::File => Ok(vec![table(self.url.clone())?]),
-            Shape::Pattern => self.files.iter().map(|file| table(file_url(&self.url, &file.location))).collect(),
-            Shape::Folder => {
-                let folder = table(self.url.clone())?;
-                let visible = folder.clone().with_glob("[!._]*").map_err(|error| bad(&self.table, &error))?;
-                Ok(vec![if self.hides_some { visible } else { folder }])
+            Shape::File => return Ok(vec![table(self.url.clone())?]),
+            Shape::Pattern => return each_file(),
+            Shape::Folder => {}
+        }
+        let folder = table(self.url.clone())?;
+        let visible = format!("[!._]*{}", Pattern::escape(ending));
+        let visible = folder.clone().with_glob(&visible).map_err(|error| bad(&self.table, &error))?;
+        let listing = Listing { partitions, ending };
+        let mut wrong = None;
+        for url in [folder, visible] {
+            wrong = self.first_wrong(&url, listing);
+            if wrong.is_none() {
+                return Ok(vec![url]);
             }
         }
-    }
-}
-
-/// The columns of the files, partition columns left out: the folder's value is the one that counts.
-pub(super) async fn columns(
-    session: &dyn Session,
-    surveys: &[Survey],
-    format: &dyn FileFormat,
-    partitions: &[(String, DataType)],
-) -> Result<SchemaRef> {
-    let mut schemas = vec![];
-    for survey in surveys {
-        schemas.push(survey.columns(session, format).await?.as_ref().clone());
-    }
-    let schema = Schema::try_merge(schemas).map_err(|error| bad(&surveys[0].table, &error.into()))?;
-    let is_folder = |name: &str| partitions.iter().any(|(partition, _)| partition == name);
-    let fields = schema.fields().iter().filter(|field| !is_folder(field.name())).cloned();
-    Ok(Arc::new(Schema::new_with_metadata(fields.collect::<Vec<_>>(), schema.metadata().clone())))
-}
-
-impl Survey {
-    async fn columns(&self, session: &dyn Session, format: &dyn FileFormat) -> Result<SchemaRef> {
-        let (store_url, _) = parts(&self.url)?;
-        let store = session.runtime_env().object_store(&store_url).map_err(|source| no_store(&self.table, source))?;
-        let files: Vec<ObjectMeta> = self.files.iter().filter(|file| file.size > 0).cloned().collect();
-        match format.infer_schema(session, &store, &files).await {
-            Ok(schema) => Ok(schema),
-            Err(error) => Err(self.culprit(session, format, &store, &files, error).await),
+        match wrong {
+            Some(file) if !partitions.is_empty() => {
+                let reason = "its name, or that of its folder, cannot be told apart from those of the table's \
+                    files: rename it or move it away";
+                Err(ConnectError::BadFile { file: self.name_of(file), reason: reason.to_owned() })
+            }
+            _ => each_file(),
         }
     }
 
-    /// The first file that cannot be read, or that does not go with those before it.
-    async fn culprit(
-        &self,
-        session: &dyn Session,
-        format: &dyn FileFormat,
-        store: &Arc<dyn ObjectStore>,
-        files: &[ObjectMeta],
-        whole: DataFusionError,
-    ) -> ConnectError {
-        let mut merged = Schema::empty();
-        for file in files {
-            let path = file.location.as_ref();
-            let schema = match format.infer_schema(session, store, std::slice::from_ref(file)).await {
-                Ok(schema) => schema,
-                Err(error) => return bad(path, &error),
-            };
-            merged = match Schema::try_merge([merged, schema.as_ref().clone()]) {
-                Ok(merged) => merged,
-                Err(error) => return bad(path, &error.into()),
-            };
-        }
-        bad(&self.table, &whole)
+    /// A file that DataFusion would read and should not, or the other way round.
+    fn first_wrong(&self, url: &ListingTableUrl, listing: Listing<'_>) -> Option<&Path> {
+        let missed = self.files.iter().map(|file| &file.location).find(|file| !listing.takes(url, file));
+        missed.or_else(|| self.others.iter().find(|file| listing.takes(url, file)))
     }
 }
 
-/// The error of reading a file, which may be the store's.
-pub(super) fn bad(file: &str, error: &DataFusionError) -> ConnectError {
-    if let DataFusionError::ObjectStore(source) = error.find_root()
-        && !matches!(source.as_ref(), object_store::Error::NotFound { .. })
-    {
-        let source = object_store::Error::Generic { store: "table", source: source.to_string().into() };
-        return ConnectError::store(file, source);
+/// DataFusion's rules for the files of a folder.
+#[derive(Clone, Copy)]
+struct Listing<'a> {
+    partitions: &'a [(String, DataType)],
+    ending: &'a str,
+}
+
+impl Listing<'_> {
+    fn takes(&self, url: &ListingTableUrl, file: &Path) -> bool {
+        let names = self.partitions.iter().map(|(name, _)| name.as_str());
+        let in_folders = self.partitions.is_empty() || parse_partitions_for_path(url, file, names).is_some();
+        file.as_ref().ends_with(self.ending) && url.contains(file, true) && in_folders
     }
-    let message = error.strip_backtrace();
-    ConnectError::BadFile { file: file.to_owned(), reason: message.lines().next().unwrap_or_default().to_owned() }
 }
 
 fn kind(file: &ObjectMeta) -> Option<FileKind> {

@@ -112,7 +112,8 @@ pub(crate) fn csv_writer(options: &BTreeMap<String, String>) -> Result<CsvWriter
     CsvWriterOptions::try_from(&csv).map_err(|error| invalid(&error))
 }
 
-fn table_options(format: ConfigFileType, options: &BTreeMap<String, String>) -> Result<TableOptions> {
+/// All options of a format, as written files need them and as their readers do.
+pub(crate) fn table_options(format: ConfigFileType, options: &BTreeMap<String, String>) -> Result<TableOptions> {
     let mut table = TableOptions::default();
     table.set_config_format(format);
     let prefixed = options.iter().map(|(name, value)| (format!("format.{name}"), value.clone())).collect();

@@ -18,8 +18,11 @@ use volley_commit::Mode;
 use crate::error::{ConnectError, Result};
 use crate::exec::check_columns;
 use crate::format::{FileKind, Format, ending};
-use crate::location::absolute_url;
+use crate::location::{absolute_url, no_store};
 use crate::write::{Write, WriteTarget, options};
+
+/// The folder beside a destination in which its results wait.
+const STAGING: &str = ".volley-staging";
 
 /// Turns `COPY … TO` and `INSERT` into file tables into [`Write`] nodes, checked against the columns.
 /// INSERT into other tables, such as those in memory, stays as it is. Touches no store.
@@ -61,13 +64,32 @@ impl WriteRule {
     }
 
     fn destination(&self, text: &str) -> Result<String> {
-        if FileKind::of(text).is_some() {
-            let folder = format!("{}/", text.trim_end_matches(ending(text)));
+        let folder = text.trim_end_matches('/');
+        if FileKind::of(folder).is_some() {
+            let folder = format!("{}/", folder.trim_end_matches(ending(folder)));
             return Err(ConnectError::DestinationIsFile { destination: text.to_owned(), folder });
         }
-        let url = absolute_url(&self.base, text)?;
+        if text.trim().is_empty() {
+            return Err(invalid_destination(text, "it names no folder"));
+        }
+        let url = absolute_url(&self.base, text).map_err(|_| invalid_destination(text, "it is no path"))?;
+        if url.scheme() != "file" {
+            return Err(no_store(text));
+        }
+        let mut folders = url.path_segments().into_iter().flatten().filter(|name| !name.is_empty()).peekable();
+        if folders.peek().is_none() {
+            return Err(invalid_destination(text, "it is the root of the file system"));
+        }
+        if folders.any(|name| name == STAGING) {
+            return Err(invalid_destination(text, "results lie in '.volley-staging' only until they are published"));
+        }
         Ok(format!("{}/", url.as_str().trim_end_matches('/')))
     }
+}
+
+fn invalid_destination(text: &str, reason: &str) -> ConnectError {
+    let (destination, reason) = (format!("'{text}'"), format!("{reason}: name a folder of its own"));
+    ConnectError::Commit(volley_commit::Error::DestinationInvalid { destination, reason })
 }
 
 impl AnalyzerRule for WriteRule {

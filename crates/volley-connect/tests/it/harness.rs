@@ -20,8 +20,8 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use tempfile::TempDir;
 use volley_commit::{Job, JobId, JobSpec, Location};
 use volley_connect::{
-    ConnectError, PackedPlan, TableFactory, WriteContext, WriteExec, WritePlanner, WriteRule, forget_listings,
-    location, pack_splits, with_write_context,
+    ConnectError, PackedPlan, TableFactory, WriteContext, WriteExec, WritePlanner, WriteRule, check_append,
+    forget_listings, location, pack_splits, with_write_context,
 };
 
 #[derive(Debug)]
@@ -118,7 +118,9 @@ impl House {
         let plan = self.plan(sql).await?;
         let PackedPlan { plan, .. } =
             pack_splits(plan, &self.context.runtime_env(), self.split_rows, 256 << 20).await?;
-        let target = plan.downcast_ref::<WriteExec>().expect("a write").target().clone();
+        let write = plan.downcast_ref::<WriteExec>().expect("a write");
+        check_append(write, &self.context.state()).await?;
+        let target = write.target().clone();
         let destination = location(&target.destination, &self.context.runtime_env())?;
         let spec = JobSpec {
             job: JobId::new(),

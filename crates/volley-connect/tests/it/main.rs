@@ -1,5 +1,7 @@
 //! Tables and writes in a plain DataFusion session, over temporary folders.
 
+mod appends;
+mod folders;
 mod harness;
 mod packing;
 mod plans;

@@ -114,7 +114,7 @@ async fn a_table_that_cannot_be_read_says_why() {
     house.write_text("differ/a.json", "{\"x\":1}\n");
     house.write_text("differ/b.json", "not json\n");
     check_refused(&house, "differ/", "bad_file", "b.json").await;
-    check_refused(&house, "s3://lake/trips/", "store_failed", "s3://lake").await;
+    check_refused(&house, "s3://lake/trips/", "not_built", "s3://lake").await;
 }
 
 #[tokio::test]
@@ -176,4 +176,111 @@ async fn compressed_text_is_read() {
     );
     plain.sql(&sql).await.expect("planned").collect().await.expect("written");
     check_count(&house, "n.csv.gz", 2).await;
+}
+
+#[tokio::test]
+async fn every_line_of_json_counts_for_the_columns() {
+    let house = House::new();
+    let lines = |from: i64, to: i64, line: &dyn Fn(i64) -> String| (from..to).map(line).collect::<String>();
+    let whole = |n: i64| format!("{{\"a\":{n}}}\n");
+    let halved = |n: i64| format!("{{\"a\":{n}.5}}\n");
+    house.write_text("one.json", &(lines(0, 2000, &whole) + &lines(2000, 3000, &halved)));
+    assert_eq!(house.number("SELECT 2 * sum(a) FROM 'one.json'").await, 3000 * 2999 + 1000);
+    house.write_text("two/a.json", &lines(0, 2000, &whole));
+    house.write_text("two/b.json", &lines(2000, 3000, &halved));
+    assert_eq!(house.number("SELECT 2 * sum(a) FROM 'two/'").await, 3000 * 2999 + 1000);
+    house.write_text("late.json", &(lines(0, 1500, &whole) + "{\"a\":1,\"b\":7}\n"));
+    assert_eq!(house.number("SELECT sum(b) FROM 'late.json'").await, 7);
+    house.run("CREATE EXTERNAL TABLE late STORED AS JSON LOCATION 'late.json'").await;
+    assert_eq!(house.number("SELECT sum(b) FROM late").await, 7);
+    house.write_text("bad.json", &(lines(0, 1500, &whole) + "\n{\"a\":1\n"));
+    check_refused(&house, "bad.json", "bad_file", "/bad.json' cannot be read: line 1502 is not valid JSON").await;
+    house.write_text("list.json", "{\"a\":1}\n[4711]\n");
+    check_refused(&house, "list.json", "bad_file", "line 2 is not a JSON object").await;
+    house.write_text("mixed.json", "{\"a\":1}\n{\"a\":{\"b\":1}}\n");
+    check_refused(&house, "mixed.json", "bad_file", "line 2 does not go with").await;
+}
+
+#[tokio::test]
+async fn csv_files_have_the_same_columns_in_the_same_order() {
+    let house = House::new();
+    house.write_text("order/a.csv", "x,y\n1,2\n");
+    house.write_text("order/b.csv", "y,x\n20,10\n");
+    let (_, message) = house.refusal("SELECT * FROM 'order/'").await;
+    assert!(message.contains("/order/b.csv' cannot be read: its columns are (y, x), those of '/"), "{message}");
+    assert!(message.contains("/order/a.csv' are (x, y)"), "{message}");
+    check_refused(&house, "order/", "bad_file", "same order").await;
+    let (code, _) = house.refusal("CREATE EXTERNAL TABLE t (x INT, y INT) STORED AS CSV LOCATION 'order/'").await;
+    assert_eq!(code, "bad_file");
+    house.write_text("more/a.csv", "x,y\n1,2\n");
+    house.write_text("more/b.csv", "x,y,z\n1,2,3\n");
+    check_refused(&house, "more/", "bad_file", "(x, y, z)").await;
+    house.write_text("twice.csv", "a,b,a\n1,2,3\n");
+    check_refused(&house, "twice.csv", "bad_file", "two columns `a`").await;
+    house.write_text("ragged.csv", "a,b\n1,2\n1,2,4711\n");
+    check_refused(&house, "ragged.csv", "bad_file", "/ragged.csv' cannot be read: ").await;
+    check_refused(&house, "ragged.csv", "bad_file", "line 3").await;
+}
+
+#[tokio::test]
+async fn arrow_files_have_the_same_columns_in_the_same_order() {
+    let house = House::new();
+    house.publish("COPY (SELECT 1 AS x, 2 AS y) TO 'in' STORED AS ARROW").await.expect("written");
+    house.publish("COPY (SELECT 20 AS y, 10 AS x) TO 'other' STORED AS ARROW").await.expect("written");
+    let part = house.files("other").into_keys().next().expect("a part");
+    std::fs::copy(house.path("other").join(&part), house.path("in/z.arrow")).expect("copied");
+    check_refused(&house, "in/", "bad_file", "in/z.arrow' cannot be read: its columns are (y, x)").await;
+}
+
+#[tokio::test]
+async fn types_of_csv_columns_hold_the_values_of_all_files() {
+    let house = House::new();
+    house.write_text("in/a.csv", "n,t,late\n1,7,\n");
+    house.write_text("in/b.csv", "n,t,late\n1.5,x,\n");
+    let sql = "SELECT arrow_typeof(n) AS n, arrow_typeof(t) AS t, sum(n) AS s FROM 'in/' GROUP BY 1, 2";
+    let shown = house.rows(sql).await;
+    assert!(shown.contains("| Float64 | Utf8 | 2.5 |"), "{shown}");
+    let rows = "1,\n".repeat(1500) + "1,x\n";
+    house.write_text("late.csv", &format!("n,late\n{rows}"));
+    assert_eq!(house.number("SELECT count(late) FROM 'late.csv'").await, 1);
+}
+
+#[tokio::test]
+async fn a_csv_value_may_hold_line_breaks() {
+    let house = House::new();
+    let row = format!("1,\"{}\"\n", "line\n,\n".repeat(100));
+    house.write_text("in/a.csv", &format!("n,t\n{}", row.repeat(5000)));
+    check_count(&house, "in/", 5000).await;
+    assert_eq!(house.number("SELECT max(length(t)) FROM 'in/'").await, 700);
+}
+
+#[tokio::test]
+async fn a_folder_without_a_value_is_not_taken_for_one() {
+    let house = House::new();
+    house.write_parquet("in/k=1/a.parquet", 0, 1, 1);
+    house.write_parquet("in/k=__HIVE_DEFAULT_PARTITION__/a.parquet", 0, 1, 1);
+    check_refused(&house, "in/", "not_built", "stands for NULL").await;
+}
+
+#[tokio::test]
+async fn the_files_of_a_folder_are_read_whatever_their_names_and_neighbours() {
+    let house = House::new();
+    house.write_parquet("eq/x=1.parquet", 0, 2, 2);
+    house.write_parquet("eq/b.parquet", 0, 1, 1);
+    check_count(&house, "eq/", 3).await;
+    house.write_text("eq/_SUCCESS", "{}");
+    check_count(&house, "eq/", 3).await;
+    house.write_parquet("hid/a.parquet", 0, 1, 1);
+    house.write_parquet("hid/.x=1/h.parquet", 0, 2, 2);
+    check_count(&house, "hid/", 1).await;
+    house.write_parquet("sub/a.parquet", 0, 1, 1);
+    house.write_parquet("sub/deeper/a.parquet", 0, 2, 2);
+    house.write_text("sub/_SUCCESS", "{}");
+    check_count(&house, "sub/", 1).await;
+    house.write_parquet("part/k=1/a.parquet", 0, 1, 1);
+    house.write_parquet("part/k=1/_SUCCESS", 0, 1, 1);
+    house.write_parquet("part/k=1/deeper/a.parquet", 0, 2, 2);
+    check_count(&house, "part/", 1).await;
+    house.write_parquet("part/k=1/.x=1/h.parquet", 0, 2, 2);
+    check_refused(&house, "part/", "bad_file", ".x=1/h.parquet").await;
 }

@@ -98,39 +98,6 @@ async fn the_modes_do_what_they_say() {
 }
 
 #[tokio::test]
-async fn columns_become_folders_and_come_back_as_columns() {
-    let house = House::new();
-    let sql =
-        "SELECT id, name AS who, id % 3 AS part, CASE WHEN id % 2 = 0 THEN 'x/y' ELSE 'a b' END AS text FROM 'in/'";
-    house.write_parquet("in/a.parquet", 0, 1000, 100);
-    for format in ["PARQUET", "CSV", "JSON", "ARROW"] {
-        let out = format!("out_{format}");
-        assert_eq!(
-            publish(&house, &format!("COPY ({sql}) TO '{out}' STORED AS {format} PARTITIONED BY (part, text)")).await,
-            1000
-        );
-        let folders: Vec<_> = house.folders(&out).into_iter().collect();
-        assert_eq!(folders.len(), 6, "{folders:?}");
-        assert_eq!(folders[0], "part=0/text=a%20b");
-        assert_eq!(house.files(&out).len(), 6, "one file a value");
-        let back = format!("SELECT id, who, part, text FROM '{out}/' ORDER BY id");
-        let there = format!("SELECT id, who, part, text FROM ({sql}) ORDER BY id");
-        assert_eq!(house.rows(&back).await, house.rows(&there).await, "{format}");
-    }
-}
-
-#[tokio::test]
-async fn many_values_are_written_with_few_files_open() {
-    let house = House::new();
-    house.write_parquet("in/a.parquet", 0, 20_000, 20_000);
-    let sql = "COPY (SELECT id, id % 100 AS k FROM 'in/') TO 'out' STORED AS PARQUET PARTITIONED BY (k)";
-    assert_eq!(publish(&house, sql).await, 20_000);
-    assert_eq!(house.folders("out").len(), 100);
-    assert_eq!(house.number("SELECT sum(id) FROM 'out/'").await, 20_000 * 19_999 / 2);
-    assert_eq!(house.number("SELECT count(*) FROM 'out/' WHERE k = 17 AND id % 100 <> 17").await, 0);
-}
-
-#[tokio::test]
 async fn a_result_without_rows_is_one_file_with_the_columns() {
     let house = House::new();
     house.write_parquet("in/a.parquet", 0, 300, 100);
@@ -309,4 +276,22 @@ async fn a_sealed_split_is_not_computed_again() {
     assert_eq!(rows(&first), rows(&second));
     let written = plan.metrics().expect("metrics").sum_by_name("rows_written").expect("counted").as_usize();
     assert_eq!(written, 300_000);
+}
+
+#[tokio::test]
+async fn a_destination_that_is_no_folder_for_results_is_refused() {
+    let house = House::new();
+    let check = async |destination: &str, code: &str, part: &str| {
+        let (found, message) = house.refusal(&format!("COPY (SELECT 1 AS a) TO '{destination}' STORED AS CSV")).await;
+        assert_eq!(found, code, "{destination}: {message}");
+        assert!(message.contains(part), "{destination}: {message}");
+    };
+    check("out.csv/", "destination_is_file", "'out/'").await;
+    check(" ", "destination_invalid", "names no folder").await;
+    check("/", "destination_invalid", "root").await;
+    check(".volley-staging/x/", "destination_invalid", ".volley-staging").await;
+    check("x/.volley-staging", "destination_invalid", ".volley-staging").await;
+    for url in ["s3://lake/x/", "http://lake/x/", "memory:///x/"] {
+        check(url, "not_built", url).await;
+    }
 }

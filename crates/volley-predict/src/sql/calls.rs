@@ -10,8 +10,8 @@ use datafusion::sql::sqlparser::ast::{
 use serde_json::{Map, Value as Json};
 use volley_model::Function;
 
-use super::{called_function, string_literal, text_value, unnamed, visit};
-use crate::problem::{Place, Problem, Site};
+use super::{called_function, place_of, string_literal, text_value, unnamed, visit};
+use crate::problem::{Problem, Site};
 
 /// The calls of a statement and what is wrong with their form.
 #[derive(Debug, Default)]
@@ -99,25 +99,28 @@ fn dot_to_subscript(access: &mut AccessExpr) {
 }
 
 fn name_items(items: &mut [SelectItem]) {
-    let mut bare_calls = 0;
+    let taken: Vec<String> = items.iter().filter_map(given_name).collect();
+    let mut names = (1..).map(|n| if n == 1 { "prediction".to_string() } else { format!("prediction_{n}") });
+    let mut next_name = || names.find(|name| !taken.contains(name)).unwrap_or_default();
     for item in items {
         let SelectItem::UnnamedExpr(expr) = item else { continue };
         if !contains_call(expr) {
             continue;
         }
-        let alias = if called_function(expr).is_some() {
-            bare_calls += 1;
-            if bare_calls == 1 { "prediction".to_string() } else { format!("prediction_{bare_calls}") }
-        } else {
-            expr.to_string()
-        };
+        let alias = if called_function(expr).is_some() { next_name() } else { expr.to_string() };
         *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias: Ident::with_quote('"', alias) };
     }
 }
 
-fn place_of(call: &SqlFunction) -> Place {
-    let start = call.name.0.first().and_then(|part| part.as_ident()).map(|ident| ident.span.start);
-    start.map_or(Place { line: 1, column: 1 }, |start| Place { line: start.line, column: start.column })
+/// The name that a select item has by itself: its alias, or that of its column.
+fn given_name(item: &SelectItem) -> Option<String> {
+    let ident = match item {
+        SelectItem::ExprWithAlias { alias, .. } => alias,
+        SelectItem::UnnamedExpr(Expr::Identifier(column)) => column,
+        SelectItem::UnnamedExpr(Expr::CompoundIdentifier(parts)) => parts.last()?,
+        _ => return None,
+    };
+    Some(if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_lowercase() })
 }
 
 struct PlainForm {
@@ -232,6 +235,8 @@ fn params_not_literal() -> FormError {
 mod tests {
     use datafusion::sql::parser::DFParser;
 
+    use crate::problem::Place;
+
     use super::*;
 
     fn collected(sql: &str) -> (String, Calls) {
@@ -249,6 +254,14 @@ mod tests {
         check(
             "SELECT id, predict('m'), predict('m', a) FROM t",
             "SELECT id, predict('m', '{}') AS \"prediction\", predict('m', '{}', a) AS \"prediction_2\" FROM t",
+        );
+    }
+
+    #[test]
+    fn a_name_that_is_taken_is_not_given_again() {
+        check(
+            "SELECT predict('m'), 1 AS prediction, t.prediction_2 FROM t",
+            "SELECT predict('m', '{}') AS \"prediction_3\", 1 AS prediction, t.prediction_2 FROM t",
         );
     }
 

@@ -13,9 +13,9 @@ use datafusion::sql::sqlparser::ast::{
 };
 use volley_model::{Contract, Function};
 
-use super::{called_function, contains_call, plain_arguments, string_literal, text_value, unnamed, visit};
+use super::{called_function, contains_call, place_of, plain_arguments, string_literal, text_value, unnamed, visit};
 use crate::pins::Pins;
-use crate::problem::{Place, Problem};
+use crate::problem::Problem;
 
 /// Fills every call without inputs in a statement whose calls were collected.
 ///
@@ -26,8 +26,10 @@ pub fn fill_inputs(
     pins: &Pins,
     schema_of: &mut dyn FnMut(Query) -> Result<DFSchema>,
 ) -> Result<Vec<Problem>> {
-    let mut filler = Filler { pins, schema_of, ctes: Vec::new(), problems: Vec::new(), failure: None };
+    let mut filler =
+        Filler { pins, schema_of, ctes: Vec::new(), recursive: false, problems: Vec::new(), failure: None };
     visit(statement, &mut QueryFinder { filler: &mut filler, depth: 0 });
+    visit(statement, &mut LeftOpen { filler: &mut filler });
     let Filler { mut problems, failure, .. } = filler;
     if let Some(failure) = failure {
         return Err(failure);
@@ -47,22 +49,43 @@ struct Filler<'a> {
     schema_of: &'a mut dyn FnMut(Query) -> Result<DFSchema>,
     /// The common table expressions in scope, outermost first, already filled.
     ctes: Vec<Cte>,
+    /// Whether one of them may be recursive.
+    recursive: bool,
     problems: Vec<Problem>,
     failure: Option<datafusion::error::DataFusionError>,
 }
 
 impl Filler<'_> {
     fn fill_query(&mut self, query: &mut Query) {
-        let outer = self.ctes.len();
-        for cte in query.with.iter_mut().flat_map(|with| &mut with.cte_tables) {
-            self.fill_query(&mut cte.query);
-            self.ctes.push(cte.clone());
+        let outer = (self.ctes.len(), self.recursive);
+        if let Some(with) = &mut query.with {
+            self.recursive |= with.recursive;
+            for cte in &mut with.cte_tables {
+                self.fill_cte(cte, with.recursive);
+                self.ctes.push(cte.clone());
+            }
         }
         self.fill_body(&mut query.body);
         if let Some(order_by) = &mut query.order_by {
             self.fill_order(order_by, &query.body);
         }
-        self.ctes.truncate(outer);
+        self.fill_inner_queries(&mut query.limit_clause);
+        self.ctes.truncate(outer.0);
+        self.recursive = outer.1;
+    }
+
+    /// The second half of a recursive expression sees the columns of the first under the expression's name.
+    fn fill_cte(&mut self, cte: &mut Cte, recursive: bool) {
+        let anchor = cte.clone();
+        match cte.query.body.as_mut() {
+            SetExpr::SetOperation { left, right, .. } if recursive && cte.query.with.is_none() => {
+                self.fill_body(left);
+                self.ctes.push(Cte { query: Box::new(query_of(left.as_ref().clone())), ..anchor });
+                self.fill_body(right);
+                self.ctes.pop();
+            }
+            _ => self.fill_query(&mut cte.query),
+        }
     }
 
     fn fill_body(&mut self, body: &mut SetExpr) {
@@ -73,7 +96,7 @@ impl Filler<'_> {
                 self.fill_body(left);
                 self.fill_body(right);
             }
-            _ => {}
+            other => self.fill_inner_queries(other),
         }
     }
 
@@ -92,7 +115,7 @@ impl Filler<'_> {
     /// ORDER BY of a SELECT sees its FROM; of a UNION, the columns that come out.
     fn fill_order(&mut self, order_by: &mut OrderBy, body: &SetExpr) {
         if !has_open_call(order_by) {
-            return;
+            return self.fill_inner_queries(order_by);
         }
         let scope = match body {
             SetExpr::Select(select) => self.scope_of(&select.from),
@@ -119,7 +142,7 @@ impl Filler<'_> {
     fn schema(&mut self, mut query: Query) -> Option<DFSchema> {
         if !self.ctes.is_empty() {
             let cte_tables = self.ctes.clone();
-            query.with = Some(With { with_token: AttachedToken::empty(), recursive: false, cte_tables });
+            query.with = Some(With { with_token: AttachedToken::empty(), recursive: self.recursive, cte_tables });
         }
         match (self.schema_of)(query) {
             Ok(schema) => Some(schema),
@@ -131,8 +154,7 @@ impl Filler<'_> {
     }
 
     fn fill_call(&mut self, function: Function, call: &mut SqlFunction, scope: &DFSchema) {
-        let place = call.name.0.first().and_then(|part| part.as_ident()).map(|name| name.span.start);
-        let place = place.map(|start| Place { line: start.line, column: start.column });
+        let place = Some(place_of(call));
         let Some(model) = open_model(call).map(str::to_string) else { return };
         let Some(pin) = self.pins.get(&model) else { return };
         match struct_from_scope(function, &model, &pin.contract, scope) {
@@ -233,6 +255,33 @@ impl VisitorMut for CallFiller<'_, '_, '_> {
             && let Expr::Function(call) = expr
         {
             self.filler.fill_call(function, call, self.scope);
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// Tells of calls that got no inputs because they stand where no columns are in scope.
+struct LeftOpen<'f, 'a> {
+    filler: &'f mut Filler<'a>,
+}
+
+impl VisitorMut for LeftOpen<'_, '_> {
+    type Break = ();
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        let Some((function, call)) = called_function(expr) else { return ControlFlow::Continue(()) };
+        let place = place_of(call);
+        let told = self.filler.problems.iter().any(|problem| problem.place == Some(place));
+        if let Some(model) = open_model(call)
+            && let Some(pin) = self.filler.pins.get(model)
+            && let Some(input) = pin.contract.inputs.iter().find(|input| input.required)
+            && !told
+        {
+            let (name, input) = (function.name(), input.name.as_deref().unwrap_or("input"));
+            let message = format!(
+                "model `{model}` cannot take its inputs from scope here: name them, {name}('{model}', {{'{input}': …}})"
+            );
+            self.filler.problems.push(Problem { code: "missing_input", message, place: Some(place) });
         }
         ControlFlow::Continue(())
     }

@@ -51,7 +51,7 @@ async fn loaded(artifact: &Artifact, rules: &[InputRule]) -> Result<Contract, Fa
     };
     match tokio::task::spawn_blocking(load).await {
         Ok(contract) => Ok(contract?),
-        Err(error) if error.is_cancelled() => Err(Failure::interrupted()),
+        Err(error) if error.is_cancelled() => Err(volley_registry::Error::Stopped.into()),
         Err(_) => Err(Failure::new("model_panicked", "loading the model failed in an unexpected way")),
     }
 }

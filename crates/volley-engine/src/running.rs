@@ -1,0 +1,142 @@
+//! The jobs that this process is writing, and how they are asked to stop.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
+use volley_commit::JobId;
+
+use crate::error::EngineError;
+
+/// The jobs of an engine that are being written.
+#[derive(Debug, Default)]
+pub(crate) struct Running {
+    jobs: Mutex<BTreeMap<JobId, Phase>>,
+    stopping: watch::Sender<bool>,
+}
+
+/// How far a job is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// It can still be given up.
+    Undecided,
+    /// Its result will appear, whatever happens.
+    Committed,
+}
+
+/// A job while it is being written.
+#[derive(Debug)]
+pub(crate) struct Entry<'a> {
+    running: &'a Running,
+    job: JobId,
+}
+
+/// As long as this lives, jobs that are not decided yet give themselves up, and none begins.
+#[derive(Debug)]
+pub struct Stopping<'a>(&'a Running);
+
+impl Running {
+    /// Refused while jobs are asked to stop.
+    pub(crate) fn enter(&self, job: JobId) -> Result<Entry<'_>, EngineError> {
+        if *self.stopping.borrow() {
+            return Err(interrupted());
+        }
+        self.jobs().insert(job, Phase::Undecided);
+        Ok(Entry { running: self, job })
+    }
+
+    pub(crate) fn stop(&self) -> Stopping<'_> {
+        self.stopping.send_replace(true);
+        Stopping(self)
+    }
+
+    /// Ends when jobs are asked to stop.
+    pub(crate) async fn stopped(&self) {
+        // The sender lives in `self`, so the wait cannot fail.
+        let _ = self.stopping.subscribe().wait_for(|stopping| *stopping).await;
+    }
+
+    fn jobs(&self) -> MutexGuard<'_, BTreeMap<JobId, Phase>> {
+        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Entry<'_> {
+    pub(crate) fn committed(&self) {
+        self.running.jobs().insert(self.job, Phase::Committed);
+    }
+}
+
+impl Drop for Entry<'_> {
+    fn drop(&mut self) {
+        self.running.jobs().remove(&self.job);
+    }
+}
+
+impl Stopping<'_> {
+    /// Whether a job is being given up, or goes on because it is decided: the work that writes it should be
+    /// let go on until it ends.
+    pub fn is_writing(&self) -> bool {
+        !self.0.jobs().is_empty()
+    }
+
+    /// What to say when there is no time to wait for that end.
+    pub fn cut_off(&self) -> EngineError {
+        match self.0.jobs().iter().next() {
+            Some((job, Phase::Committed)) => pending(*job, "there was no time to wait for them"),
+            Some((job, Phase::Undecided)) => EngineError::new(
+                "interrupted",
+                format!("stopped before job {job} could be given up in order: the next volley command does so"),
+            ),
+            None => interrupted(),
+        }
+    }
+}
+
+impl Drop for Stopping<'_> {
+    fn drop(&mut self) {
+        self.0.stopping.send_replace(false);
+    }
+}
+
+/// A job was given up because its user stopped it.
+pub(crate) fn interrupted() -> EngineError {
+    EngineError::new("interrupted", "stopped: what was not committed is given up, its destination is as it was")
+}
+
+/// A job is decided, and its result does not lie at the destination yet.
+pub(crate) fn pending(job: JobId, cause: &str) -> EngineError {
+    let message = format!(
+        "job {job} is committed, its files are not all in place: {cause}; the next volley command on this state goes on"
+    );
+    EngineError::new("publish_pending", message)
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails here")]
+
+    use super::*;
+
+    #[test]
+    fn a_job_that_cannot_be_waited_for_is_told_by_its_side_of_the_decision() {
+        let running = Running::default();
+        let entry = running.enter(JobId::new()).unwrap();
+        let stopping = running.stop();
+        assert!(stopping.is_writing());
+        assert_eq!(stopping.cut_off().code(), "interrupted");
+        entry.committed();
+        assert_eq!(stopping.cut_off().code(), "publish_pending");
+        drop(entry);
+        assert!(!stopping.is_writing());
+    }
+
+    #[test]
+    fn no_job_begins_while_jobs_are_asked_to_stop() {
+        let running = Running::default();
+        let stopping = running.stop();
+        assert_eq!(running.enter(JobId::new()).unwrap_err().code(), "interrupted");
+        drop(stopping);
+        assert!(running.enter(JobId::new()).is_ok());
+    }
+}
