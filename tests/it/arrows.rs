@@ -1,17 +1,45 @@
 //! Which crate may know which: the table of `docs/architecture.md`, checked against the manifests.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::process::Command;
 
 use serde_json::Value;
 
 use crate::tree::root;
 
-/// What a crate rests on, and what it must never know.
+const TABLE_HEAD: &str = "| crate | in one sentence | rests on | must never know |";
+
+/// The crates that the words of the table's last column stand for. What has none is left to whoever reads.
+const WORDS: [(&str, &[&str]); 14] = [
+    ("Arrow", &["arrow"]),
+    ("async", &["tokio"]),
+    ("files", &[]),
+    ("network", &["reqwest"]),
+    ("DataFusion", &["datafusion"]),
+    ("where a model came from", &["volley-registry"]),
+    ("SQL", &["datafusion", "volley-predict"]),
+    ("models", &["tract", "volley-model"]),
+    ("stores", &["object_store"]),
+    ("jobs", &["volley-jobs"]),
+    ("Ballista", &["ballista"]),
+    ("HTTP", &["axum", "reqwest"]),
+    ("the command line", &["clap", "indicatif"]),
+    ("–", &[]),
+];
+
+/// A row of the table.
+struct Row {
+    name: String,
+    /// Exactly the crates of ours that it names in its manifest.
+    rests_on: BTreeSet<String>,
+    /// Words for what it must never know.
+    never: Vec<String>,
+}
+
+/// What a crate must never know, as crates from outside: more than the table has words for.
 struct Room {
     name: &'static str,
-    /// Exactly the crates of ours that it names in its manifest.
-    rests_on: &'static [&'static str],
     /// Crates from outside, and all that start with their names, which must not even be reached
     /// through another crate.
     never: &'static [&'static str],
@@ -22,52 +50,32 @@ struct Room {
 const ROOMS: [Room; 8] = [
     Room {
         name: "volley-onnx",
-        rests_on: &[],
         never: &["arrow", "parquet", "datafusion", "object_store", "reqwest", "tokio"],
         never_itself: &["anyhow", "serde"],
     },
     Room {
         name: "volley-model",
-        rests_on: &["volley-onnx"],
         never: &["datafusion", "object_store", "parquet", "reqwest", "tokio"],
         never_itself: &["anyhow"],
     },
-    Room {
-        name: "volley-registry",
-        rests_on: &["volley-model"],
-        never: &["ballista", "datafusion", "parquet"],
-        never_itself: &["anyhow", "arrow"],
-    },
+    Room { name: "volley-registry", never: &["ballista", "datafusion", "parquet"], never_itself: &["anyhow", "arrow"] },
     Room {
         name: "volley-commit",
-        rests_on: &[],
         never: &["arrow", "ballista", "datafusion", "parquet", "tract"],
         never_itself: &["anyhow"],
     },
     Room {
         name: "volley-predict",
-        rests_on: &["volley-model", "volley-registry"],
         never: &["axum", "ballista", "rusqlite"],
         never_itself: &["anyhow", "object_store", "reqwest"],
     },
-    Room {
-        name: "volley-connect",
-        rests_on: &["volley-commit"],
-        never: &["axum", "ballista", "rusqlite", "tract"],
-        never_itself: &["anyhow"],
-    },
+    Room { name: "volley-connect", never: &["axum", "ballista", "rusqlite", "tract"], never_itself: &["anyhow"] },
     Room {
         name: "volley-engine",
-        rests_on: &["volley-commit", "volley-connect", "volley-model", "volley-predict", "volley-registry"],
         never: &["axum", "ballista", "clap", "indicatif", "rusqlite"],
         never_itself: &["anyhow"],
     },
-    Room {
-        name: "volley",
-        rests_on: &["volley-engine", "volley-model", "volley-registry"],
-        never: &["ballista"],
-        never_itself: &["datafusion", "object_store"],
-    },
+    Room { name: "volley", never: &["ballista"], never_itself: &["datafusion", "object_store"] },
 ];
 
 /// A crate as its manifest has it; dependencies for tests and builds aside.
@@ -115,19 +123,51 @@ fn named<'a>(crates: &'a BTreeSet<String>, family: &str) -> Vec<&'a str> {
     crates.iter().map(String::as_str).filter(is_member).collect()
 }
 
+fn table() -> Vec<Row> {
+    let page = fs::read_to_string(root().join("docs/architecture.md")).expect("the page");
+    let rows = page.lines().skip_while(|line| *line != TABLE_HEAD).skip(2).take_while(|line| line.starts_with('|'));
+    rows.map(row).collect()
+}
+
+fn row(line: &str) -> Row {
+    let cells: Vec<_> = line.trim_matches('|').split('|').map(str::trim).collect();
+    let [name, _, rests_on, never] = cells[..] else { panic!("not four cells: {line}") };
+    let words = |cell: &str| cell.split([',', ';']).map(|word| word.trim().to_owned()).collect::<Vec<_>>();
+    let is_ours = |name: &String| root().join("crates").join(name).is_dir();
+    let rests_on = words(rests_on).iter().map(|word| format!("volley-{word}")).filter(is_ours).collect();
+    Row { name: name.trim_matches('`').to_owned(), rests_on, never: words(never) }
+}
+
 #[test]
 fn every_crate_has_its_row_in_the_table() {
     let crates: BTreeSet<String> = manifests().into_iter().map(|manifest| manifest.name).collect();
-    let rows: BTreeSet<String> = ROOMS.iter().map(|room| room.name.to_owned()).collect();
-    assert_eq!(crates, rows);
+    let rows: BTreeSet<String> = table().into_iter().map(|row| row.name).collect();
+    let rooms: BTreeSet<String> = ROOMS.iter().map(|room| room.name.to_owned()).collect();
+    assert_eq!((&rows, &rooms), (&crates, &crates));
 }
 
 #[test]
 fn a_crate_rests_on_exactly_the_crates_of_its_row() {
     let manifests = manifests();
-    for room in &ROOMS {
-        let manifest = manifests.iter().find(|manifest| manifest.name == room.name).expect(room.name);
-        assert_eq!(named(&manifest.dependencies, "volley"), room.rests_on, "{}", room.name);
+    for row in table() {
+        let manifest = manifests.iter().find(|manifest| manifest.name == row.name).expect("a row of a crate");
+        let named: BTreeSet<_> = named(&manifest.dependencies, "volley").into_iter().map(str::to_owned).collect();
+        assert_eq!(named, row.rests_on, "{}", row.name);
+    }
+}
+
+#[test]
+fn a_crate_never_names_what_its_row_forbids() {
+    let manifests = manifests();
+    for row in table() {
+        let manifest = manifests.iter().find(|manifest| manifest.name == row.name).expect("a row of a crate");
+        for word in &row.never {
+            let known = WORDS.iter().find(|(known, _)| known == word);
+            let (_, families) = known.unwrap_or_else(|| panic!("{}: no crates are known for `{word}`", row.name));
+            for family in *families {
+                assert_eq!(named(&manifest.dependencies, family), [""; 0], "{} must not name {family}", row.name);
+            }
+        }
     }
 }
 

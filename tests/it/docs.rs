@@ -69,8 +69,7 @@ fn literals(text: &str) -> impl Iterator<Item = (&str, &str, &str)> {
 }
 
 /// Ends of what constructs an error from a code and a message.
-const CONSTRUCTORS: [&str; 7] =
-    ["Error::new", "Error::at", "Failure::failed", "Failure::wrong", "Self::failed", "Self::wrong", ".mistake"];
+const CONSTRUCTORS: [&str; 5] = ["Error::new", "Error::at", "Failure::new", "Self::new", ".mistake"];
 
 /// Whether a literal stands where codes stand: `code: "…"`, the first part of a pair, the first argument
 /// of an error's constructor, a constant.
@@ -97,6 +96,20 @@ fn codes(text: &str) -> BTreeSet<&str> {
 /// The first cells of the tables in `docs/guide/errors.md`.
 fn documented(page: &str) -> Vec<&str> {
     page.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect()
+}
+
+/// The codes with which a command ends with status 2: the list of the binary.
+fn codes_of_status_two() -> BTreeSet<String> {
+    let source = fs::read_to_string(root().join("crates/volley/src/report.rs")).expect("the binary's errors");
+    let list = source.split("const WRONG").nth(1).and_then(|rest| rest.split("];").next()).expect("the list");
+    literals(list).map(|(_, code, _)| code.to_owned()).collect()
+}
+
+/// The codes of the page whose last cell says `exit`.
+fn ending_with<'a>(page: &'a str, exit: &str) -> BTreeSet<&'a str> {
+    let rows = page.lines().filter(|line| line.starts_with("| `"));
+    let rows = rows.map(|line| line.trim_matches(['|', ' ']).split(" | ").collect::<Vec<_>>());
+    rows.filter(|cells| cells.last() == Some(&exit)).map(|cells| cells[0].trim_matches('`')).collect()
 }
 
 fn error_page() -> String {
@@ -147,6 +160,31 @@ fn an_error_code_is_explained_once() {
 }
 
 #[test]
+fn every_explained_error_code_has_its_exit_status() {
+    let (page, two) = (error_page(), codes_of_status_two());
+    let (one, said) = (ending_with(&page, "1"), ending_with(&page, "2"));
+    assert_eq!(said.iter().map(|code| code.to_string()).collect::<BTreeSet<_>>(), two);
+    assert_eq!(one.len() + said.len(), documented(&page).len(), "every row says its status");
+}
+
+#[test]
+fn the_page_on_performance_names_what_the_benches_measure() {
+    let page = fs::read_to_string(root().join("docs/guide/performance.md")).expect("the page");
+    let benches = rust_files().into_iter().filter(|file| file.path.starts_with("benches/"));
+    let texts: String = benches.map(|file| file.text).collect();
+    let groups: Vec<_> = texts.split("benchmark_group(\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+    assert!(groups.len() >= 2, "{groups:?}");
+    for group in groups {
+        assert!(page.contains(&format!("Group `{group}`")), "no section on `{group}`");
+    }
+    // And nothing that they do not: what stands in backquotes behind a group is the name of a bench.
+    for name in ["conversion alone", "linear", "200 trees", "scan and write alone", "first_column", "trees"] {
+        assert!(page.contains(&format!("`{name}`")) && texts.contains(&format!("\"{name}\"")), "`{name}`");
+    }
+    assert!(page.contains("--bin figures"));
+}
+
+#[test]
 fn codes_are_found_in_every_way_they_are_written() {
     let source = r#"
         fn code(&self) -> &'static str {
@@ -155,7 +193,7 @@ fn codes_are_found_in_every_way_they_are_written() {
         Problem { code: "three", message }
         EngineError::new("four", message)
         Err(("five", message))
-        Failure::wrong("six", message)
+        Failure::new("six", message)
         const INVALID: &str = "seven";
         set("not_a_code", message)
         let name = "neither";

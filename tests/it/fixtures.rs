@@ -1,7 +1,11 @@
 //! Every ONNX model of `tests/data/models` gives its expected scores through SQL, however it is called.
 
+use std::collections::BTreeSet;
+
 use arrow::array::{ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::DataType;
+
+use volley_model::NullRule;
 
 use crate::harness::{Cell, House, cells, close, fixture, model, root};
 
@@ -56,6 +60,14 @@ fn the_list_is_the_folder() {
     assert_eq!(found, MODELS.map(|(name, _)| name));
 }
 
+#[test]
+fn every_fixture_is_scored_or_refused() {
+    let folders = std::fs::read_dir(root().join("tests/data/models")).unwrap().flatten();
+    let folders = folders.filter(|entry| entry.path().is_dir()).map(|entry| entry.file_name().into_string().unwrap());
+    let listed = MODELS.iter().map(|(name, _)| name).chain(REFUSED.iter().map(|(name, _)| name));
+    assert_eq!(folders.collect::<BTreeSet<_>>(), listed.map(|name| name.to_string()).collect());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_onnx_model_gives_its_expected_scores() {
     let mut house = House::new().await;
@@ -76,7 +88,23 @@ async fn every_onnx_model_gives_its_expected_scores_on_nulls() {
             checked += 1;
         }
     }
-    assert!(checked >= 3, "only {checked} models have nulls");
+    assert_eq!(checked, 7, "models with nulls");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_registered_with_the_rule_nan_scores_nulls_as_its_framework_does() {
+    let mut house = House::new().await;
+    for (name, _) in MODELS {
+        let path = |file: &str| fixture(name).join(format!("{file}.parquet")).display().to_string();
+        if !fixture(name).join("expected_nulls.parquet").is_file() {
+            continue;
+        }
+        house.register(name, name, Some(NullRule::Nan)).await;
+        let expected = house.rows(&format!("SELECT * FROM '{}'", path("expected_nulls"))).await;
+        let call = format!("predict('{name}')");
+        let scores = house.rows(&format!("SELECT {call} AS p FROM '{}'", path("input_nulls"))).await;
+        compare_unless(name, &call, &scores, &expected, is_nan);
+    }
 }
 
 async fn check(house: &mut House, name: &str, inputs: Inputs, input: &str, expected: &str) {
@@ -106,11 +134,24 @@ async fn check(house: &mut House, name: &str, inputs: Inputs, input: &str, expec
 }
 
 fn compare(name: &str, call: &str, scores: &RecordBatch, expected: &RecordBatch) {
+    compare_unless(name, call, scores, expected, |_| false);
+}
+
+fn is_nan(cell: &Cell) -> bool {
+    matches!(cell, Cell::Number(number) if number.is_nan())
+}
+
+/// Compares row by row; one with a value that is `void` has no score at all.
+fn compare_unless(name: &str, call: &str, scores: &RecordBatch, expected: &RecordBatch, void: impl Fn(&Cell) -> bool) {
     assert_eq!(scores.num_rows(), expected.num_rows(), "{name}: {call}");
     let outputs = outputs(scores.column(0), expected);
     for row in 0..expected.num_rows() {
         let wanted: Vec<Cell> = expected.columns().iter().flat_map(|column| cells(column, row)).collect();
         let given: Vec<Cell> = outputs.iter().flat_map(|column| cells(column, row)).collect();
+        if wanted.iter().any(&void) {
+            assert!(given.iter().all(|given| *given == Cell::Null), "{name}: {call}: row {row}: {given:?}");
+            continue;
+        }
         // A score that is no number is NULL; the expected files keep it as NaN.
         let same = given.len() == wanted.len()
             && given.iter().zip(&wanted).all(|(given, wanted)| match wanted {
@@ -145,7 +186,7 @@ async fn external_and_inline_weights_give_the_same_bits() {
 }
 
 /// What a broken or unsupported model is refused with.
-const REFUSED: [(&str, &str); 16] = [
+const REFUSED: [(&str, &str); 17] = [
     ("broken_truncated_onnx", "model_invalid"),
     ("broken_missing_data", "model_file_missing"),
     ("broken_mlmodel_yaml", "mlmodel_invalid"),
@@ -160,6 +201,7 @@ const REFUSED: [(&str, &str); 16] = [
     ("iris_lightgbm_skops", "unsupported_flavor"),
     ("iris_xgboost_sklearn", "unsupported_flavor"),
     ("cancer_xgboost_json", "unsupported_flavor"),
+    ("cancer_xgboost_ubj", "unsupported_flavor"),
     ("cancer_lightgbm_booster", "unsupported_flavor"),
     ("cats_lightgbm_booster", "unsupported_flavor"),
 ];

@@ -10,6 +10,8 @@ use datafusion::common::test_util::batches_to_string;
 use datafusion::physical_plan::common::collect;
 use tempfile::TempDir;
 use volley_engine::{Answer, Engine, EngineError, EngineSettings, Params, Session, Summary, parse_script};
+use volley_model::{Limits, NullRule};
+use volley_registry::Registration;
 
 /// The root of the repository.
 pub fn root() -> PathBuf {
@@ -51,6 +53,19 @@ impl House {
         let engine = Engine::open(settings).await.unwrap();
         let session = engine.session();
         Self { folder, engine, session }
+    }
+
+    /// Registers a fixture as the next version of a name, with a null rule for all its inputs if one is given.
+    pub async fn register(&self, name: &str, fixture: &str, rule: Option<NullRule>) {
+        let registry = self.engine.registry();
+        let artifact = registry.read(&model(fixture)).await.unwrap();
+        let mut contract = volley_model::inspect(&artifact, &Limits::default()).unwrap();
+        for input in contract.inputs.clone() {
+            if let (Some(input), Some(rule)) = (&input.name, &rule) {
+                contract.set_null_rule(input, rule.clone()).unwrap();
+            }
+        }
+        registry.register(name, &Registration::new(artifact, contract)).await.unwrap();
     }
 
     /// A path in the house's folder.

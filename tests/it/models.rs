@@ -4,7 +4,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::harness::{fixture, model};
-use crate::process::{Ended, succeed, volley};
+use crate::process::{Ended, command, succeed, volley};
 
 /// A folder whose registry holds nothing yet.
 struct Registry {
@@ -120,4 +120,118 @@ fn a_deleted_model_is_gone_and_a_reference_is_no_version() {
     registry.json(&["show", "iris/1"]);
     registry.json(&["delete", "iris"]);
     registry.models(&["show", "iris"]).is_error(1, &["[unknown_model]"]);
+}
+
+#[test]
+fn alias_and_delete_answer_programs_too() {
+    let registry = Registry::with_iris();
+    let set = registry.json(&["alias", "iris", "challenger", "1"]);
+    assert_eq!(set, serde_json::json!({"name": "iris", "alias": "challenger", "version": 1}));
+    let removed = registry.json(&["alias", "iris", "challenger", "--delete"]);
+    assert_eq!(removed, serde_json::json!({"name": "iris", "alias": "challenger", "version": null}));
+    assert_eq!(registry.json(&["delete", "iris/1"]), serde_json::json!({"name": "iris", "deleted": [1]}));
+}
+
+#[test]
+fn the_parent_of_a_model_directory_is_no_model() {
+    let registry = Registry::new();
+    let parent = fixture("iris_onnx_v2").display().to_string();
+    let told = registry.models(&["register", &parent, "--name", "iris"]);
+    told.is_error(2, &["did you mean", &model("iris_onnx_v2"), "[model_location_missing]"]);
+    registry.models(&["show", "iris"]).is_error(1, &["[unknown_model]"]);
+}
+
+#[test]
+fn a_check_accepts_nothing_that_it_did_not_compare() {
+    let registry = Registry::with_iris();
+    let whole = registry.json(&["check", "iris"]);
+    assert_eq!(
+        (&whole["uncompared"], &whole["left_out"]),
+        (&Value::from(Vec::<Value>::new()), &Vec::<Value>::new().into())
+    );
+    let outputs: Vec<_> = whole["compared"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
+    let (first, others) = outputs.split_first().unwrap();
+    assert!(!others.is_empty(), "the model has one output");
+    let labels =
+        format!("COPY (SELECT \"{first}\" FROM '{}') TO 'labels/' STORED AS PARQUET", file("iris_onnx_v2", "expected"));
+    succeed(registry.folder.path(), &["sql", "-c", &labels]);
+    let input = file("iris_onnx_v2", "input");
+    let tables = ["check", "iris", "--input", &input, "--expected", "labels/"];
+    let told = registry.models(&[&tables[..], &["--json"]].concat());
+    assert_eq!(told.status, Some(1), "{}", told.warned);
+    let told = told.json();
+    assert_eq!((&told["accepted"], &told["error"]["code"]), (&false.into(), &"output_not_compared".into()));
+    assert_eq!(told["uncompared"], Value::from(others.to_vec()));
+    let told = registry.models(&tables);
+    assert_eq!(told.status, Some(1));
+    let uncompared = |line: &str| line.starts_with("not compared ") && line.ends_with(others[0]);
+    assert!(told.said.lines().any(uncompared), "{}", told.said);
+    let narrowed = registry.json(&[&tables[..], &["--output", first]].concat());
+    assert_eq!((&narrowed["accepted"], &narrowed["left_out"]), (&true.into(), &Value::from(others.to_vec())));
+    registry
+        .models(&[&tables[..], &["--output", "lable"]].concat())
+        .is_error(2, &["`lable`", first, "[unknown_output]"]);
+}
+
+#[test]
+fn golden_rows_that_do_not_fit_are_told_once_in_the_users_words() {
+    let registry = Registry::new();
+    let (model, input) = (model("iris_onnx_v2"), file("linear_onnx_double", "input"));
+    let expected = file("iris_onnx_v2", "expected");
+    let told =
+        registry.models(&["register", &model, "--name", "iris", "--golden", &input, "--expected", &expected]).warned;
+    let problems: Vec<_> = told.lines().collect();
+    assert_eq!(problems.len(), 4, "one for each input: {told}");
+    for problem in problems {
+        assert!(problem.starts_with("golden rows: model `iris`") && problem.ends_with("[missing_input]"), "{problem}");
+    }
+    assert!(!told.contains(".tmp") && !told.contains("iris/1"), "{told}");
+}
+
+#[test]
+fn many_registrations_at_once_lose_no_version() {
+    const AT_ONCE: u64 = 20;
+    let registry = Registry::new();
+    let model = model("linear_onnx_double");
+    let register = || command(registry.folder.path(), &["models", "register", &model, "--name", "m"]).spawn().unwrap();
+    let running: Vec<_> = (0..AT_ONCE).map(|_| register()).collect();
+    for mut one in running {
+        assert!(one.wait().unwrap().success());
+    }
+    assert_eq!(registry.json(&["list"])[0]["versions"], Value::from((1..=AT_ONCE).collect::<Vec<_>>()));
+}
+
+#[test]
+fn a_killed_registration_leaves_a_whole_registry() {
+    let registry = Registry::new();
+    let model = model("iris_onnx_v2");
+    let folder = registry.folder.path().join(".volley/registry");
+    // Killed when so many files of the registry are there, whatever they are.
+    for files in 0..12 {
+        let arguments = ["models", "register", &model, "--name", "m", "--alias", "a"];
+        let mut one = command(registry.folder.path(), &arguments).spawn().unwrap();
+        let before = count(&folder);
+        while one.try_wait().unwrap().is_none() && count(&folder) < before + files {
+            std::thread::yield_now();
+        }
+        // SIGKILL; one that is done already has nothing left to lose.
+        let _ = one.kill();
+        one.wait().unwrap();
+        for version in versions(&registry.json(&["list"])) {
+            let show = format!("SELECT predict('m/{version}', 1, 2, 3, 4) AS p");
+            succeed(registry.folder.path(), &["sql", "-c", &show]);
+        }
+    }
+    registry.json(&["register", &model, "--name", "m", "--alias", "a"]);
+}
+
+fn versions(list: &Value) -> Vec<u64> {
+    let versions = list[0]["versions"].as_array().cloned().unwrap_or_default();
+    versions.iter().filter_map(Value::as_u64).collect()
+}
+
+/// How many files lie below a folder.
+fn count(folder: &std::path::Path) -> usize {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.map(|entry| if entry.path().is_dir() { count(&entry.path()) } else { 1 }).sum()
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 /// The binary that was built with these tests.
 fn binary() -> PathBuf {
-    if let Some(path) = std::env::var_os("VOLLEY_BIN") {
+    if let Some(path) = std::env::var_os("BINARY_UNDER_TEST") {
         return path.into();
     }
     let mut path = std::env::current_exe().unwrap();

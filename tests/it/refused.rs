@@ -81,6 +81,42 @@ async fn an_unknown_parameter_is_refused() {
 }
 
 #[tokio::test]
+async fn an_unknown_parameter_of_a_model_that_has_some_names_the_nearest() {
+    let mut house = house().await;
+    std::fs::create_dir(house.path("m")).unwrap();
+    let from = crate::harness::fixture("linear_onnx_double").join("model");
+    std::fs::copy(from.join("model.onnx"), house.path("m/model.onnx")).unwrap();
+    let text = std::fs::read_to_string(from.join("MLmodel")).unwrap();
+    let declared = r#"params: '[{"name": "threshold", "default": 0.5, "shape": null, "type": "double"}]'"#;
+    std::fs::write(house.path("m/MLmodel"), text.replace("params: null", declared)).unwrap();
+    let error = house.try_run("SELECT predict('./m', params => {'treshold': 1.0}) FROM t").await.unwrap_err();
+    assert_eq!(error.code(), "unknown_parameter");
+    assert!(error.to_string().contains("did you mean `threshold`?"), "{error}");
+}
+
+#[tokio::test]
+async fn an_unknown_alias_is_refused_when_the_statement_is_planned() {
+    let mut house = house().await;
+    house.register("m", "linear_onnx_double", None).await;
+    assert_eq!(house.codes("SELECT predict('m@champion') FROM t").await, ["unknown_alias"]);
+    assert_eq!(house.codes("EXPLAIN SELECT predict('m@champion') FROM t").await, ["unknown_alias"]);
+    assert_eq!(house.engine.host().loads(), 0);
+}
+
+#[tokio::test]
+async fn a_setting_is_shown_under_its_name_and_keeps_its_value_when_another_is_refused() {
+    // What SHOW reads has no form that travels.
+    let mut house = House::with(|settings| settings.round_trip_plans = false).await;
+    house.run("SET volley.coercion = 'strict'").await;
+    assert_eq!(house.codes("SET volley.coercion = 'loose'").await, ["invalid_setting"]);
+    let shown = house.text("SHOW volley.coercion").await;
+    assert!(shown.contains("volley.coercion") && shown.contains("strict"), "{shown}");
+    assert!(house.text("SHOW ALL").await.contains("volley.null_rules"));
+    let error = house.try_run("SET volley.coercions = 'strict'").await.unwrap_err();
+    assert!(error.to_string().contains("there is no setting volley.coercions"), "{error}");
+}
+
+#[tokio::test]
 async fn a_type_that_does_not_fit_shows_the_cast_to_paste() {
     check("SELECT predict('$M', 'x', b, c, d) FROM t", &["type_mismatch"], &["CAST("]).await;
     check("SELECT predict('$M', true, b, c, now()) FROM t", &["type_mismatch", "type_mismatch"], &[]).await;

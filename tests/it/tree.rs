@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Folders that git ignores, wherever they lie.
+/// What git ignores, wherever they lie.
 const IGNORED: [&str; 4] = [".git", ".venv", ".volley", "__pycache__"];
 
 /// The root of the repository.
@@ -47,9 +47,13 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
     for entry in entries {
         let path = entry.expect("a readable folder").path();
         let name = path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
+        // In a second work tree `.git` is a file.
+        if IGNORED.contains(&name.as_ref()) {
+            continue;
+        }
         if path.is_dir() {
             let is_output = path == root().join("target") || path.ends_with("examples/flights/out");
-            if !is_output && !IGNORED.contains(&name.as_ref()) {
+            if !is_output {
                 collect(&path, files);
             }
         } else {

@@ -277,9 +277,11 @@ async fn a_wrong_destination_is_refused_before_anything_runs() {
 #[tokio::test(flavor = "multi_thread")]
 async fn explain_of_a_copy_shows_the_write_and_begins_nothing() {
     let mut house = house(10).await;
+    let state = house.files(".volley/state");
     let text = house.text(&format!("EXPLAIN {}", scored("out/", "PARQUET"))).await;
     assert!(text.contains("WriteExec") && text.contains("PredictExec"), "{text}");
     assert!(!house.path("out").exists());
+    assert!(!state.is_empty() && house.files(".volley/state") == state, "no job is recorded");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -131,7 +131,9 @@ fn told(error: &DataFusionError) -> (&'static str, String) {
         }
         DataFusionError::Plan(message) => ("plan", without_values_of_casts(&as_written(message))),
         DataFusionError::NotImplemented(message) => ("not_supported", message.clone()),
-        DataFusionError::ResourcesExhausted(message) => ("out_of_memory", message.clone()),
+        DataFusionError::ResourcesExhausted(message) => {
+            ("out_of_memory", format!("more memory is needed than the setting memory_bytes gives: {message}"))
+        }
         DataFusionError::Execution(message) => ("execution_failed", without_values_of_casts(message)),
         DataFusionError::ArrowError(arrow, _) => ("execution_failed", without_values(&arrow.to_string())),
         DataFusionError::ObjectStore(store) => ("store_failed", store.to_string()),
@@ -166,6 +168,9 @@ fn there_is(names: &[String], wanted: &str) -> String {
     let similarity = |name: &str| strsim::jaro_winkler(&name.to_lowercase(), &wanted.to_lowercase());
     let nearest = names.iter().max_by(|a, b| similarity(a).total_cmp(&similarity(b)));
     let hint = nearest.filter(|name| similarity(name) > 0.8).map(|name| format!("; did you mean \"{name}\"?"));
+    if names.is_empty() {
+        return "there are no columns here".to_string();
+    }
     let some: Vec<_> = names.iter().take(20).map(String::as_str).collect();
     format!("there is {}{}", some.join(", "), hint.unwrap_or_default())
 }

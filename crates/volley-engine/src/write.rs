@@ -256,7 +256,9 @@ impl WriteJob<'_> {
     fn models(&self) -> Vec<ModelUse> {
         let mut models: Vec<ModelUse> = Vec::new();
         for (_, pin) in self.pins.iter() {
-            let model = ModelUse { name: pin.name.clone(), version: pin.version, sha256: pin.sha256.to_string() };
+            // The last part of a location is not enough to find it again.
+            let name = pin.version.map_or_else(|| pin.reference.clone(), |_| pin.name.clone());
+            let model = ModelUse { name, version: pin.version, sha256: pin.sha256.to_string() };
             if !models.contains(&model) {
                 models.push(model);
             }

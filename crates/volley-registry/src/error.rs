@@ -108,6 +108,10 @@ pub enum Error {
         source: object_store::Error,
     },
 
+    /// The process stops, and a model was still being read. Try again.
+    #[error("stopped while a model was read")]
+    Stopped,
+
     /// The model itself is refused. Do not try again.
     #[error("{model}: {source}")]
     Model {
@@ -132,13 +136,14 @@ impl Error {
             Error::DigestMismatch { .. } => "digest_mismatch",
             Error::Corrupt { .. } => "registry_corrupt",
             Error::Unavailable { .. } => "registry_unavailable",
+            Error::Stopped => "interrupted",
             Error::Model { source, .. } => source.code(),
         }
     }
 
     /// Whether the same call may succeed later with nothing mended.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Error::Unavailable { .. })
+        matches!(self, Error::Unavailable { .. } | Error::Stopped)
     }
 }
 
@@ -151,6 +156,12 @@ pub enum LocationFault {
     /// It is a file, and not an ONNX file.
     #[error("neither a model directory nor an .onnx file")]
     NotAModel,
+    /// It is a folder that holds models, and none itself.
+    #[error("a folder without an MLmodel file{}", nearer(.0))]
+    Above(Option<String>),
+    /// A `file:` URL without a path.
+    #[error("a file: URL is written file:///FOLDER")]
+    NoPath,
     /// The operating system refuses to read it.
     #[error("model files cannot be read ({0})")]
     Unreadable(std::io::Error),
@@ -178,12 +189,19 @@ pub enum LocationFault {
 impl LocationFault {
     fn code(&self) -> &'static str {
         match self {
-            LocationFault::Missing | LocationFault::NotAModel => "model_location_missing",
+            LocationFault::Missing | LocationFault::NotAModel | LocationFault::Above(_) => "model_location_missing",
             LocationFault::Unreadable(_) => "model_location_unreadable",
             LocationFault::Foreign { .. } => "model_path_escape",
             LocationFault::TooLarge { .. } => "model_too_large",
-            LocationFault::Scheme => "unsupported_location",
+            LocationFault::Scheme | LocationFault::NoPath => "unsupported_location",
         }
+    }
+}
+
+fn nearer(model: &Option<String>) -> String {
+    match model {
+        Some(model) => format!(" is no model; did you mean the model `{model}` in it?"),
+        None => " is a model if one .onnx file lies in it, and none or several do".to_owned(),
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod artifacts;
 mod error;
+mod folder;
 mod layout;
 mod location;
 mod name;
@@ -16,7 +17,8 @@ mod settle;
 mod version;
 
 pub use error::{Error, LocationFault, Nearest};
+pub use name::{AliasName, ModelName};
 pub use pin::Pin;
-pub use reference::ModelRef;
+pub use reference::{ModelRef, is_url};
 pub use registry::{Model, Registry};
 pub use version::{Golden, GoldenRecord, Registration, Version};

@@ -1,8 +1,61 @@
 //! What a model and an alias may be called.
 
+use std::fmt;
+use std::str::FromStr;
+
 use crate::Error;
 
 const CHARACTERS_MAX: usize = 255;
+
+/// A name that a model may have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelName(String);
+
+/// A name that an alias may have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AliasName(String);
+
+impl ModelName {
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl AliasName {
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for ModelName {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        check_model_name(text).map(|()| Self(text.to_owned()))
+    }
+}
+
+impl FromStr for AliasName {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        check_alias(text).map(|()| Self(text.to_owned()))
+    }
+}
+
+impl fmt::Display for ModelName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for AliasName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
 
 /// Accepts what a reference can name again: no `/`, `:` or `@`, and nothing that reads as a location.
 pub(crate) fn check_model_name(name: &str) -> Result<(), Error> {

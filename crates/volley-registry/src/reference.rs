@@ -180,6 +180,12 @@ pub(crate) fn has_scheme(text: &str) -> bool {
         && scheme.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'))
 }
 
+/// Whether a text of a settings file, a job file or a command means a URL, and not a path that lies under
+/// some folder. `file:x` and `memory:` are meant as URLs too, however short they are.
+pub fn is_url(text: &str) -> bool {
+    has_scheme(text) || ["file:", "memory:"].iter().any(|scheme| after_scheme(text, scheme).is_some())
+}
+
 fn after_scheme<'a>(text: &'a str, scheme: &str) -> Option<&'a str> {
     let (head, rest) = text.split_at_checked(scheme.len())?;
     head.eq_ignore_ascii_case(scheme).then_some(rest)
@@ -200,6 +206,16 @@ mod tests {
     }
     fn location(text: &str) -> ModelRef {
         ModelRef::Location(text.to_owned())
+    }
+
+    #[test]
+    fn a_url_is_told_from_a_path() {
+        for url in ["s3://b/r", "file:///r", "file:/r", "file:r", "FILE:r", "memory:", "memory:///", "gs:/x"] {
+            assert!(is_url(url), "{url}");
+        }
+        for path in ["r", "./r", "/r", "a:b", "day=1:2/x", "C:\\r", "filed:x", ""] {
+            assert!(!is_url(path), "{path}");
+        }
     }
 
     #[track_caller]

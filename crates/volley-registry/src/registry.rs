@@ -16,8 +16,10 @@ use volley_model::{Artifact, Digest, Limits};
 
 use crate::artifacts::{self, Bounds};
 use crate::error::{Error, LocationFault, Nearest};
+use crate::folder;
 use crate::layout::{Layout, Shelf};
 use crate::location::{self, LocalModel};
+use crate::reference::{has_scheme, is_url};
 use crate::settle::{self, Holder};
 use crate::version::VersionRecord;
 use crate::{Golden, ModelRef, Pin, Registration, Version, records};
@@ -69,6 +71,9 @@ impl Registry {
             return Ok(Registry { base, ..memory });
         }
         let unreadable = |error| Error::Location { location: url_or_path.to_owned(), fault: error };
+        if is_url(url_or_path) && !has_scheme(url_or_path) {
+            return Err(unreadable(LocationFault::NoPath));
+        }
         let folder = location::path(url_or_path, &base)?;
         let folder = location::absolute(&folder).map_err(|error| unreadable(LocationFault::Unreadable(error)))?;
         let root = Path::from_absolute_path(&folder)
@@ -223,7 +228,7 @@ impl Registry {
         let limits = self.limits;
         let (name, url, artifact) = (local.name(), local.url(), local.artifact);
         let sha256 = artifact.digest();
-        let contract = blocking(move || volley_model::inspect(&artifact, &limits)).await;
+        let contract = blocking(move || volley_model::inspect(&artifact, &limits)).await?;
         let contract = contract.map_err(|source| Error::Model { model: location.to_owned(), source })?;
         Ok(Pin { reference: location.to_owned(), name, version: None, sha256, location: url, contract })
     }
@@ -231,7 +236,11 @@ impl Registry {
     async fn read_local(&self, location: &str) -> Result<LocalModel, Error> {
         let path = location::path(location, &self.base)?;
         let bounds = Bounds::from(&self.limits);
-        let local = blocking(move || LocalModel::read(&path, bounds)).await;
+        let read = move || {
+            folder::check(&path)?;
+            LocalModel::read(&path, bounds)
+        };
+        let local = blocking(read).await?;
         local.map_err(|fault| Error::Location { location: location.to_owned(), fault })
     }
 
@@ -374,7 +383,27 @@ fn listed(all: impl Iterator<Item = String>) -> String {
     all.join(", ")
 }
 
-/// Runs what reads disks or parses graphs where it stops nobody else.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    tokio::task::spawn_blocking(work).await.expect("reading a model does not panic and is not cancelled")
+/// Runs what reads disks or parses graphs where it stops nobody else. A runtime that shuts down cancels what
+/// has not started.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| match error.try_into_panic() {
+        Ok(panic) => std::panic::resume_unwind(panic),
+        Err(_) => Error::Stopped,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_model_that_is_read_while_the_process_stops_is_no_panic() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        let handle = runtime.handle().clone();
+        // What still runs then asks for a thread of a runtime that has none left to give.
+        runtime.shutdown_background();
+        let _inside = handle.enter();
+        let read = futures::executor::block_on(blocking(|| ()));
+        assert_eq!(read.expect_err("nothing was read").code(), "interrupted");
+    }
 }

@@ -1,11 +1,13 @@
 //! What can be written on the command line.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use clap::error::{ContextKind, ContextValue};
 use clap::{Args, Parser, Subcommand};
 use volley_model::NullRule;
-use volley_registry::ModelRef;
+use volley_registry::{AliasName, ModelName, ModelRef};
 
 use crate::rows::Format;
 use crate::settings::Settings;
@@ -35,6 +37,47 @@ pub enum Command {
     /// Work with the registry of models
     #[command(subcommand)]
     Models(ModelsCommand),
+    /// Not built yet
+    #[command(hide = true)]
+    Server(Anything),
+    /// Not built yet
+    #[command(hide = true)]
+    Executor(Anything),
+    /// Not built yet
+    #[command(hide = true)]
+    Executors(Anything),
+    /// Not built yet
+    #[command(hide = true)]
+    Up(Anything),
+    /// Not built yet
+    #[command(hide = true)]
+    Jobs(Anything),
+}
+
+impl Command {
+    /// What was asked for that is planned and not built: known by name, so that it is told from a slip.
+    pub fn not_built(&self) -> Option<&'static str> {
+        match self {
+            Self::Run(args) => args.not_built(),
+            Self::Sql(args) => args.cluster.as_ref().map(|_| "--cluster"),
+            Self::Models(ModelsCommand::Import(_)) => Some("volley models import"),
+            Self::Models(ModelsCommand::Audit(_)) => Some("volley models audit"),
+            Self::Models(_) => None,
+            Self::Server(_) => Some("volley server"),
+            Self::Executor(_) => Some("volley executor"),
+            Self::Executors(_) => Some("volley executors"),
+            Self::Up(_) => Some("volley up"),
+            Self::Jobs(_) => Some("volley jobs"),
+        }
+    }
+}
+
+/// Whatever follows a command that is not built.
+#[derive(Debug, Args)]
+pub struct Anything {
+    /// Not looked at.
+    #[arg(hide = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    pub rest: Vec<OsString>,
 }
 
 /// `volley run`.
@@ -43,19 +86,46 @@ pub struct RunArgs {
     /// FILE.sql, or a job file FILE.toml
     pub file: PathBuf,
     /// Set a parameter: `$NAME` is its value in the SQL, `${NAME}` a part of a path
-    #[arg(long = "param", value_name = "NAME=VALUE")]
+    #[arg(long = "param", value_name = "NAME=VALUE", allow_hyphen_values = true)]
     pub params: Vec<Pair>,
+    /// Not built yet
+    #[arg(long, hide = true)]
+    pub key: Option<String>,
+    /// Not built yet
+    #[arg(long, hide = true)]
+    pub resume: Option<Option<String>>,
+    /// Not built yet
+    #[arg(long, hide = true)]
+    pub cluster: Option<String>,
+    /// Not built yet
+    #[arg(long, hide = true)]
+    pub detach: bool,
+}
+
+impl RunArgs {
+    fn not_built(&self) -> Option<&'static str> {
+        let asked = [
+            ("--key", self.key.is_some()),
+            ("--resume", self.resume.is_some()),
+            ("--cluster", self.cluster.is_some()),
+            ("--detach", self.detach),
+        ];
+        asked.into_iter().find_map(|(flag, asked)| asked.then_some(flag))
+    }
 }
 
 /// `volley sql`.
 #[derive(Debug, Args)]
 pub struct SqlArgs {
     /// Run this instead of opening a prompt
-    #[arg(short = 'c', long = "command", value_name = "STATEMENT")]
+    #[arg(short = 'c', long = "command", value_name = "STATEMENT", allow_hyphen_values = true)]
     pub statement: Option<String>,
     /// How to print rows
     #[arg(long, value_enum, conflicts_with = "json")]
     pub format: Option<Format>,
+    /// Not built yet
+    #[arg(long, hide = true)]
+    pub cluster: Option<String>,
 }
 
 /// `volley models`.
@@ -79,6 +149,12 @@ pub enum ModelsCommand {
         /// NAME, or NAME/VERSION
         model: String,
     },
+    /// Not built yet
+    #[command(hide = true)]
+    Import(Anything),
+    /// Not built yet
+    #[command(hide = true)]
+    Audit(Anything),
 }
 
 /// `volley models register`.
@@ -89,10 +165,10 @@ pub struct RegisterArgs {
     pub location: String,
     /// The name to register it under
     #[arg(long)]
-    pub name: String,
+    pub name: ModelName,
     /// Point this alias at the new version
     #[arg(long)]
-    pub alias: Option<String>,
+    pub alias: Option<AliasName>,
     /// What becomes of NULL in an input: nan, null, error or fill:VALUE
     #[arg(long = "null", value_name = "INPUT=RULE")]
     pub null_rules: Vec<InputRule>,
@@ -108,6 +184,9 @@ pub struct RegisterArgs {
     /// The column that pairs golden rows with their scores; without one they are paired by position
     #[arg(long, value_name = "COLUMN", requires = "golden")]
     pub key: Option<String>,
+    /// Compare this output of the model alone; may be given several times
+    #[arg(long = "output", value_name = "NAME", requires = "golden")]
+    pub outputs: Vec<String>,
     #[command(flatten)]
     pub tolerance: ToleranceArgs,
 }
@@ -116,9 +195,9 @@ pub struct RegisterArgs {
 #[derive(Debug, Args)]
 pub struct AliasArgs {
     /// The model
-    pub name: String,
+    pub name: ModelName,
     /// The alias
-    pub alias: String,
+    pub alias: AliasName,
     /// The version that it is to point to
     #[arg(required_unless_present = "delete")]
     pub version: Option<u64>,
@@ -141,6 +220,9 @@ pub struct CheckArgs {
     /// The column that pairs the rows of both tables; without one they are paired by position
     #[arg(long, value_name = "COLUMN", requires = "input")]
     pub key: Option<String>,
+    /// Compare this output of the model alone; may be given several times
+    #[arg(long = "output", value_name = "NAME")]
+    pub outputs: Vec<String>,
     #[command(flatten)]
     pub tolerance: ToleranceArgs,
 }
@@ -149,11 +231,17 @@ pub struct CheckArgs {
 #[derive(Debug, Clone, Copy, Args)]
 pub struct ToleranceArgs {
     /// Absolute part of the difference that is allowed
-    #[arg(long, value_name = "NUMBER", default_value_t = 1e-5)]
+    #[arg(long, value_name = "NUMBER", default_value_t = 1e-5, value_parser = tolerance, allow_hyphen_values = true)]
     pub atol: f64,
     /// Part of the difference that is allowed, relative to the expected score
-    #[arg(long, value_name = "NUMBER", default_value_t = 1e-5)]
+    #[arg(long, value_name = "NUMBER", default_value_t = 1e-5, value_parser = tolerance, allow_hyphen_values = true)]
     pub rtol: f64,
+}
+
+/// Every difference is within infinity, and none is outside what is no number.
+fn tolerance(text: &str) -> Result<f64, &'static str> {
+    let number: Result<f64, _> = text.parse();
+    number.ok().filter(|number| number.is_finite() && *number >= 0.0).ok_or("write a finite number from 0 upwards")
 }
 
 /// `NAME=VALUE`.
@@ -204,7 +292,14 @@ pub fn wants_json(args: impl IntoIterator<Item = std::ffi::OsString>) -> bool {
 
 /// The text of an error of the command line, without its heading and usage, in one line.
 pub fn one_line(error: &clap::Error) -> String {
-    let text = error.to_string();
+    let mut text = error.to_string();
+    for kind in [ContextKind::InvalidArg, ContextKind::InvalidValue] {
+        if let Some(ContextValue::String(value)) = error.get(kind)
+            && let Some((first, _)) = value.split_once('\n')
+        {
+            text = text.replace(value.as_str(), &format!("{first} …"));
+        }
+    }
     let told = text.split("\n\nUsage:").next().unwrap_or_default();
     let told = told.split("\n\nFor more information").next().unwrap_or_default();
     let words: Vec<_> = told.strip_prefix("error: ").unwrap_or(told).split_whitespace().collect();
@@ -250,9 +345,54 @@ mod tests {
     }
 
     #[test]
-    fn what_later_versions_will_do_is_not_pretended() {
-        for line in ["volley run a.sql --key k", "volley run a.sql --cluster x", "volley server", "volley jobs list"] {
-            assert!(parse(line).is_err(), "{line}");
+    fn what_is_planned_and_not_built_is_known_by_name() {
+        for (line, what) in [
+            ("volley run a.sql --key k", "--key"),
+            ("volley run a.sql --resume", "--resume"),
+            ("volley run a.sql --resume 0197", "--resume"),
+            ("volley run a.sql --cluster http://x", "--cluster"),
+            ("volley run a.sql --detach", "--detach"),
+            ("volley sql --cluster x -c q", "--cluster"),
+            ("volley server --insecure", "volley server"),
+            ("volley executor --server h:1", "volley executor"),
+            ("volley executors list", "volley executors"),
+            ("volley up --executors 2", "volley up"),
+            ("volley jobs list --json", "volley jobs"),
+            ("volley models import models:/a/1", "volley models import"),
+            ("volley models audit", "volley models audit"),
+        ] {
+            assert_eq!(parse(line).unwrap().command.not_built(), Some(what), "{line}");
         }
+        assert_eq!(parse("volley run a.sql --param a=1").unwrap().command.not_built(), None);
+    }
+
+    #[test]
+    fn a_value_may_start_with_a_hyphen() {
+        let parsed = Cli::try_parse_from(["volley", "sql", "-c", "-- a comment\nSELECT 1"]).unwrap();
+        let Command::Sql(args) = parsed.command else { panic!("{parsed:?}") };
+        assert_eq!(args.statement.as_deref(), Some("-- a comment\nSELECT 1"));
+        let error = parse("volley models check m --atol -1").unwrap_err();
+        assert!(one_line(&error).starts_with("invalid value '-1' for '--atol"), "{}", one_line(&error));
+    }
+
+    #[test]
+    fn a_tolerance_is_a_finite_number_from_zero_upwards() {
+        for number in ["nan", "inf", "-inf", "-0.1", "x", ""] {
+            assert!(tolerance(number).is_err(), "{number}");
+        }
+        assert_eq!((tolerance("0"), tolerance("1e-5")), (Ok(0.0), Ok(1e-5)));
+    }
+
+    #[test]
+    fn a_name_that_no_model_may_have_is_told_before_anything_is_read() {
+        for line in ["--name a/b", "--name m --alias latest", "--name m --alias v3"] {
+            assert!(parse(&format!("volley models register nowhere {line}")).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn of_a_long_value_one_line_is_told() {
+        let error = Cli::try_parse_from(["volley", "run", "a.sql", "--param", "SELECT\nsecret"]).unwrap_err();
+        assert_eq!(one_line(&error), "invalid value 'SELECT …' for '--param <NAME=VALUE>': write NAME=VALUE");
     }
 }

@@ -1,11 +1,13 @@
 //! What `volley run` is given: an SQL file, or a job file that names one or holds it.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use toml::{Spanned, Value};
 use volley_engine::{Output, ParamValue, Params};
+use volley_registry::is_url;
 
 use crate::args::Pair;
 use crate::report::Failure;
@@ -40,7 +42,7 @@ impl Job {
             Some("toml") => JobFile::job(&TomlFile::read(path, INVALID)?, path.parent().unwrap_or(Path::new(""))),
             _ => {
                 let message = format!("`{}` is neither an SQL file (.sql) nor a job file (.toml)", path.display());
-                Err(Failure::wrong("unknown_file_type", message))
+                Err(Failure::new("unknown_file_type", message))
             }
         }
     }
@@ -51,7 +53,7 @@ impl Job {
             let is_text = |(known, old): (&str, &ParamValue)| known == name && matches!(old, ParamValue::Text(_));
             let stays_text = self.params.iter().any(is_text);
             match stays_text {
-                true => self.params.set(name, ParamValue::Text(value.clone())),
+                true => self.params.set(name, ParamValue::Text(value.clone()), value),
                 false => self.params.set_text(name, value),
             }
         }
@@ -77,9 +79,8 @@ struct JobFile {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct OutputTable {
-    to: String,
-    #[serde(default)]
-    mode: Mode,
+    to: Spanned<String>,
+    mode: Option<Spanned<Mode>>,
     #[serde(default)]
     format: FileFormat,
     #[serde(default)]
@@ -96,6 +97,7 @@ enum Mode {
     Error,
     Append,
     Overwrite,
+    OverwritePartitions,
 }
 
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
@@ -113,6 +115,7 @@ impl JobFile {
     fn job(file: &TomlFile, folder: &Path) -> Result<Job, Failure> {
         let job: Self = file.parse()?;
         job.refuse_what_is_not_built(file)?;
+        job.refuse_an_empty_destination(file)?;
         Ok(Job {
             script: job.script(file, folder)?,
             params: job.params(file)?,
@@ -123,19 +126,31 @@ impl JobFile {
 
     fn refuse_what_is_not_built(&self, file: &TomlFile) -> Result<(), Failure> {
         let output = self.output.as_ref();
-        let keys = [
-            ("[retry]", self.retry.as_ref()),
-            ("[schedule]", self.schedule.as_ref()),
-            ("rejects", output.and_then(|output| output.rejects.as_ref())),
-            ("max_rejects", output.and_then(|output| output.max_rejects.as_ref())),
+        let span = |value: Option<&Spanned<Value>>| value.map(Spanned::span);
+        let keys: [(&str, Option<Range<usize>>); 5] = [
+            ("[retry]", span(self.retry.as_ref())),
+            ("[schedule]", span(self.schedule.as_ref())),
+            ("rejects", span(output.and_then(|output| output.rejects.as_ref()))),
+            ("max_rejects", span(output.and_then(|output| output.max_rejects.as_ref()))),
+            ("overwrite_partitions", output.and_then(OutputTable::overwritten_partitions)),
         ];
-        for (key, value) in keys {
-            if let Some(value) = value {
+        for (key, span) in keys {
+            if span.is_some() {
                 let message = format!("`{key}` is not built yet: remove it from the job file");
-                return Err(file.mistake("not_supported", &message, Some(value.span())));
+                return Err(file.mistake("not_built", &message, span));
             }
         }
         Ok(())
+    }
+
+    /// Put beside the job file, it would be the folder that holds the job itself.
+    fn refuse_an_empty_destination(&self, file: &TomlFile) -> Result<(), Failure> {
+        match &self.output {
+            Some(output) if output.to.get_ref().trim().is_empty() => {
+                Err(file.mistake(INVALID, "`to` is empty: name a folder", Some(output.to.span())))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn script(&self, file: &TomlFile, folder: &Path) -> Result<Script, Failure> {
@@ -151,7 +166,7 @@ impl JobFile {
     fn params(&self, file: &TomlFile) -> Result<Params, Failure> {
         let mut params = Params::default();
         for (name, value) in &self.params {
-            let set = match value.get_ref() {
+            let typed = match value.get_ref() {
                 Value::Boolean(flag) => ParamValue::Boolean(*flag),
                 Value::Integer(integer) => ParamValue::Integer(*integer),
                 Value::Float(float) => ParamValue::Float(*float),
@@ -163,7 +178,12 @@ impl JobFile {
                     return Err(file.mistake(INVALID, &message, Some(value.span())));
                 }
             };
-            params.set(name, set);
+            let text = match &typed {
+                // As it is written: 1.50 is not 1.5 in a path.
+                ParamValue::Float(_) => file.text[value.span()].to_string(),
+                typed => typed.to_string(),
+            };
+            params.set(name, typed, &text);
         }
         Ok(params)
     }
@@ -172,11 +192,16 @@ impl JobFile {
 impl OutputTable {
     fn engine(self, folder: &Path) -> Output {
         Output {
-            to: in_folder(self.to, folder),
-            mode: self.mode.name().to_string(),
+            to: in_folder(self.to.into_inner(), folder),
+            mode: self.mode.map(Spanned::into_inner).unwrap_or_default().name().to_string(),
             format: self.format.name().to_string(),
             partitioned_by: self.partitioned_by,
         }
+    }
+
+    /// Where the file asks for the mode of that name.
+    fn overwritten_partitions(&self) -> Option<Range<usize>> {
+        self.mode.as_ref().filter(|mode| matches!(mode.get_ref(), Mode::OverwritePartitions)).map(Spanned::span)
     }
 }
 
@@ -186,6 +211,7 @@ impl Mode {
             Self::Error => "error",
             Self::Append => "append",
             Self::Overwrite => "overwrite",
+            Self::OverwritePartitions => "overwrite_partitions",
         }
     }
 }
@@ -203,7 +229,7 @@ impl FileFormat {
 
 /// A path of a job file is relative to the file; a URL is not.
 fn in_folder(to: String, folder: &Path) -> String {
-    match to.contains("://") {
+    match is_url(&to) {
         true => to,
         false => PathBuf::from(folder).join(to).display().to_string(),
     }
@@ -286,10 +312,11 @@ mod tests {
             ("[schedule]", "[schedule]\ncron = '0 6 * * *'"),
             ("rejects", "[output]\nto = 'x'\nrejects = 'y'"),
             ("max_rejects", "[output]\nto = 'x'\nmax_rejects = 1"),
+            ("overwrite_partitions", "[output]\nto = 'x'\nmode = 'overwrite_partitions'"),
         ] {
             let error = error(&format!("sql = 'SELECT 1'\n{text}"));
             assert!(error.contains(&format!("`{key}` is not built yet")), "{error}");
-            assert!(error.ends_with("[not_supported]\n"), "{error}");
+            assert!(error.ends_with("[not_built]\n"), "{error}");
         }
     }
 
@@ -300,6 +327,18 @@ mod tests {
         job.set_params(&[pair("zip", "00501"), pair("n", "2"), pair("new", "3")]);
         let values: Vec<_> = job.params.iter().map(|(_, value)| value.clone()).collect();
         assert_eq!(values, [ParamValue::Integer(2), ParamValue::Integer(3), ParamValue::Text("00501".into())]);
+    }
+
+    #[test]
+    fn a_path_has_a_number_of_the_job_file_as_it_is_written() {
+        let job = job("sql = 'SELECT 1'\n[params]\nrate = 1.50\nn = 1_000\nds = 2026-01-02").unwrap();
+        assert_eq!(job.params.fill("${rate}/${n}/${ds}").unwrap(), "1.50/1000/2026-01-02");
+    }
+
+    #[test]
+    fn an_empty_destination_is_refused_with_its_place() {
+        let told = error("sql = 'SELECT 1'\n[output]\nto = ''");
+        assert_eq!(told, "jobs/daily.toml:3:6: `to` is empty: name a folder [invalid_job_file]\n");
     }
 
     #[test]

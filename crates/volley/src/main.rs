@@ -54,7 +54,7 @@ fn execute(cli: Cli) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .map_err(|error| Failure::failed("no_threads", format!("threads cannot be started: {error}")))?;
+        .map_err(|error| Failure::new("no_threads", format!("threads cannot be started: {error}")))?;
     let done = runtime.block_on(dispatch(cli));
     runtime.shutdown_timeout(STOP_TIME_MAX);
     done
@@ -62,10 +62,17 @@ fn execute(cli: Cli) -> Result<(), Failure> {
 
 async fn dispatch(cli: Cli) -> Result<(), Failure> {
     let Cli { command, settings, json } = cli;
+    if let Some(what) = command.not_built() {
+        let message = format!("`{what}` is planned and not built yet: `volley help` shows what there is");
+        return Err(Failure::new("not_built", message));
+    }
     match command {
         Command::Run(args) => run::run(&args, settings, Show::new(json)).await,
         Command::Sql(args) => sql::sql(&args, settings, json).await,
         Command::Models(command) => models::models(&command, settings, json).await,
+        Command::Server(_) | Command::Executor(_) | Command::Executors(_) | Command::Up(_) | Command::Jobs(_) => {
+            unreachable!("what is not built was refused")
+        }
     }
 }
 
@@ -79,7 +86,7 @@ fn not_a_command(error: &clap::Error) -> ExitCode {
             ExitCode::from(error.exit_code() as u8)
         }
         _ => {
-            let failure = Failure::wrong("usage", args::one_line(error));
+            let failure = Failure::new("usage", args::one_line(error));
             failure.print(args::wants_json(std::env::args_os()));
             failure.exit_code()
         }

@@ -42,11 +42,11 @@ pub struct Object<'a> {
     job: Option<&'a str>,
     state: &'static str,
     rows: u64,
-    rejected: u64,
-    null_scores: u64,
+    rejected: Option<u64>,
+    null_scores: Option<u64>,
     seconds: f64,
     rows_per_second: u64,
-    models: &'a [ModelUse],
+    models: Option<&'a [ModelUse]>,
     destination: Option<&'a str>,
     files: usize,
 }
@@ -56,26 +56,26 @@ impl<'a> Object<'a> {
     pub fn of(summary: &'a Summary) -> Self {
         Self {
             job: Some(&summary.job),
-            rejected: summary.rejected,
-            null_scores: summary.null_scores,
-            models: &summary.models,
+            rejected: Some(summary.rejected),
+            null_scores: Some(summary.null_scores),
+            models: Some(&summary.models),
             destination: Some(&summary.destination),
             files: summary.files,
             ..Self::of_rows(summary.rows, summary.seconds)
         }
     }
 
-    /// Statements that published nothing: what is not known of them is empty.
+    /// Statements that published nothing: what is not known of them is null.
     pub fn of_rows(rows: u64, seconds: f64) -> Self {
         Self {
             job: None,
             state: "done",
             rows,
-            rejected: 0,
-            null_scores: 0,
+            rejected: None,
+            null_scores: None,
             seconds,
             rows_per_second: rate(rows, seconds),
-            models: &[],
+            models: None,
             destination: None,
             files: 0,
         }
@@ -138,7 +138,7 @@ mod tests {
     fn the_object_has_the_keys_that_programs_read() {
         let expected = r#"{"job":"0197","state":"done","rows":27004,"rejected":0,"null_scores":0,"seconds":1.2,"rows_per_second":22503,"models":[{"name":"flights","version":1,"sha256":"0123456789abcdef"}],"destination":"s3://lake/","files":1}"#;
         assert_eq!(Object::of(&summary("s3://lake/".into())).to_string(), expected);
-        let expected = r#"{"job":null,"state":"done","rows":4,"rejected":0,"null_scores":0,"seconds":2.0,"rows_per_second":2,"models":[],"destination":null,"files":0}"#;
+        let expected = r#"{"job":null,"state":"done","rows":4,"rejected":null,"null_scores":null,"seconds":2.0,"rows_per_second":2,"models":null,"destination":null,"files":0}"#;
         assert_eq!(Object::of_rows(4, 2.0).to_string(), expected);
     }
 }

@@ -24,7 +24,7 @@ pub fn contained<T>(work: impl FnOnce() -> Result<T, Failure>) -> Result<T, Fail
 fn fault() -> Failure {
     let place = PLACE.lock().unwrap_or_else(PoisonError::into_inner).take();
     let at = place.map(|place| format!(" at {place}")).unwrap_or_default();
-    Failure::failed("internal", format!("a case that was thought impossible{at}: please report it with the command"))
+    Failure::new("internal", format!("a case that was thought impossible{at}: please report it with the command"))
 }
 
 #[cfg(test)]

@@ -16,38 +16,59 @@ pub struct Failure {
     problems: Vec<Problem>,
 }
 
+/// The codes of a command that is wrong, or of its arguments, the files that they name, or its settings. Every
+/// other code says that the work failed.
+const WRONG: [&str; 19] = [
+    "bad_state",
+    "file_not_found",
+    "file_unreadable",
+    "invalid_job_file",
+    "invalid_model_reference",
+    "invalid_name",
+    "invalid_null_rule",
+    "invalid_parameter",
+    "invalid_setting",
+    "model_location_missing",
+    "model_location_unreadable",
+    "no_statement",
+    "not_built",
+    "parameter_not_used",
+    "unknown_file_type",
+    "unknown_output",
+    "unset_parameter",
+    "unsupported_location",
+    "usage",
+];
+
 /// The exit status of a command that failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Status {
+enum Status {
     /// The work failed.
     Failed = 1,
     /// The command or its settings are wrong: running it again as it is cannot help.
     Wrong = 2,
 }
 
-impl Failure {
-    /// The work failed.
-    pub fn failed(code: &'static str, message: impl Into<String>) -> Self {
-        Self::one(Status::Failed, code, message.into())
+impl Status {
+    fn of(code: &str) -> Self {
+        if WRONG.contains(&code) { Self::Wrong } else { Self::Failed }
     }
+}
 
-    /// The command or its settings are wrong.
-    pub fn wrong(code: &'static str, message: impl Into<String>) -> Self {
-        Self::one(Status::Wrong, code, message.into())
+impl Failure {
+    /// One problem. Its code says which exit status it ends with.
+    pub fn new(code: &'static str, message: impl Into<String>) -> Self {
+        let message = message.into().split('\n').map(str::trim).collect::<Vec<_>>().join(" ");
+        Self { status: Status::of(code), file: None, problems: vec![Problem { code, message, place: None }] }
     }
 
     /// A file that the command names cannot be read.
     pub fn unreadable(path: &Path, error: &io::Error) -> Self {
         let path = path.display();
         match error.kind() {
-            io::ErrorKind::NotFound => Self::wrong("file_not_found", format!("there is no file `{path}`")),
-            _ => Self::wrong("file_unreadable", format!("`{path}` cannot be read: {error}")),
+            io::ErrorKind::NotFound => Self::new("file_not_found", format!("there is no file `{path}`")),
+            _ => Self::new("file_unreadable", format!("`{path}` cannot be read: {error}")),
         }
-    }
-
-    fn one(status: Status, code: &'static str, message: String) -> Self {
-        let message = message.split('\n').map(str::trim).collect::<Vec<_>>().join(" ");
-        Self { status, file: None, problems: vec![Problem { code, message, place: None }] }
     }
 
     /// The same, about a file. The first file that is named stays.
@@ -65,6 +86,12 @@ impl Failure {
     /// The same, with every place changed, or taken away where `change` gives none.
     pub fn with_places(mut self, change: impl Fn(Place) -> Option<Place>) -> Self {
         self.problems.iter_mut().for_each(|problem| problem.place = problem.place.and_then(&change));
+        self
+    }
+
+    /// The same, with other words for what its reader would not know.
+    pub fn reworded(mut self, words: &str, known: &str) -> Self {
+        self.problems.iter_mut().for_each(|problem| problem.message = problem.message.replace(words, known));
         self
     }
 
@@ -147,24 +174,19 @@ struct Told<'a> {
 
 impl From<EngineError> for Failure {
     fn from(error: EngineError) -> Self {
-        let status = match error.code() {
-            // What the command line or the job file left out or got wrong.
-            "unset_parameter" | "invalid_parameter" | "invalid_setting" | "bad_state" => Status::Wrong,
-            _ => Status::Failed,
-        };
-        Self { status, file: None, problems: error.problems }
+        Self { status: Status::of(error.code()), file: None, problems: error.problems }
     }
 }
 
 impl From<volley_registry::Error> for Failure {
     fn from(error: volley_registry::Error) -> Self {
-        Self::failed(error.code(), error.to_string())
+        Self::new(error.code(), error.to_string())
     }
 }
 
 impl From<ModelError> for Failure {
     fn from(error: ModelError) -> Self {
-        Self::failed(error.code(), error.to_string())
+        Self::new(error.code(), error.to_string())
     }
 }
 
@@ -174,7 +196,7 @@ impl From<io::Error> for Failure {
         match error.kind() {
             // Whoever reads us has seen enough, as in `volley sql … | head`.
             io::ErrorKind::BrokenPipe => Self { status: Status::Failed, file: None, problems: vec![] },
-            _ => Self::failed("output_failed", format!("cannot write to standard output: {error}")),
+            _ => Self::new("output_failed", format!("cannot write to standard output: {error}")),
         }
     }
 }
@@ -203,7 +225,7 @@ mod tests {
 
     #[test]
     fn without_a_place_the_file_is_named_and_without_a_file_neither() {
-        let failure = Failure::failed("execution_failed", "disk\n  full");
+        let failure = Failure::new("execution_failed", "disk\n  full");
         assert_eq!(failure.text(), "disk full [execution_failed]\n");
         assert_eq!(failure.in_file("a.sql").text(), "a.sql: disk full [execution_failed]\n");
     }
@@ -218,7 +240,7 @@ mod tests {
 
     #[test]
     fn a_place_that_is_not_known_is_null_in_json() {
-        let json = Failure::wrong("usage", "no").json();
+        let json = Failure::new("usage", "no").json();
         assert!(json.contains(r#""file":null,"line":null,"column":null"#), "{json}");
     }
 
@@ -227,5 +249,13 @@ mod tests {
         let status = |code| Failure::from(EngineError::new(code, "")).status;
         assert_eq!(status("unset_parameter"), Status::Wrong);
         assert_eq!(status("missing_input"), Status::Failed);
+    }
+
+    #[test]
+    fn a_code_ends_with_one_status_however_it_comes() {
+        for (code, status) in [("model_location_missing", Status::Wrong), ("unknown_model", Status::Failed)] {
+            assert_eq!(Failure::new(code, "").status, status, "{code}");
+            assert_eq!(Failure::from(EngineError::new(code, "")).status, status, "{code}");
+        }
     }
 }

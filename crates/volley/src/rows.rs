@@ -1,5 +1,6 @@
 //! Rows on standard output: as a table, as CSV, or as JSON lines.
 
+use std::collections::HashSet;
 use std::io::{self, BufWriter, Write};
 use std::sync::Arc;
 
@@ -33,6 +34,9 @@ pub enum Format {
 /// Prints all rows as they come, and says how many there were.
 pub async fn print(rows: Rows, format: Format) -> Result<u64, Failure> {
     let Rows { schema, mut stream } = rows;
+    if format == Format::Json {
+        check_names(&schema)?;
+    }
     let mut out = BufWriter::new(io::stdout());
     let mut printer = Printer { format, schema, waiting: vec![], is_first: true };
     let mut count = 0;
@@ -45,8 +49,21 @@ pub async fn print(rows: Rows, format: Format) -> Result<u64, Failure> {
     Ok(count)
 }
 
+/// An object has each name once: programs that read it would see the last of several columns alone.
+fn check_names(schema: &SchemaRef) -> Result<(), Failure> {
+    let mut seen = HashSet::new();
+    match schema.fields().iter().find(|field| !seen.insert(field.name())) {
+        None => Ok(()),
+        Some(twice) => {
+            let message =
+                format!("JSON cannot hold two columns called `{}`: give one another name with AS", twice.name());
+            Err(Failure::new("unsupported_columns", message))
+        }
+    }
+}
+
 fn unprintable(error: ArrowError) -> Failure {
-    Failure::failed("output_failed", format!("the rows cannot be printed: {error}"))
+    Failure::new("output_failed", format!("the rows cannot be printed: {error}"))
 }
 
 /// Turns batches into text.
@@ -229,6 +246,16 @@ mod tests {
         let lines = printed(Format::Json, &[batch()]);
         assert_eq!(lines.lines().count(), 2);
         assert!(lines.ends_with("{\"id\":2,\"prediction\":null,\"list\":null}\n"), "{lines}");
+    }
+
+    #[test]
+    fn json_refuses_two_columns_of_one_name() {
+        let schema = |names: [&str; 2]| {
+            Arc::new(arrow::datatypes::Schema::new(names.map(|name| Field::new(name, DataType::Int64, true)).to_vec()))
+        };
+        assert!(check_names(&schema(["a", "A"])).is_ok());
+        let told = check_names(&schema(["a", "a"])).unwrap_err().text();
+        assert!(told.contains("`a`") && told.ends_with("[unsupported_columns]\n"), "{told}");
     }
 
     #[test]

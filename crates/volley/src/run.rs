@@ -22,6 +22,9 @@ pub async fn run(args: &RunArgs, settings: Settings, show: Show) -> Result<(), F
 
 async fn run_job(job: &Job, engine: &Engine, show: Show) -> Result<(), Failure> {
     let start = Instant::now();
+    let used = [Some(job.script.text.as_str()), job.output.as_ref().map(|output| output.to.as_str())];
+    let used: Vec<_> = used.into_iter().flatten().collect();
+    job.params.check_used(&used).map_err(|error| Failure::from(error).in_file(&job.file))?;
     let text = job.params.fill(&job.script.text).map_err(|error| job.script.located(error))?;
     let output = output(job)?;
     let mut runner = Runner::new(engine.session(), job.params.clone(), show);

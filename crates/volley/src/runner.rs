@@ -66,9 +66,14 @@ impl Runner {
         match answer {
             Answer::Rows(rows) => rows::print(rows, self.show.format).await.map(Shown::Rows),
             Answer::Published(summary) => {
-                match self.show.json {
-                    true => writeln!(io::stdout(), "{}", outcome::Object::of(&summary))?,
-                    false => writeln!(io::stdout(), "{}", outcome::line(&summary))?,
+                let told = match self.show.json {
+                    true => outcome::Object::of(&summary).to_string(),
+                    false => outcome::line(&summary),
+                };
+                if let Err(error) = writeln!(io::stdout(), "{told}") {
+                    // The work is done: a command that ended as failed would be run again.
+                    let _ =
+                        writeln!(io::stderr(), "published, but standard output cannot be written ({error}): {told}");
                 }
                 Ok(Shown::Published)
             }

@@ -22,7 +22,10 @@ impl Script {
     /// Reads an SQL file.
     pub fn read(path: &Path) -> Result<Self, Failure> {
         match fs::read_to_string(path) {
-            Ok(text) => Ok(Self { text, file: path.display().to_string(), start: Some(Place { line: 1, column: 1 }) }),
+            Ok(text) => {
+                let text = without_mark(text);
+                Ok(Self { text, file: path.display().to_string(), start: Some(Place { line: 1, column: 1 }) })
+            }
             Err(error) => Err(Failure::unreadable(path, &error)),
         }
     }
@@ -43,6 +46,14 @@ impl Script {
         let start = self.start?;
         let column = if place.line == 1 { start.column + place.column - 1 } else { place.column };
         Some(Place { line: start.line + place.line - 1, column })
+    }
+}
+
+/// A text without the mark of byte order that editors of Windows put before it: it belongs to no statement.
+pub fn without_mark(text: String) -> String {
+    match text.strip_prefix('\u{feff}') {
+        Some(text) => text.to_string(),
+        None => text,
     }
 }
 
@@ -67,6 +78,14 @@ mod tests {
     #[test]
     fn a_text_with_escapes_has_no_places() {
         assert_eq!(told(r#"sql = "SELECT \u0031""#, "SELECT 1", 1, 8), "daily.toml: no [syntax]\n");
+    }
+
+    #[test]
+    fn a_mark_of_byte_order_is_no_part_of_the_sql() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("score.sql");
+        fs::write(&file, "\u{feff}SELECT 1").unwrap();
+        assert_eq!(Script::read(&file).unwrap().text, "SELECT 1");
     }
 
     #[test]

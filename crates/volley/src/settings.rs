@@ -1,40 +1,58 @@
 //! Settings: flags, then `VOLLEY_*` variables, then `volley.toml`, then defaults.
 
+use std::collections::BTreeMap;
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use clap::Args;
-use serde::Deserialize;
+use clap::builder::NonEmptyStringValueParser;
+use serde::de::{Deserialize, Deserializer, Error as _};
 use volley_engine::EngineSettings;
+use volley_registry::is_url;
 
 use crate::report::Failure;
 use crate::toml_file::TomlFile;
 
 const FILE_NAME: &str = "volley.toml";
 const INVALID: &str = "invalid_setting";
+const PREFIX: &str = "VOLLEY_";
+const VARIABLES: [&str; 6] = [
+    "VOLLEY_REGISTRY",
+    "VOLLEY_STATE",
+    "VOLLEY_CORES",
+    "VOLLEY_SPLIT_ROWS",
+    "VOLLEY_SPLIT_BYTES",
+    "VOLLEY_MEMORY_BYTES",
+];
 
 /// What one source of settings says; flags, environment and files all say the same things.
-#[derive(Debug, Clone, Default, PartialEq, Args, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Default, PartialEq, Args, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// Folder or URL of the model registry [env: VOLLEY_REGISTRY] [default: .volley/registry]
-    #[arg(long, global = true, value_name = "FOLDER|URL")]
+    #[arg(long, global = true, value_name = "FOLDER|URL", value_parser = NonEmptyStringValueParser::new())]
+    #[serde(deserialize_with = "named")]
     pub registry: Option<String>,
     /// Folder of the records of jobs [env: VOLLEY_STATE] [default: .volley/state]
     #[arg(long, global = true, value_name = "FOLDER")]
+    #[serde(deserialize_with = "named")]
     pub state: Option<PathBuf>,
     /// Splits that run at a time [env: VOLLEY_CORES] [default: all cores of the machine]
-    #[arg(long, global = true, value_name = "NUMBER")]
+    #[arg(long, global = true, value_name = "NUMBER", value_parser = above_zero::<NonZeroUsize>)]
+    #[serde(deserialize_with = "counted")]
     pub cores: Option<NonZeroUsize>,
     /// Rows of a split at most [env: VOLLEY_SPLIT_ROWS] [default: 1000000]
-    #[arg(long, global = true, value_name = "ROWS", hide_short_help = true)]
+    #[arg(long, global = true, value_name = "ROWS", hide_short_help = true, value_parser = above_zero::<NonZeroU64>)]
+    #[serde(deserialize_with = "counted")]
     pub split_rows: Option<NonZeroU64>,
     /// Bytes of a split at most [env: VOLLEY_SPLIT_BYTES] [default: 268435456]
-    #[arg(long, global = true, value_name = "BYTES", hide_short_help = true)]
+    #[arg(long, global = true, value_name = "BYTES", hide_short_help = true, value_parser = above_zero::<NonZeroU64>)]
+    #[serde(deserialize_with = "counted")]
     pub split_bytes: Option<NonZeroU64>,
     /// Memory for joins, sorts and aggregates [env: VOLLEY_MEMORY_BYTES] [default: 4294967296]
-    #[arg(long, global = true, value_name = "BYTES", hide_short_help = true)]
+    #[arg(long, global = true, value_name = "BYTES", hide_short_help = true, value_parser = above_zero::<NonZeroUsize>)]
+    #[serde(deserialize_with = "counted")]
     pub memory_bytes: Option<NonZeroUsize>,
 }
 
@@ -42,13 +60,18 @@ impl Settings {
     /// Settles what flags, environment and a settings file say. The file is `volley.toml` in `folder` if it
     /// is there, else in the working folder.
     pub fn settle(self, folder: Option<&Path>) -> Result<EngineSettings, Failure> {
-        let environment = Self::of_environment(&|name| std::env::var(name).ok())?;
+        let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
+        let environment = Self::of_environment(std::env::vars_os().map(|(name, value)| (text(name), text(value))))?;
         self.over(environment).over(Self::of_folders(folder)?).engine()
     }
 
-    /// What the variables say.
-    fn of_environment(variable: &dyn Fn(&str) -> Option<String>) -> Result<Self, Failure> {
-        let set = |name: &str| variable(name).filter(|value| !value.is_empty());
+    /// What the variables say, by name and value. One with our prefix that we do not know is a slip.
+    fn of_environment(variables: impl Iterator<Item = (String, String)>) -> Result<Self, Failure> {
+        let ours: BTreeMap<_, _> = variables.filter(|(name, _)| name.starts_with(PREFIX)).collect();
+        if let Some(unknown) = ours.keys().find(|name| !VARIABLES.contains(&name.as_str())) {
+            return Err(unknown_variable(unknown));
+        }
+        let set = |name: &str| ours.get(name).filter(|value| !value.is_empty()).cloned();
         Ok(Self {
             registry: set("VOLLEY_REGISTRY"),
             state: set("VOLLEY_STATE").map(PathBuf::from),
@@ -101,7 +124,7 @@ impl Settings {
         let state = self.state.unwrap_or(default.state);
         if is_url(&state.to_string_lossy()) {
             let message = format!("`state` must be a folder of this machine, not `{}`", state.display());
-            return Err(Failure::wrong(INVALID, message));
+            return Err(Failure::new(INVALID, message));
         }
         Ok(EngineSettings {
             state,
@@ -116,16 +139,42 @@ impl Settings {
 }
 
 fn number<N: FromStr>(name: &str, text: Option<String>) -> Result<Option<N>, Failure> {
-    let parse = |text: String| text.trim().parse().map_err(|_| not_a_number(name, &text));
-    text.map(parse).transpose()
+    let refused = |told: &str, text: &str| Failure::new(INVALID, format!("the variable {name} {told}, not `{text}`"));
+    text.map(|text| above_zero(text.trim()).map_err(|told| refused(told, &text))).transpose()
 }
 
-fn not_a_number(name: &str, text: &str) -> Failure {
-    Failure::wrong(INVALID, format!("the variable {name} must be a whole number above zero, not `{text}`"))
+const ABOVE_ZERO: &str = "must be a whole number above zero";
+
+fn above_zero<N: FromStr>(text: &str) -> Result<N, &'static str> {
+    text.parse().map_err(|_| ABOVE_ZERO)
 }
 
-fn is_url(text: &str) -> bool {
-    text.contains("://") || text.starts_with("memory:") || text.starts_with("file:")
+/// A number of a settings file.
+fn counted<'de, N: TryFrom<NonZeroU64>, D: Deserializer<'de>>(file: D) -> Result<Option<N>, D::Error> {
+    let value = toml::Value::deserialize(file)?;
+    let number = value.as_integer().and_then(|number| u64::try_from(number).ok()).and_then(NonZeroU64::new);
+    let number = number.and_then(|number| N::try_from(number).ok());
+    number.map(Some).ok_or_else(|| D::Error::custom(format!("this {ABOVE_ZERO}")))
+}
+
+/// A folder or URL of a settings file: without a name it would be the folder of the file.
+fn named<'de, T: From<String>, D: Deserializer<'de>>(file: D) -> Result<Option<T>, D::Error> {
+    let text = String::deserialize(file)?;
+    if text.trim().is_empty() {
+        return Err(D::Error::custom("this is empty: name a folder, or leave the line out"));
+    }
+    Ok(Some(T::from(text)))
+}
+
+fn unknown_variable(name: &str) -> Failure {
+    let similarity =
+        |known: &&str| strsim::jaro_winkler(known.trim_start_matches(PREFIX), name.trim_start_matches(PREFIX));
+    let nearest = VARIABLES.into_iter().max_by(|a, b| similarity(a).total_cmp(&similarity(b)));
+    let hint = match nearest.filter(|nearest| similarity(nearest) > 0.8) {
+        Some(nearest) => format!("did you mean {nearest}?"),
+        None => format!("there are {}", VARIABLES.join(", ")),
+    };
+    Failure::new(INVALID, format!("{name} in the environment is no setting: {hint}"))
 }
 
 #[cfg(test)]
@@ -139,8 +188,7 @@ mod tests {
     }
 
     fn of_variables(pairs: &[(&str, &str)]) -> Result<Settings, Failure> {
-        let find = |name: &str| pairs.iter().find(|(known, _)| *known == name).map(|(_, value)| value.to_string());
-        Settings::of_environment(&find)
+        Settings::of_environment(pairs.iter().map(|(name, value)| (name.to_string(), value.to_string())))
     }
 
     fn of_text(text: &str) -> Result<Settings, Failure> {
@@ -188,8 +236,29 @@ mod tests {
     }
 
     #[test]
+    fn a_variable_that_is_no_setting_is_refused_with_the_nearest() {
+        let told = of_variables(&[("VOLLEY_REGISTRI", "r"), ("PATH", "p")]).unwrap_err().text();
+        assert_eq!(
+            told,
+            "VOLLEY_REGISTRI in the environment is no setting: did you mean VOLLEY_REGISTRY? [invalid_setting]\n"
+        );
+        assert!(of_variables(&[("VOLLEY_X", "")]).unwrap_err().text().contains("there are VOLLEY_REGISTRY, "));
+    }
+
+    #[test]
+    fn an_empty_path_is_refused_with_its_place() {
+        for text in ["cores = 1\nstate = ''", "cores = 1\nregistry = ' '"] {
+            let told = of_text(text).unwrap_err().text();
+            assert!(told.starts_with("volley.toml:2:") && told.contains("empty"), "{told}");
+        }
+    }
+
+    #[test]
     fn numbers_are_above_zero() {
-        assert!(of_text("cores = 0").is_err());
+        for text in ["cores = 0", "cores = -1", "cores = 'x'", "cores = 1.5"] {
+            let told = of_text(text).unwrap_err().text();
+            assert!(told.contains("volley.toml:1:9: this must be a whole number above zero"), "{told}");
+        }
         let failure = of_variables(&[("VOLLEY_CORES", "0")]).unwrap_err();
         assert!(failure.text().contains("VOLLEY_CORES"), "{}", failure.text());
     }

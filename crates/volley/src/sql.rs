@@ -11,6 +11,7 @@ use crate::args::SqlArgs;
 use crate::engine;
 use crate::report::Failure;
 use crate::runner::{Runner, Show};
+use crate::script::without_mark;
 use crate::settings::Settings;
 
 /// Runs the statement that was given, or whatever is typed.
@@ -35,7 +36,7 @@ async fn run(text: &str, settings: EngineSettings, show: Show) -> Result<(), Fai
 fn standard_input() -> Result<String, Failure> {
     let mut text = String::new();
     match io::stdin().read_to_string(&mut text) {
-        Ok(_) => Ok(text),
-        Err(error) => Err(Failure::wrong("file_unreadable", format!("standard input cannot be read: {error}"))),
+        Ok(_) => Ok(without_mark(text)),
+        Err(error) => Err(Failure::new("file_unreadable", format!("standard input cannot be read: {error}"))),
     }
 }

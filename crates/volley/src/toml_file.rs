@@ -37,7 +37,7 @@ impl TomlFile {
 
     /// A mistake in the file at a range of bytes.
     pub fn mistake(&self, code: &'static str, message: &str, span: Option<Range<usize>>) -> Failure {
-        let failure = Failure::wrong(code, message).in_file(&self.name);
+        let failure = Failure::new(code, message).in_file(&self.name);
         match span {
             Some(span) => failure.at(self.place(span.start)),
             None => failure,

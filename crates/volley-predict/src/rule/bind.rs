@@ -47,8 +47,8 @@ impl Binder {
     pub(super) fn new(config: &ConfigOptions) -> Result<Self> {
         let settings = PredictOptions::of(config);
         let options = BindOptions {
-            coercion: settings.coercion_mode()?,
-            null_rules: settings.null_rule_set()?,
+            coercion: settings.coercion_mode(),
+            null_rules: settings.null_rule_set(),
             params: Default::default(),
         };
         Ok(Self { options, problems: Vec::new() })

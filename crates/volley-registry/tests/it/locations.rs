@@ -56,6 +56,21 @@ async fn a_directory_gives_all_its_files() {
 }
 
 #[tokio::test]
+async fn a_folder_that_only_holds_models_is_none() {
+    let base = folder();
+    write(&base.path().join("model/trained/MLmodel"), "flavors: {}");
+    write(&base.path().join("model/trained/model.onnx"), onnx(2.0));
+    write(&base.path().join("model/data.parquet"), [0]);
+    check_refused(base.path(), "model_location_missing", "trained").await;
+    write(&base.path().join("model/net.onnx"), onnx(2.0));
+    check_refused(base.path(), "model_location_missing", "trained").await;
+    fs::remove_dir_all(base.path().join("model/trained")).expect("a folder");
+    open(base.path()).read("./model").await.expect("one .onnx file is a model");
+    write(&base.path().join("model/other.onnx"), onnx(2.0));
+    check_refused(base.path(), "model_location_missing", "several").await;
+}
+
+#[tokio::test]
 async fn an_onnx_file_brings_the_tensor_data_beside_it_and_nothing_else() {
     let base = folder();
     for name in ["net.onnx", "net.onnx.data", "net.onnx_data", "other.onnx", "net.onnx.txt"] {
@@ -102,6 +117,8 @@ async fn what_is_no_model_is_refused() {
         assert_eq!(error.code(), code, "{error}");
         assert!(error.to_string().contains(location), "{error}");
     }
+    let error = Registry::open("file:registry", base.path()).expect_err("no path");
+    assert_eq!(error.code(), "unsupported_location", "{error}");
     write(&base.path().join("broken.onnx"), "no graph");
     let error = resolve(&open(base.path()), "broken.onnx").await.expect_err("no model");
     assert_eq!(error.code(), "model_invalid", "{error}");
@@ -122,9 +139,9 @@ async fn links_stay_in_the_model_directory() {
     write(&model.join("model.onnx"), onnx(1.0));
     write(&base.path().join("secret"), "secret");
 
-    symlink("model.onnx", model.join("inside.onnx")).expect("a link");
+    symlink("model.onnx", model.join("inside.bin")).expect("a link");
     let read = open(base.path()).read("./model").await.expect("a model");
-    assert_eq!(read.file("inside.onnx"), Some(&onnx(1.0)));
+    assert_eq!(read.file("inside.bin"), Some(&onnx(1.0)));
 
     for target in ["../secret", "/dev/zero"] {
         symlink(target, model.join("link")).expect("a link");
@@ -148,6 +165,7 @@ async fn a_socket_among_the_files_is_refused() {
 async fn a_model_of_too_many_bytes_is_refused() {
     let base = folder();
     let limits = Limits { file_bytes_max: 600, constant_bytes_max: 400, ..Limits::default() };
+    write(&base.path().join("model/MLmodel"), "");
     write(&base.path().join("model/a"), [0; 600]);
     write(&base.path().join("model/b"), [0; 400]);
     open(base.path()).with_limits(limits).read("./model").await.expect("a thousand bytes fit");
@@ -160,7 +178,8 @@ async fn a_model_of_too_many_bytes_is_refused() {
 #[tokio::test]
 async fn a_model_of_too_many_files_is_refused() {
     let base = folder();
-    for file in 0..=10_000 {
+    write(&base.path().join("model/MLmodel"), "");
+    for file in 1..=10_000 {
         write(&base.path().join(format!("model/{file}")), "");
     }
     check_refused(base.path(), "model_too_large", "10000 files").await;

@@ -9,10 +9,10 @@ use crate::report::Failure;
 
 /// Points an alias at a version, or removes it.
 pub async fn alias(args: &AliasArgs, registry: &Registry, json: bool) -> Result<(), Failure> {
-    let AliasArgs { name, alias, version, .. } = args;
+    let (name, alias, version) = (args.name.as_str(), args.alias.as_str(), args.version);
     let told = match version {
         Some(version) => {
-            registry.set_alias(name, alias, *version).await?;
+            registry.set_alias(name, alias, version).await?;
             format!("{name}@{alias} is now {name}/{version}\n")
         }
         None => {

@@ -5,7 +5,7 @@ use volley_engine::Engine;
 use volley_registry::{Pin, Registry};
 
 use crate::args::CheckArgs;
-use crate::models::comparison::{Comparison, Differing};
+use crate::models::comparison::{Comparison, Differing, Fault};
 use crate::models::print;
 use crate::models::sample::Sample;
 use crate::models::scoring;
@@ -20,9 +20,14 @@ pub async fn check(args: &CheckArgs, engine: &Engine, json: bool) -> Result<(), 
         (Some(input), Some(expected)) => Sample::of_tables(input, expected, args.key.as_deref()),
         _ => golden(registry, &pin).await?,
     };
-    let comparison = scoring::compare(engine, &pin, &sample, args.tolerance).await?;
-    let differ = || Failure::failed("scores_differ", format!("model {}: {}", pin.label(), comparison.verdict()));
-    let failure = (!comparison.is_accepted()).then(differ);
+    let comparison = scoring::compare(engine, &pin, &sample, &args.outputs, args.tolerance).await?;
+    let failure = comparison.fault().map(|fault| {
+        let message = format!("model {}: {}", pin.label(), comparison.verdict());
+        match fault {
+            Fault::NotCompared => Failure::new("output_not_compared", message),
+            Fault::Differs => Failure::new("scores_differ", message),
+        }
+    });
     let report = Report::new(&pin, &comparison, failure.as_ref());
     print(&report, || report.text(), json)?;
     match failure {
@@ -40,7 +45,7 @@ async fn golden(registry: &Registry, pin: &Pin) -> Result<Sample, Failure> {
     };
     let golden = golden.ok_or_else(|| {
         let message = format!("model {} has no golden rows: give tables with --input and --expected", pin.label());
-        Failure::failed("no_golden_rows", message)
+        Failure::new("no_golden_rows", message)
     })?;
     Sample::of_golden(&golden)
 }
@@ -61,16 +66,18 @@ impl<'a> Report<'a> {
         Self {
             model: pin.label(),
             sha256: pin.sha256.as_str(),
-            accepted: comparison.is_accepted(),
+            accepted: failure.is_none(),
             comparison,
             error: failure.and_then(Failure::error),
         }
     }
 
     fn text(&self) -> String {
-        let Comparison { atol, rtol, .. } = self.comparison;
+        let Comparison { atol, rtol, coverage, .. } = self.comparison;
         let counts = [
             ("model", format!("{} sha256:{}", self.model, &self.sha256[..12])),
+            ("compared", listed(&coverage.compared)),
+            ("not compared", listed(&[coverage.uncompared.as_slice(), &coverage.left_out].concat())),
             ("rows compared", self.comparison.rows.to_string()),
             ("largest difference", format!("{:.1e}", self.comparison.largest_difference)),
             ("label flips", self.comparison.label_flips.to_string()),
@@ -85,6 +92,10 @@ impl<'a> Report<'a> {
             false => format!("{counts}\n{}", worst(&self.comparison.worst)),
         }
     }
+}
+
+fn listed(outputs: &[String]) -> String {
+    if outputs.is_empty() { "none".to_string() } else { outputs.join(", ") }
 }
 
 fn worst(rows: &[Differing]) -> String {

@@ -21,9 +21,32 @@ pub struct Side {
     pub scores: Vec<Scores>,
 }
 
+/// Which outputs of a model were compared.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Coverage {
+    /// Those that were.
+    pub compared: Vec<String>,
+    /// Those that the expected table has no scores for.
+    pub uncompared: Vec<String>,
+    /// Those that the user did not want compared.
+    pub left_out: Vec<String>,
+}
+
+/// Why scores are not accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// They are not the expected ones, or there are none.
+    Differs,
+    /// What was compared is as expected, and an output was not.
+    NotCompared,
+}
+
 /// What a comparison found.
 #[derive(Debug, PartialEq, Serialize)]
 pub struct Comparison {
+    /// The outputs.
+    #[serde(flatten)]
+    pub coverage: Coverage,
     /// Rows that were compared.
     pub rows: usize,
     /// Rows that are outside the tolerance, have another label, or a score on one side only.
@@ -61,14 +84,15 @@ pub struct Differing {
 
 impl Comparison {
     /// Compares the sides, row by row.
-    pub fn of(scored: &Side, expected: &Side, tolerance: ToleranceArgs) -> Result<Self, Failure> {
+    pub fn of(scored: &Side, expected: &Side, coverage: Coverage, tolerance: ToleranceArgs) -> Result<Self, Failure> {
         let pairing = match (&scored.keys, &expected.keys) {
             (Some(scored), Some(expected)) => Pairing::by_key(scored, expected)?,
             _ => Pairing::by_position(scored.rows, expected.rows),
         };
-        let mut comparison = Self::empty(&pairing, tolerance);
+        let mut comparison = Self::empty(&pairing, coverage, tolerance);
         for (row, counterpart) in pairing.pairs {
-            let difference = difference(&scored.scores, row, &expected.scores, counterpart, tolerance);
+            let difference = difference(&scored.scores, row, &expected.scores, counterpart, tolerance)
+                .map_err(|widths| widths.failure(&comparison.coverage))?;
             comparison.add(&difference, || match &scored.keys {
                 Some(keys) => keys[row].clone(),
                 None => (row + 1).to_string(),
@@ -77,8 +101,9 @@ impl Comparison {
         Ok(comparison)
     }
 
-    fn empty(pairing: &Pairing, tolerance: ToleranceArgs) -> Self {
+    fn empty(pairing: &Pairing, coverage: Coverage, tolerance: ToleranceArgs) -> Self {
         Self {
+            coverage,
             rows: pairing.pairs.len(),
             rows_outside: 0,
             largest_difference: 0.0,
@@ -92,15 +117,25 @@ impl Comparison {
         }
     }
 
-    /// Whether the scores are the expected ones. No rows prove nothing.
-    pub fn is_accepted(&self) -> bool {
-        self.rows > 0 && self.rows_outside + self.only_scored + self.only_expected == 0
+    /// Why the scores are not accepted, if they are not. No rows prove nothing, and neither does an output
+    /// that was not looked at.
+    pub fn fault(&self) -> Option<Fault> {
+        if self.rows == 0 || self.rows_outside + self.only_scored + self.only_expected > 0 {
+            return Some(Fault::Differs);
+        }
+        (!self.coverage.uncompared.is_empty()).then_some(Fault::NotCompared)
     }
 
     /// What is wrong, in one line.
     pub fn verdict(&self) -> String {
         if self.rows == 0 {
             return "there are no rows to compare".to_string();
+        }
+        if self.fault() == Some(Fault::NotCompared) {
+            return format!(
+                "the expected table has no scores for {}: add them, or name with --output what is to be compared",
+                self.coverage.uncompared.join(", ")
+            );
         }
         format!(
             "{} of {} rows are outside atol {:e}, rtol {:e} (largest difference {:.1e}, {} label flips, {} null mismatches, \
@@ -160,6 +195,25 @@ impl Difference {
     }
 }
 
+/// Two rows of another count of numbers.
+#[derive(Debug)]
+struct Widths {
+    output: usize,
+    scored: usize,
+    expected: usize,
+}
+
+impl Widths {
+    fn failure(&self, coverage: &Coverage) -> Failure {
+        let Widths { output, scored, expected } = self;
+        let output = coverage.compared.get(*output).map_or("", String::as_str);
+        let message = format!(
+            "the expected scores of `{output}` cannot be compared: they have {expected} numbers a row, the model gives {scored}"
+        );
+        Failure::new("no_expected_scores", message)
+    }
+}
+
 /// A row has a score if all its outputs have: one NaN makes all of them NULL.
 fn difference(
     scored: &[Scores],
@@ -167,18 +221,22 @@ fn difference(
     expected: &[Scores],
     counterpart: usize,
     tolerance: ToleranceArgs,
-) -> Difference {
+) -> Result<Difference, Widths> {
     let missing = scored.iter().any(|scores| scores.is_missing(row));
     let none_expected = expected.iter().any(|scores| scores.is_missing(counterpart));
     if missing || none_expected {
         let null_mismatch = missing != none_expected;
-        return Difference { null_mismatch, outside: null_mismatch, ..Difference::default() };
+        return Ok(Difference { null_mismatch, outside: null_mismatch, ..Difference::default() });
     }
     let mut difference = Difference::default();
-    for (scored, expected) in scored.iter().zip(expected) {
+    for (output, (scored, expected)) in scored.iter().zip(expected).enumerate() {
         match (scored, expected) {
             (Scores::Numbers(scored), Scores::Numbers(expected)) => {
-                difference.numbers(scored.row(row), expected.row(counterpart), tolerance);
+                let (scored, expected) = (scored.row(row), expected.row(counterpart));
+                if scored.len() != expected.len() {
+                    return Err(Widths { output, scored: scored.len(), expected: expected.len() });
+                }
+                difference.numbers(scored, expected, tolerance);
             }
             (Scores::Labels(scored), Scores::Labels(expected)) => {
                 difference.label_flip |= scored[row] != expected[counterpart];
@@ -187,14 +245,11 @@ fn difference(
         }
     }
     difference.outside |= difference.label_flip;
-    difference
+    Ok(difference)
 }
 
 impl Difference {
     fn numbers(&mut self, scored: &[f64], expected: &[f64], tolerance: ToleranceArgs) {
-        if scored.len() != expected.len() {
-            (self.largest, self.outside) = (f64::MAX, true);
-        }
         for (scored, expected) in scored.iter().zip(expected) {
             // Two infinities of one sign are equal, and their difference is not a number.
             let apart = if scored == expected { 0.0 } else { (scored - expected).abs().min(f64::MAX) };
@@ -226,20 +281,25 @@ mod tests {
     }
 
     fn compare(scored: &[(f64, &str)], expected: &[(f64, &str)]) -> Comparison {
-        Comparison::of(&side(scored), &side(expected), TOLERANCE).unwrap()
+        Comparison::of(&side(scored), &side(expected), coverage(&[]), TOLERANCE).unwrap()
+    }
+
+    fn coverage(uncompared: &[&str]) -> Coverage {
+        let names = |names: &[&str]| names.iter().map(|name| name.to_string()).collect();
+        Coverage { compared: names(&["score", "label"]), uncompared: names(uncompared), left_out: vec![] }
     }
 
     #[test]
     fn scores_within_the_tolerance_are_accepted() {
         let comparison = compare(&[(0.5, "a"), (1000.005, "b")], &[(0.5, "a"), (1000.0, "b")]);
-        assert!(comparison.is_accepted(), "{comparison:?}");
+        assert_eq!(comparison.fault(), None, "{comparison:?}");
         assert_eq!(comparison.worst.len(), 1);
     }
 
     #[test]
     fn a_score_outside_the_tolerance_is_told_with_its_row() {
         let comparison = compare(&[(0.5, "a"), (0.6, "a")], &[(0.5, "a"), (0.5, "a")]);
-        assert!(!comparison.is_accepted());
+        assert_eq!(comparison.fault(), Some(Fault::Differs));
         assert_eq!((comparison.rows_outside, comparison.label_flips), (1, 0));
         assert!((comparison.largest_difference - 0.1).abs() < 1e-9);
         assert_eq!(comparison.worst[0].key, "2");
@@ -254,15 +314,40 @@ mod tests {
     #[test]
     fn a_row_with_a_nan_has_no_score_whatever_its_label() {
         let comparison = compare(&[(0.0, "-")], &[(f64::NAN, "a")]);
-        assert!(comparison.is_accepted(), "{comparison:?}");
+        assert_eq!(comparison.fault(), None, "{comparison:?}");
         let comparison = compare(&[(0.0, "-")], &[(0.5, "a")]);
         assert_eq!((comparison.rows_outside, comparison.null_mismatches), (1, 1));
     }
 
     #[test]
     fn rows_without_a_counterpart_are_not_accepted_and_neither_are_none() {
-        assert!(!compare(&[(0.5, "a"), (0.5, "a")], &[(0.5, "a")]).is_accepted());
-        assert!(!compare(&[], &[]).is_accepted());
+        assert!(compare(&[(0.5, "a"), (0.5, "a")], &[(0.5, "a")]).fault().is_some());
+        assert!(compare(&[], &[]).fault().is_some());
+    }
+
+    #[test]
+    fn an_output_that_was_not_compared_is_not_accepted() {
+        let (scored, expected) = (side(&[(0.5, "a")]), side(&[(0.5, "a")]));
+        let comparison = Comparison::of(&scored, &expected, coverage(&["p"]), TOLERANCE).unwrap();
+        assert_eq!(comparison.fault(), Some(Fault::NotCompared));
+        assert!(comparison.verdict().contains("no scores for p"), "{}", comparison.verdict());
+        let expected = side(&[(0.6, "a")]);
+        let comparison = Comparison::of(&scored, &expected, coverage(&["p"]), TOLERANCE).unwrap();
+        assert_eq!(comparison.fault(), Some(Fault::Differs));
+    }
+
+    #[test]
+    fn rows_of_another_length_cannot_be_compared() {
+        let lists = |rows: [Option<[Option<f64>; 2]>; 1]| -> ArrayRef {
+            Arc::new(arrow::array::ListArray::from_iter_primitive::<arrow::datatypes::Float64Type, _, _>(rows))
+        };
+        let mut scored = side(&[(0.5, "a")]);
+        let list = lists([Some([Some(0.5), Some(0.5)])]);
+        scored.scores[0] = Scores::of_type(list.data_type());
+        scored.scores[0].extend(&list).unwrap();
+        let told = Comparison::of(&scored, &side(&[(0.5, "a")]), coverage(&[]), TOLERANCE).unwrap_err().text();
+        assert!(told.contains("`score`") && told.contains("1 numbers") && told.contains("gives 2"), "{told}");
+        assert!(told.ends_with("[no_expected_scores]\n"), "{told}");
     }
 
     #[test]
@@ -277,7 +362,7 @@ mod tests {
 
     #[test]
     fn infinities_are_equal_to_themselves_and_far_from_the_rest() {
-        assert!(compare(&[(f64::INFINITY, "a")], &[(f64::INFINITY, "a")]).is_accepted());
+        assert_eq!(compare(&[(f64::INFINITY, "a")], &[(f64::INFINITY, "a")]).fault(), None);
         let comparison = compare(&[(f64::INFINITY, "a")], &[(1.0, "a")]);
         assert_eq!(comparison.largest_difference, f64::MAX);
     }

@@ -20,7 +20,7 @@ pub async fn delete(registry: &Registry, model: &str, json: bool) -> Result<(), 
         }
         _ => {
             let message = format!("`{model}` cannot be deleted: name a version, NAME/VERSION, or a whole model, NAME");
-            return Err(Failure::wrong("usage", message));
+            return Err(Failure::new("usage", message));
         }
     };
     let told = || versions.iter().map(|version| format!("deleted {name}/{version}\n")).collect();

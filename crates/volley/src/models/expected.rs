@@ -3,6 +3,7 @@
 use arrow::datatypes::{DataType, Schema};
 use volley_model::{Output, OutputShape};
 
+use crate::models::comparison::Coverage;
 use crate::models::scoring::{identifier, literal};
 use crate::report::Failure;
 
@@ -18,23 +19,64 @@ pub struct Match {
     pub sql: String,
 }
 
-/// Finds the expected scores of as many outputs as the table has: in the column of the output's name, or in
-/// a field of that name of a struct. A table with one score need not name it.
-pub fn matches(outputs: &[Output], table: &Schema, key: Option<&str>) -> Result<Vec<Match>, Failure> {
+/// The outputs whose expected scores a table has.
+#[derive(Debug, Default)]
+pub struct Matches {
+    /// At least one.
+    pub found: Vec<Match>,
+    /// The same by name, with the other outputs.
+    pub coverage: Coverage,
+}
+
+/// Finds the expected scores of outputs, of all or of the `wanted` ones: in the column of the output's name,
+/// or in a field of that name of a struct. A table with one score need not name it.
+pub fn matches(outputs: &[Output], table: &Schema, key: Option<&str>, wanted: &[String]) -> Result<Matches, Failure> {
+    check_wanted(outputs, wanted)?;
+    let is_wanted = |output: &Output| wanted.is_empty() || wanted.contains(&output.name);
+    let candidates: Vec<_> = outputs.iter().enumerate().filter(|(_, output)| is_wanted(output)).collect();
+    let found = find(&candidates, table, key)?;
+    let names = |which: &dyn Fn(usize, &Output) -> bool| {
+        let names = outputs.iter().enumerate().filter(|(index, output)| which(*index, output));
+        names.map(|(_, output)| output.name.clone()).collect()
+    };
+    let is_found = |index: usize| found.iter().any(|found| found.output == index);
+    let coverage = Coverage {
+        compared: names(&|index, _| is_found(index)),
+        uncompared: names(&|index, output| is_wanted(output) && !is_found(index)),
+        left_out: names(&|_, output| !is_wanted(output)),
+    };
+    Ok(Matches { found, coverage })
+}
+
+fn check_wanted(outputs: &[Output], wanted: &[String]) -> Result<(), Failure> {
+    match wanted.iter().find(|name| !outputs.iter().any(|output| output.name == **name)) {
+        None => Ok(()),
+        Some(name) => {
+            let message = format!("the model has no output `{name}`: it has {}", names_of(outputs.iter()));
+            Err(Failure::new("unknown_output", message))
+        }
+    }
+}
+
+fn find(candidates: &[(usize, &Output)], table: &Schema, key: Option<&str>) -> Result<Vec<Match>, Failure> {
     let columns = Column::all(table, key);
-    let found: Vec<_> = outputs
-        .iter()
-        .enumerate()
-        .filter_map(|(output, Output { name, .. })| Some(Match { output, sql: named(&columns, name)?.sql.clone() }))
-        .collect();
+    let mut found = vec![];
+    for (index, output) in candidates {
+        if let Some(column) = named(&columns, &output.name) {
+            if !fits(output, &column.data_type) {
+                return Err(misfit(output, column));
+            }
+            found.push(Match { output: *index, sql: column.sql.clone() });
+        }
+    }
     if !found.is_empty() {
         return Ok(found);
     }
     let only = only_score(&columns).and_then(|column| {
-        let output = output_of_type(outputs, &column.data_type)?;
+        let output = output_of_type(candidates, &column.data_type)?;
         Some(Match { output, sql: column.sql.clone() })
     });
-    only.map(|only| vec![only]).ok_or_else(|| no_match(outputs, table))
+    only.map(|only| vec![only]).ok_or_else(|| no_match(candidates, table))
 }
 
 /// A column, or a field of a struct.
@@ -86,28 +128,43 @@ fn only_score(columns: &[Column]) -> Option<&Column> {
 }
 
 /// The one output that such a column can hold: labels are no floats, and all else is.
-fn output_of_type(outputs: &[Output], data_type: &DataType) -> Option<usize> {
-    if outputs.len() == 1 {
-        return Some(0);
-    }
+fn output_of_type(candidates: &[(usize, &Output)], data_type: &DataType) -> Option<usize> {
     let is_label = |output: &Output| output.shape == OutputShape::Scalar && !output.element.is_float();
     let column_is_label = !data_type.is_floating() && !data_type.is_nested();
-    let mut fitting = outputs.iter().enumerate().filter(|(_, output)| is_label(output) == column_is_label);
+    let is_only = candidates.len() == 1;
+    let can_hold = |output: &Output| fits(output, data_type) && (is_only || is_label(output) == column_is_label);
+    let mut fitting = candidates.iter().filter(|(_, output)| can_hold(output));
     match (fitting.next(), fitting.next()) {
-        (Some((only, _)), None) => Some(only),
+        (Some((only, _)), None) => Some(*only),
         _ => None,
     }
 }
 
-fn no_match(outputs: &[Output], table: &Schema) -> Failure {
-    let names: Vec<_> = outputs.iter().map(|output| output.name.as_str()).collect();
+/// A column with one value a row holds no list.
+fn fits(output: &Output, data_type: &DataType) -> bool {
+    output.shape == OutputShape::Scalar || data_type.is_nested()
+}
+
+fn misfit(output: &Output, column: &Column) -> Failure {
+    let message = format!(
+        "the expected scores of `{}` cannot be compared: column `{}` has one value a row, the model gives a list",
+        output.name, column.name
+    );
+    Failure::new("no_expected_scores", message)
+}
+
+fn names_of<'a>(outputs: impl Iterator<Item = &'a Output>) -> String {
+    outputs.map(|output| output.name.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+fn no_match(candidates: &[(usize, &Output)], table: &Schema) -> Failure {
     let columns: Vec<_> = table.fields().iter().map(|field| field.name().as_str()).collect();
     let message = format!(
         "the expected table has no column named like an output of the model: it needs one of {}, and has {}",
-        names.join(", "),
+        names_of(candidates.iter().map(|(_, output)| *output)),
         columns.join(", ")
     );
-    Failure::failed("no_expected_scores", message)
+    Failure::new("no_expected_scores", message)
 }
 
 #[cfg(test)]
@@ -122,7 +179,7 @@ mod tests {
         let output = |name: &&str| Output {
             name: name.to_string(),
             element: if label(name) { Element::I64 } else { Element::F32 },
-            shape: if label(name) { OutputShape::Scalar } else { OutputShape::List(Some(2)) },
+            shape: if *name == "probabilities" { OutputShape::List(Some(2)) } else { OutputShape::Scalar },
             class_labels: None,
             zipmap: false,
         };
@@ -131,8 +188,8 @@ mod tests {
 
     fn check(outputs_of_model: &[&str], columns: &[(&str, DataType)], expected: &[(usize, &str)]) {
         let fields: Vec<_> = columns.iter().map(|(name, kind)| Field::new(*name, kind.clone(), true)).collect();
-        let found = matches(&outputs(outputs_of_model), &Schema::new(fields), Some("id")).unwrap_or_default();
-        let found: Vec<_> = found.iter().map(|found| (found.output, found.sql.as_str())).collect();
+        let found = matches(&outputs(outputs_of_model), &Schema::new(fields), Some("id"), &[]).unwrap_or_default();
+        let found: Vec<_> = found.found.iter().map(|found| (found.output, found.sql.as_str())).collect();
         assert_eq!(found, expected, "{columns:?}");
     }
 
@@ -156,7 +213,31 @@ mod tests {
         check(&["variable"], &[("id", DataType::Int64), ("score", DataType::Float64)], &[(0, "\"score\"")]);
         let spark = [("id", DataType::Int64), ("age", DataType::Int64), ("prediction", DataType::Int64)];
         check(&["label", "probabilities"], &spark, &[(0, "\"prediction\"")]);
-        check(&["label", "probabilities"], &[("score", DataType::Float64)], &[(1, "\"score\"")]);
+        let list = DataType::new_list(DataType::Float32, true);
+        check(&["label", "probabilities"], &[("score", list)], &[(1, "\"score\"")]);
+    }
+
+    #[test]
+    fn a_value_a_row_is_never_a_list() {
+        check(&["label", "probabilities"], &[("score", DataType::Float64)], &[]);
+        check(&["probabilities"], &[("probabilities", DataType::Float64)], &[]);
+        check(&["probabilities"], &[("score", DataType::Float64)], &[]);
+    }
+
+    #[test]
+    fn outputs_without_expected_scores_are_told_apart_from_those_left_out() {
+        let table = Schema::new(vec![Field::new("label", DataType::Int64, true)]);
+        let outputs = outputs(&["label", "probabilities"]);
+        let coverage = |wanted: &[&str]| {
+            let wanted: Vec<_> = wanted.iter().map(|name| name.to_string()).collect();
+            matches(&outputs, &table, None, &wanted).map(|matches| matches.coverage)
+        };
+        let all = coverage(&[]).unwrap();
+        assert_eq!((all.compared, all.uncompared), (vec!["label".to_string()], vec!["probabilities".to_string()]));
+        let label = coverage(&["label"]).unwrap();
+        assert_eq!((label.uncompared, label.left_out), (vec![], vec!["probabilities".to_string()]));
+        let told = coverage(&["labels"]).unwrap_err().text();
+        assert!(told.contains("label, probabilities") && told.ends_with("[unknown_output]\n"), "{told}");
     }
 
     #[test]

@@ -43,7 +43,7 @@ fn rows_by_key<'a>(keys: &'a [String], table: &str) -> Result<HashMap<&'a str, u
                 other + 1,
                 row + 1
             );
-            return Err(Failure::failed("duplicate_key", message));
+            return Err(Failure::new("duplicate_key", message));
         }
     }
     Ok(rows)

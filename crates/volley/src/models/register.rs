@@ -1,10 +1,13 @@
 //! `volley models register`.
 
+use std::collections::HashSet;
+
 use volley_engine::{Engine, EngineSettings};
 use volley_model::{Artifact, Contract, Limits, ModelError};
-use volley_registry::{ModelRef, Registration, Registry, Version};
+use volley_registry::{AliasName, ModelRef, Registration, Registry, Version};
 
-use crate::args::{InputRule, Pair, RegisterArgs, ToleranceArgs};
+use crate::args::{InputRule, Pair, RegisterArgs};
+use crate::models::comparison::Fault;
 use crate::models::print;
 use crate::models::sample::{Sample, read_golden};
 use crate::models::scoring;
@@ -17,15 +20,16 @@ pub async fn register(
     settings: EngineSettings,
     json: bool,
 ) -> Result<(), Failure> {
+    check_rules(&args.null_rules)?;
     let artifact = registry.read(&args.location).await?;
     let contract = loaded(&artifact, &args.null_rules).await.map_err(|failure| failure.in_file(&args.location))?;
     let mut registration = Registration::new(artifact, contract);
     registration.tags = args.tags.iter().map(|Pair { name, value }| (name.clone(), value.clone())).collect();
     if let (Some(input), Some(expected)) = (&args.golden, &args.expected) {
         registration.golden = Some(read_golden(input, expected, args.key.as_deref())?);
-        accept(&args.name, &registration, settings, args.tolerance).await?;
+        accept(args, &registration, settings).await?;
     }
-    let version = registry.register(&args.name, &registration).await?;
+    let version = registry.register(args.name.as_str(), &registration).await?;
     if let Some(alias) = &args.alias {
         set_alias(registry, &version, alias).await?;
     }
@@ -47,37 +51,47 @@ async fn loaded(artifact: &Artifact, rules: &[InputRule]) -> Result<Contract, Fa
     };
     match tokio::task::spawn_blocking(load).await {
         Ok(contract) => Ok(contract?),
-        Err(_) => Err(Failure::failed("model_panicked", "loading the model failed in an unexpected way")),
+        Err(error) if error.is_cancelled() => Err(volley_registry::Error::Stopped.into()),
+        Err(_) => Err(Failure::new("model_panicked", "loading the model failed in an unexpected way")),
     }
 }
 
 /// Scores the golden rows with the model as it is going to be registered, in a registry of memory alone.
-async fn accept(
-    name: &str,
-    registration: &Registration,
-    settings: EngineSettings,
-    tolerance: ToleranceArgs,
-) -> Result<(), Failure> {
+async fn accept(args: &RegisterArgs, registration: &Registration, settings: EngineSettings) -> Result<(), Failure> {
     let Some(golden) = &registration.golden else { return Ok(()) };
     let engine = Engine::open(EngineSettings { registry: "memory:".to_string(), ..settings }).await?;
-    let registry = engine.registry();
+    let (registry, name) = (engine.registry(), args.name.as_str());
     let version = registry.register(name, registration).await?.version;
     let pin = registry.resolve(&ModelRef::Version { name: name.to_string(), version }).await?;
-    let comparison = scoring::compare(&engine, &pin, &Sample::of_golden(golden)?, tolerance).await?;
-    match comparison.is_accepted() {
-        true => Ok(()),
-        false => {
+    let compared = scoring::compare(&engine, &pin, &Sample::of_golden(golden)?, &args.outputs, args.tolerance).await;
+    // Its number in the registry of memory means nothing to the user.
+    let comparison = compared.map_err(|failure| failure.reworded(&pin.label(), name))?;
+    match comparison.fault() {
+        None => Ok(()),
+        Some(Fault::NotCompared) => Err(Failure::new("output_not_compared", comparison.verdict())),
+        Some(Fault::Differs) => {
             let message = format!("the model does not give the scores of its golden rows: {}", comparison.verdict());
-            Err(Failure::failed("golden_mismatch", message))
+            Err(Failure::new("golden_mismatch", message))
         }
     }
 }
 
-async fn set_alias(registry: &Registry, version: &Version, alias: &str) -> Result<(), Failure> {
+/// Of two rules for an input one would be dropped.
+fn check_rules(rules: &[InputRule]) -> Result<(), Failure> {
+    let mut seen = HashSet::new();
+    match rules.iter().find(|rule| !seen.insert(&rule.input)) {
+        None => Ok(()),
+        Some(InputRule { input, .. }) => {
+            Err(Failure::new("usage", format!("--null gives input `{input}` two rules: give it one")))
+        }
+    }
+}
+
+async fn set_alias(registry: &Registry, version: &Version, alias: &AliasName) -> Result<(), Failure> {
     let Version { name, version, .. } = version;
-    registry.set_alias(name, alias, *version).await.map_err(|error| {
+    registry.set_alias(name, alias.as_str(), *version).await.map_err(|error| {
         let message = format!("{name}/{version} is registered, and its alias is not set: {error}");
-        Failure::failed(error.code(), message)
+        Failure::new(error.code(), message)
     })
 }
 

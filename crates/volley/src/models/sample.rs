@@ -31,7 +31,18 @@ pub struct Table {
 }
 
 impl Table {
-    fn of_user(path: &str) -> Self {
+    /// The failure of reading the table, in the user's words: golden rows lie in a file that has another name.
+    pub fn named(&self, failure: Failure) -> Failure {
+        if self.path == self.label {
+            return failure.in_file(&self.label);
+        }
+        // Stores name their files without the first slash.
+        let path = self.path.trim_start_matches('/');
+        failure.reworded(&self.path, &self.label).reworded(path, &self.label).in_file(&self.label)
+    }
+
+    /// A table under the name that the user gave.
+    pub fn of_user(path: &str) -> Self {
         Self { path: path.to_string(), label: path.to_string() }
     }
 }
@@ -47,7 +58,7 @@ impl Sample {
     pub fn of_golden(golden: &Golden) -> Result<Self, Failure> {
         let unwritable = |error| {
             let message = format!("golden rows cannot be written to the folder for temporary files: {error}");
-            Failure::failed("io_failed", message)
+            Failure::new("io_failed", message)
         };
         let folder = tempfile::tempdir().map_err(unwritable)?;
         let table = |name: &str, bytes: &[u8], label: &str| -> Result<Table, Failure> {

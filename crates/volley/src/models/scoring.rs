@@ -9,7 +9,7 @@ use volley_registry::Pin;
 
 use crate::args::ToleranceArgs;
 use crate::models::comparison::{Comparison, Side};
-use crate::models::expected::{self, Match};
+use crate::models::expected::{self, Match, Matches};
 use crate::models::sample::{Sample, Table};
 use crate::models::scores::{Scores, keys};
 use crate::report::Failure;
@@ -19,6 +19,7 @@ pub async fn compare(
     engine: &Engine,
     pin: &Pin,
     sample: &Sample,
+    wanted: &[String],
     tolerance: ToleranceArgs,
 ) -> Result<Comparison, Failure> {
     let mut tables = Tables { session: engine.session() };
@@ -28,12 +29,14 @@ pub async fn compare(
     }
     let key = sample.key.as_deref();
     let input = tables.schema(&sample.input).await?;
-    let matches = expected::matches(&pin.contract.outputs, &*tables.schema(&sample.expected).await?, key)?;
-    let scores = outputs(&call(pin, &input, key), &pin.contract, &matches);
-    let scored = tables.side(&sample.input, key, &scores, None).await?;
-    let expected: Vec<_> = matches.into_iter().map(|found| found.sql).collect();
-    let expected = tables.side(&sample.expected, key, &expected, Some(&scored.types)).await?;
-    Comparison::of(&scored.side, &expected.side, tolerance)
+    let expected = tables.schema(&sample.expected).await?;
+    let Matches { found, coverage } = expected::matches(&pin.contract.outputs, &expected, key, wanted)?;
+    let scores = scores_query(&sample.input, key, &call(pin, &input, key), &outputs(&pin.contract, &found));
+    let scored = tables.side(&sample.input, &scores, key.is_some(), None).await?;
+    let expected: Vec<_> = found.into_iter().map(|found| found.sql).collect();
+    let expected = query(&literal(&sample.expected.path), key, &expected);
+    let expected = tables.side(&sample.expected, &expected, key.is_some(), Some(&scored.types)).await?;
+    Comparison::of(&scored.side, &expected.side, coverage, tolerance)
 }
 
 /// The predict call for a table. Where the model's inputs have names, they are taken from scope; else the
@@ -57,13 +60,20 @@ fn by_name(contract: &Contract, table: &Schema) -> bool {
     }
 }
 
-/// SQL for each of the outputs; the same call twice is scored once.
-fn outputs(call: &str, contract: &Contract, matches: &[Match]) -> Vec<String> {
+/// SQL for each of the outputs, over the result of a call.
+fn outputs(contract: &Contract, matches: &[Match]) -> Vec<String> {
     let output = |found: &Match| match contract.outputs.as_slice() {
-        [_] => call.to_string(),
-        outputs => format!("{call}[{}]", literal(&outputs[found.output].name)),
+        [_] => "scores".to_string(),
+        outputs => format!("scores[{}]", literal(&outputs[found.output].name)),
     };
     matches.iter().map(output).collect()
+}
+
+/// The query of a model's scores. It has one call, so that what is wrong with the call is told once.
+fn scores_query(table: &Table, key: Option<&str>, call: &str, outputs: &[String]) -> String {
+    let kept = key.map(|key| format!("{} AS row_key, ", identifier(key))).unwrap_or_default();
+    let scored = format!("(SELECT {kept}{call} AS scores FROM {})", literal(&table.path));
+    query(&scored, key.map(|_| "row_key"), outputs)
 }
 
 struct Tables {
@@ -78,24 +88,27 @@ struct TypedSide {
 
 impl Tables {
     async fn schema(&mut self, table: &Table) -> Result<SchemaRef, Failure> {
-        Ok(self.rows(&format!("SELECT * FROM {} LIMIT 0", literal(&table.path))).await?.schema)
+        let rows = self.rows(&format!("SELECT * FROM {} LIMIT 0", literal(&table.path))).await;
+        Ok(rows.map_err(|failure| table.named(failure))?.schema)
     }
 
-    /// Reads the scores of a table. They are read as `types` if given, else as what they are.
+    /// Reads the scores of a table, after its keys if it has some. They are read as `types` if given, else as
+    /// what they are.
     async fn side(
         &mut self,
         table: &Table,
-        key: Option<&str>,
-        scores: &[String],
+        query: &str,
+        has_keys: bool,
         types: Option<&[DataType]>,
     ) -> Result<TypedSide, Failure> {
-        let Rows { schema, mut stream } =
-            self.rows(&query(&table.path, key, scores)).await.map_err(|failure| failure.in_file(&table.label))?;
-        let first = usize::from(key.is_some());
+        let Rows { schema, mut stream } = self.rows(query).await.map_err(|failure| table.named(failure))?;
+        let first = usize::from(has_keys);
         let own: Vec<_> = schema.fields()[first..].iter().map(|field| field.data_type().clone()).collect();
         let types = types.map_or(own, <[DataType]>::to_vec);
-        let mut side = Side { rows: 0, keys: key.map(|_| vec![]), scores: types.iter().map(Scores::of_type).collect() };
-        while let Some(batch) = stream.try_next().await.map_err(EngineError::from)? {
+        let mut side =
+            Side { rows: 0, keys: has_keys.then(Vec::new), scores: types.iter().map(Scores::of_type).collect() };
+        let unread = |error| table.named(Failure::from(EngineError::from(error)));
+        while let Some(batch) = stream.try_next().await.map_err(unread)? {
             side.rows += batch.num_rows();
             if let Some(all) = &mut side.keys {
                 all.extend(keys(batch.column(0)).map_err(|error| unreadable(&table.label, &error))?);
@@ -122,10 +135,11 @@ impl Tables {
     }
 }
 
-fn query(table: &str, key: Option<&str>, scores: &[String]) -> String {
+/// `from` is SQL for what holds the key and what `scores` are written over.
+fn query(from: &str, key: Option<&str>, scores: &[String]) -> String {
     let scores = scores.iter().enumerate().map(|(index, sql)| format!("{sql} AS score_{index}"));
     let columns: Vec<_> = key.map(|key| format!("{} AS row_key", identifier(key))).into_iter().chain(scores).collect();
-    format!("SELECT {} FROM {}", columns.join(", "), literal(table))
+    format!("SELECT {} FROM {from}", columns.join(", "))
 }
 
 fn unreadable(label: &str, error: &ArrowError) -> Failure {
@@ -134,7 +148,7 @@ fn unreadable(label: &str, error: &ArrowError) -> Failure {
         ArrowError::CastError(_) => "a column has values of another kind than the model's output",
         _ => "a column has a type that cannot be compared",
     };
-    Failure::failed("no_expected_scores", format!("the scores cannot be compared: {reason}")).in_file(label)
+    Failure::new("no_expected_scores", format!("the scores cannot be compared: {reason}")).in_file(label)
 }
 
 /// A string of SQL.
@@ -153,12 +167,13 @@ mod tests {
 
     #[test]
     fn both_sides_are_read_by_the_same_query() {
-        let scores = ["predict('m/1')['label']".to_string(), "predict('m/1')['p']".to_string()];
+        let table = Table::of_user("it's.parquet");
+        let outputs = ["scores['label']".to_string(), "scores['p']".to_string()];
         assert_eq!(
-            query("it's.parquet", Some("row \"id\""), &scores),
-            "SELECT \"row \"\"id\"\"\" AS row_key, predict('m/1')['label'] AS score_0, predict('m/1')['p'] AS score_1 \
-             FROM 'it''s.parquet'"
+            scores_query(&table, Some("row \"id\""), "predict('m/1')", &outputs),
+            "SELECT \"row_key\" AS row_key, scores['label'] AS score_0, scores['p'] AS score_1 FROM \
+             (SELECT \"row \"\"id\"\"\" AS row_key, predict('m/1') AS scores FROM 'it''s.parquet')"
         );
-        assert_eq!(query("a", None, &["\"y\"".to_string()]), "SELECT \"y\" AS score_0 FROM 'a'");
+        assert_eq!(query("'a'", None, &["\"y\"".to_string()]), "SELECT \"y\" AS score_0 FROM 'a'");
     }
 }

@@ -31,7 +31,8 @@ pub async fn run(settings: EngineSettings, show: Show) -> Result<(), Failure> {
         engine: &engine,
         show,
     };
-    writeln!(io::stdout(), "{GREETING}")?;
+    // Standard output belongs to answers alone.
+    let _ = writeln!(io::stderr(), "{GREETING}");
     while let Some(text) = prompt.read().await? {
         if let Err(failure) = prompt.run(&text).await {
             failure.print(show.json);
@@ -63,7 +64,7 @@ impl Prompt<'_> {
                 Err(ReadlineError::Interrupted) => {}
                 Err(ReadlineError::Eof) => return Ok(None),
                 Err(error) => {
-                    return Err(Failure::failed("no_terminal", format!("the terminal cannot be read: {error}")));
+                    return Err(Failure::new("no_terminal", format!("the terminal cannot be read: {error}")));
                 }
             }
         }
@@ -121,7 +122,7 @@ impl Prompt<'_> {
 }
 
 fn editor(history: PathBuf) -> Result<Editor<SqlHelper, DefaultHistory>, Failure> {
-    let no_terminal = |error| Failure::failed("no_terminal", format!("the terminal cannot be used: {error}"));
+    let no_terminal = |error| Failure::new("no_terminal", format!("the terminal cannot be used: {error}"));
     let config = Config::builder()
         .max_history_size(HISTORY_LINES_MAX)
         .and_then(|config| config.history_ignore_dups(true))
