@@ -3,6 +3,7 @@
 use arrow::compute::kernels::cast_utils::string_to_timestamp_nanos;
 use arrow::datatypes::DataType;
 
+use crate::tract::half;
 use crate::{Element, FillValue, Input, InputType, NullRule};
 
 /// How a column fits an input that accepts it.
@@ -169,11 +170,6 @@ impl IntRange {
     }
 }
 
-/// Whether an integer type holds a value.
-pub(crate) fn integer_range_holds(to: &InputType, value: i128) -> bool {
-    IntRange::of_input(to).is_some_and(|range| (range.min..=range.max).contains(&value))
-}
-
 /// Binary digits of a float type.
 fn mantissa(of: &InputType) -> Option<u32> {
     match of {
@@ -281,16 +277,36 @@ pub(crate) fn fill_value(declared: &InputType, element: Element, value: &FillVal
         InputType::Datetime => string_to_timestamp_nanos(text).ok().map(|nanos| Fill::Integer(nanos.into())),
         InputType::Binary | InputType::List { .. } => None,
         number => match IntRange::of_input(number) {
-            Some(_) => integer_fill(number, element, text),
-            None => text.parse().ok().map(Fill::Float),
+            Some(_) => integer_fill(number, element, text.parse().ok()?),
+            None => float_fill(number, element, float(text)?),
         },
     }
 }
 
-fn integer_fill(declared: &InputType, element: Element, text: &str) -> Option<Fill> {
-    let value: i128 = text.parse().ok()?;
+/// A number as text; `None` where it is more than any float holds. Infinity itself is spelled out.
+fn float(text: &str) -> Option<f64> {
+    let value: f64 = text.parse().ok()?;
+    let overflowed = value.is_infinite() && text.contains(|c: char| c.is_ascii_digit());
+    (!overflowed).then_some(value)
+}
+
+/// A float on its way through the declared type into the graph's; `None` if one of them cannot hold it.
+pub(crate) fn float_fill(declared: &InputType, element: Element, value: f64) -> Option<Fill> {
+    let through = |of: &InputType, value: f64| match of {
+        InputType::Float16 => half(value).to_f64(),
+        InputType::Float32 => f64::from(value as f32),
+        _ => value,
+    };
+    let declared = through(declared, value);
+    let arrived = through(&element.input_type(), declared);
+    (arrived.is_infinite() == value.is_infinite()).then_some(Fill::Float(declared))
+}
+
+/// An integer on its way into the graph; `None` if it does not fit.
+pub(crate) fn integer_fill(declared: &InputType, element: Element, value: i128) -> Option<Fill> {
     let only = IntRange { min: value, max: value };
-    only.into_integer(declared, element).ok().map(|_| Fill::Integer(value))
+    let overflows = element == Element::F16 && half(value as f64).is_infinite();
+    (!overflows && only.into_integer(declared, element).is_ok()).then_some(Fill::Integer(value))
 }
 
 /// Whether an input can follow a rule; the reason where it cannot.
@@ -300,6 +316,10 @@ pub(crate) fn check_null_rule(input: &Input, rule: &NullRule) -> Result<(), Stri
             Err(format!("{} has no NaN; choose null, error or fill:VALUE", input.element))
         }
         NullRule::Fill(value) if fill_value(&input.declared, input.element, value).is_none() => {
+            let number = mantissa(input.declared.scalar()).is_some() && value.as_str().parse::<f64>().is_ok();
+            if number {
+                return Err(format!("`{}` is more than the graph's {} holds", value.as_str(), input.element));
+            }
             Err(format!("`{}` is no {}", value.as_str(), input.declared.scalar()))
         }
         _ => Ok(()),
@@ -459,6 +479,12 @@ mod tests {
         assert_eq!(fill(InputType::Int64, Element::I32, "3000000000"), None);
         assert_eq!(fill(InputType::Int64, Element::I64, "1.5"), None);
         assert_eq!(fill(InputType::Float64, Element::F32, "1.5"), Some(Fill::Float(1.5)));
+        assert_eq!(fill(InputType::Float64, Element::F32, "1e60"), None);
+        assert_eq!(fill(InputType::Float64, Element::F16, "70000"), None);
+        assert_eq!(fill(InputType::Int64, Element::F16, "70000"), None);
+        assert_eq!(fill(InputType::Float64, Element::F64, "1e400"), None);
+        assert_eq!(fill(InputType::Float64, Element::F32, "-inf"), Some(Fill::Float(f64::NEG_INFINITY)));
+        assert_eq!(fill(InputType::Float32, Element::F64, "0.1"), Some(Fill::Float(f64::from(0.1f32))));
         assert_eq!(fill(InputType::Boolean, Element::Bool, "true"), Some(Fill::Boolean(true)));
         assert_eq!(fill(InputType::String, Element::String, ""), Some(Fill::Text(String::new())));
         assert_eq!(fill(InputType::Datetime, Element::I64, "1970-01-01T00:00:01"), Some(Fill::Integer(1_000_000_000)));

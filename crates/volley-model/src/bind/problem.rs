@@ -3,7 +3,7 @@
 use super::names::{enumeration, identifier};
 use super::{Arguments, BindProblem, Call, Refused, nearest_name};
 use crate::coercion::{cast_to_paste, exact_target, list_element};
-use crate::{InputType, SignatureKind};
+use crate::{InputType, NullRule, SignatureKind};
 
 impl Call<'_> {
     pub(super) fn missing_input(&self, input: usize, near: Option<&str>) -> BindProblem {
@@ -24,11 +24,14 @@ impl Call<'_> {
         BindProblem { code: "missing_input", message }
     }
 
-    pub(super) fn optional_input_that_may_not_be_null(&self, input: usize) -> BindProblem {
+    pub(super) fn optional_input_that_may_not_be_null(&self, input: usize, rule: &NullRule) -> BindProblem {
+        let target = &self.contract.inputs[input];
+        let name = target.name.clone().unwrap_or_else(|| (input + 1).to_string());
         let message = format!(
-            "model `{}` needs column {}: it is optional, but its null rule is `error`",
+            "model `{}` needs column {}: it is optional, but under its null rule `{rule}` no row would have a score; \
+             give the column, or register the model with --null {name}=fill:VALUE",
             self.model,
-            self.contract.inputs[input].label(input)
+            target.label(input)
         );
         BindProblem { code: "missing_input", message }
     }

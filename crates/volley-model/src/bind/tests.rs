@@ -198,17 +198,22 @@ fn inputs_without_names_bind_by_position_alone() {
 }
 
 #[test]
-fn an_optional_input_may_be_left_out_unless_its_rule_is_error() {
+fn an_optional_input_may_be_left_out_if_its_rule_gives_a_value() {
     let mut contract = matrix(&["a", "b"], Element::F64);
     contract.inputs[1].required = false;
     contract.inputs[1].null_rule = NullRule::Nan;
     assert_eq!(shown(&contract, &doubles(&["a"]))[1], "b <- left out, nan");
     assert_eq!(shown(&contract, &positional(&[DataType::Float64]))[1], "b <- left out, nan");
-    contract.inputs[1].null_rule = NullRule::Error;
-    assert_eq!(
-        refused(&contract, &doubles(&["a"])),
-        ["model `churn` needs column `b`: it is optional, but its null rule is `error` [missing_input]"]
-    );
+    contract.inputs[1].null_rule = NullRule::Fill(FillValue::new("0"));
+    assert_eq!(shown(&contract, &doubles(&["a"]))[1], "b <- left out, fill:0");
+    for rule in [NullRule::Null, NullRule::Error] {
+        contract.inputs[1].null_rule = rule.clone();
+        let problem = format!(
+            "model `churn` needs column `b`: it is optional, but under its null rule `{rule}` no row would have a \
+             score; give the column, or register the model with --null b=fill:VALUE [missing_input]"
+        );
+        assert_eq!(refused(&contract, &doubles(&["a"])), [problem]);
+    }
 }
 
 #[test]
