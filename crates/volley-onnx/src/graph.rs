@@ -77,7 +77,8 @@ impl Graph {
         let fixed_batch = fixed_batch(&inputs)?;
         let axes = shape_only::take_declarations(graph, &inputs);
 
-        let blueprint = Blueprint::new(&proto, inputs.clone(), outputs.clone(), axes, fixed_batch)?;
+        let bytes_max = limits.constant_bytes_max;
+        let blueprint = Blueprint::new(&proto, inputs.clone(), outputs.clone(), axes, fixed_batch, bytes_max)?;
         let draft = blueprint.draft()?;
         let outputs = draft.ports(outputs);
         let mut fitting = |port: &Port| found.remove(&port.name).filter(|found| fits(port, found.classes.len()));

@@ -3,6 +3,7 @@
 
 mod blueprint;
 mod engine;
+mod rows;
 
 use std::sync::Arc;
 

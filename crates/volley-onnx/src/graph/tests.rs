@@ -90,6 +90,18 @@ fn check_too_large(model: &ModelBuilder, limits: Limits) {
 
 #[test]
 fn each_bound_holds() {
+    let column = tensor(&[1000, 1], &[1.0f32; 1000]);
+    let row = tensor(&[1, 1000], &[1.0f32; 1000]);
+    let product = ModelBuilder::default()
+        .input("x", Element::F32, &[-1, 1000])
+        .output("y", Element::F32)
+        .constant("column", &column)
+        .constant("row", &row)
+        .node("", "MatMul", &["column", "row"], &["square"], vec![])
+        .node("", "MatMul", &["x", "square"], &["y"], vec![]);
+    check_too_large(&product, Limits { constant_bytes_max: 3_000_000, ..Limits::default() });
+    product.parse().expect("four megabytes");
+
     let relu = floats_in().node("", "Relu", &["x"], &["y"], vec![]);
     check_too_large(&relu, Limits { file_bytes_max: 10, ..Limits::default() });
     check_too_large(&relu, Limits { nodes_max: 0, ..Limits::default() });
@@ -365,6 +377,31 @@ fn the_time_limit_holds_for_all_that_a_graph_can_make_dear() {
     let error = Graph::parse(&bytes, &|_| None, &limits).expect_err("not that fast");
     assert_eq!(error.code(), "model_load_timeout");
     assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+}
+
+#[test]
+fn a_product_of_constants_is_bounded_before_it_is_made() {
+    let ones = |shape: &[usize]| tensor(shape, &vec![1.0f32; 100_000]);
+    for op_type in ["MatMul", "Add"] {
+        let model = floats_in()
+            .constant("column", &ones(&[100_000, 1]))
+            .constant("row", &ones(&[1, 100_000]))
+            .node("", op_type, &["column", "row"], &["square"], vec![])
+            .node("", "MatMul", &["x", "square"], &["y"], vec![]);
+        check_refused(&model, "model_too_large", "constants");
+    }
+}
+
+#[test]
+fn a_scale_that_is_computed_from_the_data_is_not_supported() {
+    let model = floats_in().node("", "DynamicQuantizeLinear", &["x"], &["q", "scale", "zero"], vec![]).node(
+        "",
+        "DequantizeLinear",
+        &["q", "scale", "zero"],
+        &["y"],
+        vec![],
+    );
+    check_refused(&model, "unsupported_operator", "DequantizeLinear with a computed scale");
 }
 
 #[test]
