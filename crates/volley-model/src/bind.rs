@@ -60,7 +60,7 @@ impl Call<'_> {
         for (argument, from, to) in self.pairs(input, &source) {
             match self.fit(from, to, input.element) {
                 Ok(fit) => rounds |= fit == Fit::Rounds,
-                Err(refusal) => problems.push(self.refused(index, argument, refusal)),
+                Err(refusal) => problems.push(self.refused(index, argument, to, refusal)),
             }
         }
         let from = self.source_type(&source);

@@ -99,24 +99,15 @@ impl Call<'_> {
         }
     }
 
-    /// A column of a type that its input refuses.
-    pub(super) fn refused(&self, input: usize, argument: usize, refused: Refused) -> BindProblem {
+    /// A column of a type that its input refuses; `to` is what it was compared with.
+    pub(super) fn refused(&self, input: usize, argument: usize, to: &InputType, refused: Refused) -> BindProblem {
         let target = &self.contract.inputs[input];
         let from = &self.arguments.list()[argument].data_type;
         let (code, why) = match refused {
             Refused::Always(refusal) => (refusal.code(), ""),
             Refused::Rounding => ("lossy_coercion", ", which would be rounded (volley.coercion is 'strict')"),
         };
-        let needed = self.needed(input, refused);
-        // A list argument may feed scalars, and numbers a list: the cast is of what was given.
-        let to = match list_element(from) {
-            Some(_) => InputType::List { element: Box::new(needed), len: None },
-            None => needed,
-        };
-        let fix = match cast_to_paste(&self.text(argument), from, &to) {
-            Some(cast) => format!("write {cast}"),
-            None => format!("give it a column of {}", target.declared),
-        };
+        let fix = self.fix(input, argument, to, refused);
         let message = format!(
             "model `{}` takes {} as {}: the query gives {from}{why}; {fix}",
             self.model,
@@ -124,6 +115,28 @@ impl Call<'_> {
             target.declared
         );
         BindProblem { code, message }
+    }
+
+    /// The cast to paste, where one helps.
+    fn fix(&self, input: usize, argument: usize, to: &InputType, refused: Refused) -> String {
+        let from = &self.arguments.list()[argument].data_type;
+        let needed = self.needed(input, refused);
+        let needed = match (list_element(from), to) {
+            // No cast makes a list of a number, or a list longer.
+            (None, InputType::List { .. }) => return format!("give it a column of {to}"),
+            (Some((_, Some(given))), InputType::List { len: Some(len), .. }) if given != *len => {
+                return format!("give it lists of {len} values");
+            }
+            // A list may feed scalars, one value each: the cast is of what was given.
+            (Some(_), _) => InputType::List { element: Box::new(needed), len: None },
+            (None, _) => needed,
+        };
+        let cast = |column: &str| cast_to_paste(column, from, &needed);
+        match self.text(argument) {
+            Some(column) => cast(&column).map(|cast| format!("write {cast}")),
+            None => cast("…").map(|cast| format!("write {cast} for argument {}", argument + 1)),
+        }
+        .unwrap_or_else(|| format!("give it a column of {}", self.contract.inputs[input].declared))
     }
 
     /// The scalar type to cast to: the declared one, or the narrowest on the way where the declared one would not do.
@@ -135,11 +148,12 @@ impl Call<'_> {
         if matches!(refused, Refused::Rounding) || integers { exact } else { declared }
     }
 
-    fn text(&self, argument: usize) -> String {
+    /// The argument as SQL, where it is known.
+    fn text(&self, argument: usize) -> Option<String> {
         match (&self.arguments.list()[argument].name, self.arguments) {
-            (Some(name), Arguments::Named(_)) => identifier(name),
-            (Some(text), Arguments::Positional(_)) => text.clone(),
-            (None, _) => format!("<argument {}>", argument + 1),
+            (Some(name), Arguments::Named(_)) => Some(identifier(name)),
+            (Some(text), Arguments::Positional(_)) => Some(text.clone()),
+            (None, _) => None,
         }
     }
 }

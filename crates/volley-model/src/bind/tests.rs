@@ -153,7 +153,7 @@ fn one_list_feeds_all_columns_of_a_matrix() {
         ]
     );
     let problems = refused(&contract, &positional(&[list_of(DataType::Utf8)]));
-    assert!(problems[0].ends_with("write CAST(<argument 1> AS DOUBLE[]) [type_mismatch]"), "{problems:?}");
+    assert!(problems[0].ends_with("write CAST(… AS DOUBLE[]) for argument 1 [type_mismatch]"), "{problems:?}");
 }
 
 #[test]
@@ -172,7 +172,20 @@ fn a_list_input_takes_a_list_or_its_numbers() {
         ["model `churn` takes one list of 3 or 3 numbers: the query gives 2 [missing_input]"]
     );
     let text = refused(&contract, &positional(&[DataType::Utf8, DataType::Int8, DataType::Int8]));
-    assert!(text[0].ends_with("write CAST(<argument 1> AS FLOAT) [type_mismatch]"), "{text:?}");
+    assert!(text[0].ends_with("write CAST(… AS FLOAT) for argument 1 [type_mismatch]"), "{text:?}");
+}
+
+#[test]
+fn where_no_cast_helps_a_list_input_says_what_it_takes() {
+    let contract = columns(&[("v", list(InputType::Float32, Some(3)), Element::F32)]);
+    let fix = |data_type: DataType| {
+        let problem = refused(&contract, &named(&[("v", data_type)])).remove(0);
+        problem.split_once("; ").expect("a fix").1.to_owned()
+    };
+    let item = |data_type| Arc::new(Field::new_list_field(data_type, true));
+    assert_eq!(fix(DataType::Float64), "give it a column of list<float>[3] [type_mismatch]");
+    assert_eq!(fix(DataType::FixedSizeList(item(DataType::Float32), 2)), "give it lists of 3 values [type_mismatch]");
+    assert_eq!(fix(list_of(DataType::Utf8)), "write CAST(v AS FLOAT[]) [type_mismatch]");
 }
 
 #[test]
