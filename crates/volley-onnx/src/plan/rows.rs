@@ -208,16 +208,20 @@ impl Step<'_> {
     /// As tract says.
     fn mapped(&self, slot: usize, axis: usize, output: usize) -> TractResult<Way> {
         let (inputs, outputs) = self.model.node_facts(self.node.id)?;
-        let mapping = self.node.op.axes_mapping(&inputs, &outputs)?;
+        let Ok(mapping) = self.node.op.axes_mapping(&inputs, &outputs) else {
+            return Ok(Way::Unknown);
+        };
         let says_nothing = mapping
             .iter_all_axes()
             .all(|axis| axis.inputs.iter().all(|at| at.is_empty()) || axis.outputs.iter().all(|at| at.is_empty()));
         if says_nothing {
             return Ok(Way::Unknown);
         }
-        let outputs = mapping.axis((InOut::In(slot), axis))?.outputs.get(output).cloned().unwrap_or_default();
-        Ok(match *outputs {
-            [axis] => Way::To(axis),
+        let Ok(followed) = mapping.axis((InOut::In(slot), axis)) else {
+            return Ok(Way::Unknown);
+        };
+        Ok(match followed.outputs.get(output).map(|axes| axes.as_slice()) {
+            Some([axis]) => Way::To(*axis),
             _ => Way::Meets,
         })
     }
@@ -271,8 +275,12 @@ impl Step<'_> {
             return Ok(false);
         }
         let (inputs, outputs) = self.model.node_facts(self.node.id)?;
-        let mapping = self.node.op.axes_mapping(&inputs, &outputs)?;
-        let beside = mapping.axis((InOut::Out(output), axis))?;
+        let Ok(mapping) = self.node.op.axes_mapping(&inputs, &outputs) else {
+            return Ok(false);
+        };
+        let Ok(beside) = mapping.axis((InOut::Out(output), axis)) else {
+            return Ok(false);
+        };
         for (slot, _) in constants() {
             if let (Some(constant), [axis]) = (&inputs[slot].konst, &*beside.inputs[slot])
                 && !is_uniform(constant, *axis)?
