@@ -1,10 +1,9 @@
 //! Which column types an input accepts: decided by types alone, never by values.
 
-use arrow::compute::kernels::cast_utils::string_to_timestamp_nanos;
 use arrow::datatypes::DataType;
 
-use crate::tract::half;
-use crate::{Element, FillValue, Input, InputType, NullRule};
+use crate::fill::fill_value;
+use crate::{Element, Input, InputType, NullRule};
 
 /// How a column fits an input that accepts it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -170,6 +169,11 @@ impl IntRange {
     }
 }
 
+/// Whether the declared type and the graph's hold an integer.
+pub(crate) fn integer_arrives(value: i128, declared: &InputType, element: Element) -> bool {
+    IntRange { min: value, max: value }.into_integer(declared, element).is_ok()
+}
+
 /// Binary digits of a float type.
 fn mantissa(of: &InputType) -> Option<u32> {
     match of {
@@ -257,56 +261,6 @@ pub(crate) fn sql_type(to: &InputType) -> Option<&'static str> {
         InputType::Datetime => "TIMESTAMP",
         InputType::Binary | InputType::List { .. } => return None,
     })
-}
-
-/// The value of a `fill:` rule, read as the input's type.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Fill {
-    Boolean(bool),
-    Integer(i128),
-    Float(f64),
-    Text(String),
-}
-
-/// Reads a `fill:` value as a value of the input; `None` where it is none.
-pub(crate) fn fill_value(declared: &InputType, element: Element, value: &FillValue) -> Option<Fill> {
-    let text = value.as_str();
-    match declared.scalar() {
-        InputType::Boolean => text.parse().ok().map(Fill::Boolean),
-        InputType::String => Some(Fill::Text(text.to_owned())),
-        InputType::Datetime => string_to_timestamp_nanos(text).ok().map(|nanos| Fill::Integer(nanos.into())),
-        InputType::Binary | InputType::List { .. } => None,
-        number => match IntRange::of_input(number) {
-            Some(_) => integer_fill(number, element, text.parse().ok()?),
-            None => float_fill(number, element, float(text)?),
-        },
-    }
-}
-
-/// A number as text; `None` where it is more than any float holds. Infinity itself is spelled out.
-fn float(text: &str) -> Option<f64> {
-    let value: f64 = text.parse().ok()?;
-    let overflowed = value.is_infinite() && text.contains(|c: char| c.is_ascii_digit());
-    (!overflowed).then_some(value)
-}
-
-/// A float on its way through the declared type into the graph's; `None` if one of them cannot hold it.
-pub(crate) fn float_fill(declared: &InputType, element: Element, value: f64) -> Option<Fill> {
-    let through = |of: &InputType, value: f64| match of {
-        InputType::Float16 => half(value).to_f64(),
-        InputType::Float32 => f64::from(value as f32),
-        _ => value,
-    };
-    let declared = through(declared, value);
-    let arrived = through(&element.input_type(), declared);
-    (arrived.is_infinite() == value.is_infinite()).then_some(Fill::Float(declared))
-}
-
-/// An integer on its way into the graph; `None` if it does not fit.
-pub(crate) fn integer_fill(declared: &InputType, element: Element, value: i128) -> Option<Fill> {
-    let only = IntRange { min: value, max: value };
-    let overflows = element == Element::F16 && half(value as f64).is_infinite();
-    (!overflows && only.into_integer(declared, element).is_ok()).then_some(Fill::Integer(value))
 }
 
 /// Whether an input can follow a rule; the reason where it cannot.
@@ -470,24 +424,5 @@ mod tests {
         assert_eq!(cast(DataType::List(item), list(InputType::Float32, None)), "CAST(x AS FLOAT[])");
         assert_eq!(cast(DataType::Binary, InputType::Float64), "");
         assert_eq!(cast(DataType::Date32, InputType::Boolean), "");
-    }
-
-    #[test]
-    fn a_fill_value_must_be_one_of_the_input() {
-        let fill = |declared: InputType, element, text: &str| fill_value(&declared, element, &FillValue::new(text));
-        assert_eq!(fill(InputType::Int64, Element::I64, "-7"), Some(Fill::Integer(-7)));
-        assert_eq!(fill(InputType::Int64, Element::I32, "3000000000"), None);
-        assert_eq!(fill(InputType::Int64, Element::I64, "1.5"), None);
-        assert_eq!(fill(InputType::Float64, Element::F32, "1.5"), Some(Fill::Float(1.5)));
-        assert_eq!(fill(InputType::Float64, Element::F32, "1e60"), None);
-        assert_eq!(fill(InputType::Float64, Element::F16, "70000"), None);
-        assert_eq!(fill(InputType::Int64, Element::F16, "70000"), None);
-        assert_eq!(fill(InputType::Float64, Element::F64, "1e400"), None);
-        assert_eq!(fill(InputType::Float64, Element::F32, "-inf"), Some(Fill::Float(f64::NEG_INFINITY)));
-        assert_eq!(fill(InputType::Float32, Element::F64, "0.1"), Some(Fill::Float(f64::from(0.1f32))));
-        assert_eq!(fill(InputType::Boolean, Element::Bool, "true"), Some(Fill::Boolean(true)));
-        assert_eq!(fill(InputType::String, Element::String, ""), Some(Fill::Text(String::new())));
-        assert_eq!(fill(InputType::Datetime, Element::I64, "1970-01-01T00:00:01"), Some(Fill::Integer(1_000_000_000)));
-        assert_eq!(fill(InputType::Datetime, Element::I64, "soon"), None);
     }
 }

@@ -4,7 +4,7 @@ use arrow::compute::kernels::cast_utils::string_to_timestamp_nanos;
 use serde_json::Value;
 
 use super::{BindProblem, BoundParam, Call, nearest_name};
-use crate::coercion::{Fill, float_fill, integer_fill};
+use crate::fill::{Fill, float_fill, integer_fill};
 use crate::{Element, InputType, Param};
 
 impl Call<'_> {
@@ -67,14 +67,16 @@ impl Call<'_> {
             "parameter `{}` of model `{}` is {declared}: the call gives {}",
             param.name,
             self.model,
-            kind(value)
+            kind(declared, value)
         );
         BindProblem { code: "type_mismatch", message }
     }
 }
 
-fn kind(value: &Value) -> &'static str {
+fn kind(declared: &InputType, value: &Value) -> &'static str {
+    let float = matches!(declared, InputType::Float16 | InputType::Float32 | InputType::Float64);
     match value {
+        Value::Number(_) if float => "more than the graph holds",
         Value::Null => "NULL",
         Value::Bool(_) => "a boolean",
         Value::Number(number) if number.is_f64() => "a number with a fraction",

@@ -294,6 +294,10 @@ fn wrong_parameters_each_have_their_code() {
         problem(&contract, json!({"threshold": "high"})),
         "parameter `threshold` of model `churn` is double: the call gives a text [type_mismatch]"
     );
+    assert_eq!(
+        problem(&contract, json!({"threshold": 1e60})),
+        "parameter `threshold` of model `churn` is double: the call gives more than the graph holds [type_mismatch]"
+    );
     contract.params[0].default = json!(null);
     assert!(problem(&contract, json!({})).ends_with("[missing_input]"));
 }

@@ -8,7 +8,7 @@ use arrow::buffer::{BooleanBuffer, NullBuffer};
 use arrow::compute::{cast, filter, take};
 use arrow::datatypes::DataType;
 
-use crate::coercion::{Fill, fill_value};
+use crate::fill::{Fill, fill_value};
 use crate::{Binding, BoundInput, Contract, Input, InputType, ModelError, NullRule, Source};
 
 /// Values for one place of a tensor: a column of it, or all of it.

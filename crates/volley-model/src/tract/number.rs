@@ -2,7 +2,7 @@
 
 use half::f16;
 
-use crate::coercion::Fill;
+use crate::fill::Fill;
 
 /// A number of a tensor.
 pub(super) trait Number: Copy + Default {

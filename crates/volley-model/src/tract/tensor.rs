@@ -16,7 +16,7 @@ use super::decimal;
 use super::feed::{Feed, unreadable};
 use super::number::{self, Number};
 use crate::bind::param_fill;
-use crate::coercion::Fill;
+use crate::fill::Fill;
 use crate::{Binding, Contract, Element, InputType, ModelError};
 
 /// Bytes of a tensor that are written by all columns before the next: what stays in a near cache.
