@@ -53,14 +53,14 @@ impl Call<'_> {
     fn bound(&self, index: usize, source: Source, problems: &mut Vec<BindProblem>) -> Option<BoundInput> {
         let input = &self.contract.inputs[index];
         let null_rule = self.null_rule(input);
-        if source == Source::Missing && null_rule == NullRule::Error {
-            problems.push(self.optional_input_that_may_not_be_null(index));
+        if source == Source::Missing && matches!(null_rule, NullRule::Null | NullRule::Error) {
+            problems.push(self.optional_input_that_may_not_be_null(index, &null_rule));
         }
         let mut rounds = false;
         for (argument, from, to) in self.pairs(input, &source) {
             match self.fit(from, to, input.element) {
                 Ok(fit) => rounds |= fit == Fit::Rounds,
-                Err(refusal) => problems.push(self.refused(index, argument, refusal)),
+                Err(refusal) => problems.push(self.refused(index, argument, to, refusal)),
             }
         }
         let from = self.source_type(&source);
@@ -247,7 +247,7 @@ pub enum Source {
     },
     /// One number from each of these arguments, for a list input.
     Arguments(Vec<usize>),
-    /// Nothing: an optional input that the call leaves out is all NULL.
+    /// Nothing: an optional input that the call leaves out is NULL in every row, and its rule gives a value for that.
     Missing,
 }
 

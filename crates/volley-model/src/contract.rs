@@ -416,11 +416,21 @@ impl Contract {
 
     /// The output that holds class probabilities, and its classes.
     pub(crate) fn probabilities(&self) -> Result<(usize, ClassLabels), ModelError> {
-        let own = self.outputs.iter().enumerate().find_map(|(index, output)| {
+        let labelled = self.outputs.iter().enumerate().filter_map(|(index, output)| {
             let labels = output.class_labels.as_ref().filter(|labels| output.could_hold(labels))?;
-            Some((index, labels.clone()))
+            Some((index, labels))
         });
-        own.or_else(|| self.probabilities_of_the_label()).ok_or(ModelError::NoClassLabels)
+        let all: Vec<_> = labelled.collect();
+        // A map from class to probability says itself what it is.
+        let maps: Vec<_> = all.iter().copied().filter(|(index, _)| self.outputs[*index].zipmap).collect();
+        match if maps.is_empty() { all } else { maps }.as_slice() {
+            [] => self.probabilities_of_the_label().ok_or(ModelError::NoClassLabels),
+            [(index, labels)] => Ok((*index, (*labels).clone())),
+            [(first, _), (second, _), ..] => Err(ModelError::AmbiguousProbabilities {
+                first: self.outputs[*first].name.clone(),
+                second: self.outputs[*second].name.clone(),
+            }),
+        }
     }
 
     /// A graph may lose the way from its classifier to the probabilities and still know the label's classes:
@@ -575,6 +585,20 @@ mod tests {
     }
 
     #[test]
+    fn of_several_outputs_with_classes_a_map_holds_the_probabilities_and_else_none() {
+        let scores = |name| labelled(output(name, Element::F32, OutputShape::List(Some(2))), &["no", "yes"]);
+        let mut contract = with_outputs(vec![scores("p"), scores("q")]);
+        let error = contract.probabilities().expect_err("two of them");
+        assert_eq!(error.code(), "no_class_labels");
+        assert_eq!(
+            error.to_string(),
+            "both `p` and `q` could be the model's probabilities; use predict() instead of predict_proba()"
+        );
+        contract.outputs[1].zipmap = true;
+        assert_eq!(contract.probabilities().expect("the map").0, 1);
+    }
+
+    #[test]
     fn a_null_rule_must_suit_its_input() {
         let mut contract = columns(&[("n", InputType::Int64, Element::I64), ("x", InputType::Float64, Element::F32)]);
         let mut set = |input: &str, rule: &str| {
@@ -585,6 +609,10 @@ mod tests {
         assert_eq!(
             set("n", "nan"),
             Err("null rule of input `n`: int64 has no NaN; choose null, error or fill:VALUE".to_owned())
+        );
+        assert_eq!(
+            set("x", "fill:1e60"),
+            Err("null rule of input `x`: `1e60` is more than the graph's float holds".to_owned())
         );
         assert_eq!(set("x", "fill:much"), Err("null rule of input `x`: `much` is no double".to_owned()));
         assert_eq!(

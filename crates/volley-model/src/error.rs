@@ -55,6 +55,16 @@ pub enum ModelError {
     /// `predict_proba` of a model whose graph names no classes. Do not try again: use `predict`.
     #[error("the model's graph names no class labels; use predict() instead of predict_proba()")]
     NoClassLabels,
+    /// `predict_proba` of a model several of whose outputs could be meant. Do not try again: use `predict`.
+    #[error(
+        "both `{first}` and `{second}` could be the model's probabilities; use predict() instead of predict_proba()"
+    )]
+    AmbiguousProbabilities {
+        /// One output.
+        first: String,
+        /// Another.
+        second: String,
+    },
     /// `predict_label` of a model that gives no label. Do not try again: use `predict`.
     #[error("the model has no label among its outputs; use predict() instead of predict_label()")]
     NoLabel,
@@ -78,7 +88,7 @@ impl ModelError {
             ModelError::UnsupportedOutput(_) => "unsupported_output",
             ModelError::NullRule { .. } => "invalid_null_rule",
             ModelError::NullInput { .. } => "null_input",
-            ModelError::NoClassLabels => "no_class_labels",
+            ModelError::NoClassLabels | ModelError::AmbiguousProbabilities { .. } => "no_class_labels",
             ModelError::NoLabel => "no_label",
             ModelError::Score(_) => "score_failed",
         }

@@ -88,7 +88,7 @@ fn param_type(spec: &ParamSpec, graph: &Graph, tensor: usize, row: &Row) -> Resu
             spec.name
         )));
     }
-    if !spec.default.is_null() && param_fill(&declared, &spec.default).is_none() {
+    if !spec.default.is_null() && param_fill(&declared, element, &spec.default).is_none() {
         return Err(ModelError::Invalid(format!("the default of parameter `{}` is no {declared}", spec.name)));
     }
     Ok(declared)

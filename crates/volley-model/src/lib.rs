@@ -9,6 +9,7 @@ mod bind;
 mod coercion;
 mod contract;
 mod error;
+mod fill;
 mod inspect;
 mod mlmodel;
 mod null_rule;

@@ -14,6 +14,7 @@ use volley_onnx::{Limits, Plan};
 use crate::package::Package;
 use crate::{Artifact, Binding, Contract, ModelError, Scorer, Scores, inspect};
 use feed::{Feed, feeds};
+pub(crate) use number::half;
 
 /// Makes a model ready to score. `contract` is the one that planning used, with its null rules; it must be of these files.
 ///

@@ -264,13 +264,14 @@ fn by_default_a_null_leaves_its_row_without_a_score_and_the_others_as_they_are()
 }
 
 #[test]
-fn an_optional_column_that_is_left_out_leaves_no_score_here_and_under_mlflow_s_rules() {
+fn an_optional_column_that_is_left_out_needs_a_value_here_and_gives_no_score_under_mlflow_s_rules() {
     let model = Model::open("linear_onnx_optional");
     let input = table("linear_onnx_optional", "input.parquet").project(&[0, 1, 2]).expect("three columns");
-    for null_rules in [NullRules::Contract, NullRules::Mlflow] {
-        let scores = model.score(Arguments::Named(arguments(&input)), input.columns(), input.num_rows(), null_rules);
-        assert_eq!(scores.null_scores, input.num_rows());
-    }
+    let named = || Arguments::Named(arguments(&input));
+    let problems = bind(&model.contract, "m", &named(), &BindOptions::default()).expect_err("refused");
+    assert_eq!(problems.iter().map(|problem| problem.code).collect::<Vec<_>>(), ["missing_input"]);
+    let scores = model.score(named(), input.columns(), input.num_rows(), NullRules::Mlflow);
+    assert_eq!(scores.null_scores, input.num_rows());
 }
 
 #[test]

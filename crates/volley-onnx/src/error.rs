@@ -31,6 +31,9 @@ pub enum Error {
     /// External tensor data lies outside the model's folder. Do not try again.
     #[error("the model's external data `{0}` is outside its folder")]
     PathEscape(String),
+    /// The score of a row depends on which others are scored with it. Do not try again.
+    #[error("the model scores rows together, at node {0}: export it so that each row has a score of its own")]
+    RowsMixed(String),
     /// Loading took longer than [`crate::Limits::load_time_max`]. May work on a quieter machine.
     #[error("the model did not load within {} s", .0.as_secs_f64())]
     LoadTimeout(Duration),
@@ -54,6 +57,7 @@ impl Error {
             Error::TooLarge { .. } => "model_too_large",
             Error::ExternalDataMissing(_) => "external_data_missing",
             Error::PathEscape(_) => "model_path_escape",
+            Error::RowsMixed(_) => "rows_mixed",
             Error::LoadTimeout(_) => "model_load_timeout",
             Error::Input(_) | Error::Failed(_) => "score_failed",
             Error::Panicked(_) => "model_panicked",

@@ -17,18 +17,19 @@ use std::sync::Arc;
 use prost::Message;
 use tract_onnx::pb::{GraphProto, ModelProto};
 
-use crate::deadline::within;
+use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::limits::Limits;
 use crate::plan::{Blueprint, Draft, Plan};
 use crate::port::{ClassLabels, Dim, Port};
+use labels::Found;
 
 /// A model, parsed, validated and prepared, but not yet planned.
 #[derive(Debug)]
 pub struct Graph {
     inputs: Vec<Port>,
     outputs: Vec<Port>,
-    classes: BTreeMap<String, ClassLabels>,
+    classes: BTreeMap<String, Found>,
     zipmaps: BTreeSet<String>,
     tracked: BTreeSet<String>,
     operators: Vec<String>,
@@ -49,40 +50,39 @@ impl Graph {
         external: &dyn Fn(&str) -> Option<&'a [u8]>,
         limits: &Limits,
     ) -> Result<Graph, Error> {
+        let deadline = Deadline::after(limits.load_time_max);
         bounds::check_file(model.len(), limits)?;
         let mut proto =
-            ModelProto::decode(model).map_err(|error| Error::Invalid(format!("not an ONNX file ({error})")))?;
+            ModelProto::decode(model).map_err(|_| Error::Invalid("the file is not an ONNX model".into()))?;
         let versions = proto.opset_import.clone();
         let graph = proto.graph.get_or_insert_default();
         bounds::check_nodes(graph, limits)?;
         let operators = operators::check(graph, &versions)?;
+        external::inline(graph, external, limits.file_bytes_max - model.len())?;
+        // So far each byte was looked at once; from here on a hostile graph may ask for more.
+        let limits = *limits;
+        deadline.within(move || Graph::prepare(proto, operators, limits))
+    }
+
+    fn prepare(mut proto: ModelProto, operators: Vec<String>, limits: Limits) -> Result<Graph, Error> {
+        let graph = proto.graph.get_or_insert_default();
         names::check(graph)?;
         bounds::check_attributes(graph)?;
-        external::inline(graph, external, limits.file_bytes_max - model.len())?;
         constants::check(graph, limits.constant_bytes_max)?;
         let zipmaps = zipmap::cut(graph)?;
-        let classes = labels::of_outputs(graph, &zipmaps);
-
+        let mut found = labels::of_outputs(graph, &zipmaps);
         let inputs = inputs(graph)?;
         let outputs: Vec<Port> = graph.output.iter().map(Port::declared).collect::<Result<_, _>>()?;
-        let tracked = inputs
-            .iter()
-            .filter(|input| input.element.is_float() && missing::tracked(graph, &input.name))
-            .map(|input| input.name.clone())
-            .collect();
+        let tracked = missing::tracked(graph);
         let fixed_batch = fixed_batch(&inputs)?;
-
         let axes = shape_only::take_declarations(graph, &inputs);
-        let (blueprint, draft) = {
-            let (inputs, outputs) = (inputs.clone(), outputs.clone());
-            within(limits.load_time_max, move || {
-                let blueprint = Blueprint::new(&proto, inputs, outputs, axes, fixed_batch)?;
-                let draft = blueprint.draft()?;
-                Ok((Arc::new(blueprint), draft))
-            })?
-        };
+
+        let bytes_max = limits.constant_bytes_max;
+        let blueprint = Blueprint::new(&proto, inputs.clone(), outputs.clone(), axes, fixed_batch, bytes_max)?;
+        let draft = blueprint.draft()?;
         let outputs = draft.ports(outputs);
-        let classes = classes.into_iter().filter(|(name, classes)| fits(&outputs, name, classes)).collect();
+        let mut fitting = |port: &Port| found.remove(&port.name).filter(|found| fits(port, found.classes.len()));
+        let classes = outputs.iter().filter_map(|port| Some((port.name.clone(), fitting(port)?))).collect();
         Ok(Graph {
             inputs,
             outputs,
@@ -91,9 +91,9 @@ impl Graph {
             tracked,
             operators,
             fixed_batch,
-            blueprint,
+            blueprint: Arc::new(blueprint),
             draft,
-            limits: *limits,
+            limits,
         })
     }
 
@@ -110,7 +110,13 @@ impl Graph {
     /// The classes that `output` holds labels or probabilities of, in the order of the
     /// probabilities.
     pub fn class_labels(&self, output: &str) -> Option<&ClassLabels> {
-        self.classes.get(output)
+        self.classes.get(output).map(|found| &found.classes)
+    }
+
+    /// Whether `output` has the classes of a classifier, but arithmetic lies between the two: its
+    /// numbers may be costs or scores rather than probabilities.
+    pub fn is_derived(&self, output: &str) -> bool {
+        self.classes.get(output).is_some_and(|found| found.derived)
     }
 
     /// Whether `output` was a map per row from class to probability before its `ZipMap` was cut.
@@ -177,10 +183,9 @@ fn fixed_batch(inputs: &[Port]) -> Result<Option<usize>, Error> {
 }
 
 /// A matrix of probabilities has a column for each class; labels have one or none.
-fn fits(outputs: &[Port], name: &str, classes: &ClassLabels) -> bool {
-    let port = outputs.iter().find(|port| port.name == name);
-    match port.and_then(|port| port.shape.as_deref()) {
-        Some([_, Dim::Fixed(columns)]) => *columns == classes.len() || *columns == 1,
+fn fits(port: &Port, classes: usize) -> bool {
+    match port.shape.as_deref() {
+        Some([_, Dim::Fixed(columns)]) => *columns == classes || *columns == 1,
         Some([_] | [_, Dim::Free]) | None => true,
         Some(_) => false,
     }

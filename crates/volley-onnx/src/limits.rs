@@ -10,7 +10,7 @@ pub struct Limits {
     /// Nodes of the graph and all its subgraphs.
     pub nodes_max: usize,
     /// Bytes of all tensors that are known before the first row: stored ones and those that the
-    /// graph would make from constants (`ConstantOfShape`, `Expand`, `Range`, `Tile`).
+    /// graph would make from constants. No tensor of a batch may be larger either.
     pub constant_bytes_max: usize,
     /// Time for each of parsing and planning.
     pub load_time_max: Duration,

@@ -113,6 +113,14 @@ pub(crate) fn is_known(onnx: &Onnx, domain: &str, op_type: &str) -> bool {
     }
 }
 
+/// For one of our own operators, whether it takes rows apart in an input of so many dimensions.
+pub(crate) fn is_kernel_over_rows(op: &dyn TypedOp) -> Option<impl Fn(usize) -> bool> {
+    let operator = op.downcast_ref::<Operator>()?;
+    // To a normalizer a vector is one row.
+    let whole_vector = operator.kernel.name() == "Normalizer";
+    Some(move |rank: usize| rank > 1 || !whole_vector)
+}
+
 /// The element type and shape of one tensor, as far as is known before there are rows.
 #[derive(Debug, Clone)]
 pub(crate) struct Signature {

@@ -3,15 +3,15 @@
 
 mod blueprint;
 mod engine;
+mod rows;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
-use tract_onnx::prelude::{DatumType, Tensor, TypedModel};
+use tract_onnx::prelude::{DatumType, Tensor};
 
 pub(crate) use blueprint::{Blueprint, Draft};
 
-use crate::deadline::within;
+use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::limits::Limits;
 use crate::port::{Dim, Port};
@@ -48,10 +48,10 @@ pub struct Plan {
 
 impl Plan {
     pub(crate) fn new(blueprint: &Arc<Blueprint>, draft: &Draft, limits: &Limits) -> Result<Plan, Error> {
-        let started = Instant::now();
-        let wide = optimised(draft.model.clone(), draft.batch, limits.load_time_max)?;
-        let left = limits.load_time_max.saturating_sub(started.elapsed());
-        let small = small(blueprint, draft.batch, left);
+        let deadline = Deadline::after(limits.load_time_max);
+        let (model, batch) = (draft.model.clone(), draft.batch);
+        let wide = deadline.within(move || Engine::new(model, batch))?;
+        let small = small(blueprint, draft.batch, deadline);
         let outputs = draft.ports(blueprint.outputs.clone());
         Ok(Plan { blueprint: blueprint.clone(), outputs, wide, small })
     }
@@ -106,19 +106,15 @@ impl Plan {
     }
 }
 
-fn optimised(model: TypedModel, batch: Batch, limit: Duration) -> Result<Engine, Error> {
-    within(limit, move || Engine::new(model, batch))
-}
-
 /// A plan for few rows, where there is one: a model that needs its batch size fixed has none.
-fn small(blueprint: &Arc<Blueprint>, wide: Batch, limit: Duration) -> Option<Engine> {
+fn small(blueprint: &Arc<Blueprint>, wide: Batch, deadline: Deadline) -> Option<Engine> {
     let worthwhile = blueprint.fixed_batch.is_none() && matches!(wide, Batch::Fixed(rows) if rows > SMALL_ROWS_MAX);
     if !worthwhile {
         return None;
     }
     let blueprint = blueprint.clone();
     let batch = Batch::UpTo(SMALL_ROWS_MAX);
-    within(limit, move || Engine::new(blueprint.typed(batch)?, batch)).ok()
+    deadline.within(move || Engine::new(blueprint.typed(batch)?, batch)).ok()
 }
 
 fn check_input(port: &Port, rows: usize, tensor: &Tensor) -> Result<(), Error> {

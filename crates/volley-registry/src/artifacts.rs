@@ -21,10 +21,10 @@ pub(crate) struct Bounds {
 }
 
 impl From<&Limits> for Bounds {
-    /// A graph as large as may be parsed, with constants beside it as large as it may have.
+    /// All files are held in memory together, so they may be as large as a graph with its external data, and no
+    /// larger.
     fn from(limits: &Limits) -> Self {
-        let bytes_max = limits.file_bytes_max.saturating_add(limits.constant_bytes_max);
-        Bounds { files_max: FILES_MAX, bytes_max: bytes_max as u64 }
+        Bounds { files_max: FILES_MAX, bytes_max: limits.file_bytes_max as u64 }
     }
 }
 

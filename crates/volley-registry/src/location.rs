@@ -49,13 +49,13 @@ impl LocalModel {
     /// Reads a directory with everything in it, or an `.onnx` file with the tensor data beside it.
     pub(crate) fn read(path: &Path, bounds: Bounds) -> Result<Self, LocationFault> {
         let path = fs::canonicalize(path).map_err(unreadable)?;
-        let mut reader = Reader { files: BTreeMap::new(), bounds, room: bounds.bytes_max };
+        let mut found = Found { files: Vec::new(), bounds, room: bounds.bytes_max };
         if path.is_dir() {
-            reader.directory(&path, &path, "")?;
+            found.directory(&path, &path, "")?;
         } else {
-            reader.onnx_file(&path)?;
+            found.onnx_file(&path)?;
         }
-        Ok(LocalModel { artifact: Artifact::new(reader.files), path })
+        Ok(LocalModel { artifact: Artifact::new(found.read()?), path })
     }
 
     /// The name of the folder, or of the file without `.onnx`.
@@ -70,13 +70,15 @@ impl LocalModel {
     }
 }
 
-struct Reader {
-    files: BTreeMap<String, Bytes>,
+/// The files of a model, none of which is read before all are seen to be within bounds.
+struct Found {
+    /// Where each lies, and its path in the model.
+    files: Vec<(PathBuf, String)>,
     bounds: Bounds,
     room: u64,
 }
 
-impl Reader {
+impl Found {
     /// `prefix` is where `directory` lies in the model at `root`: empty, or ending with `/`.
     fn directory(&mut self, root: &Path, directory: &Path, prefix: &str) -> Result<(), LocationFault> {
         for entry in fs::read_dir(directory).map_err(unreadable)? {
@@ -113,19 +115,30 @@ impl Reader {
 
     fn file(&mut self, path: &Path, relative: String) -> Result<(), LocationFault> {
         // Asked before opening: opening a pipe would wait for ever.
-        if !fs::metadata(path).map_err(unreadable)?.is_file() {
+        let metadata = fs::metadata(path).map_err(unreadable)?;
+        if !metadata.is_file() {
             return Err(foreign(&relative, "is not a regular file"));
         }
-        let mut bytes = Vec::new();
-        let file = fs::File::open(path).map_err(unreadable)?;
-        // One byte more than there is room for, as the file may grow while it is read.
-        let size = file.take(self.room.saturating_add(1)).read_to_end(&mut bytes).map_err(unreadable)? as u64;
-        self.room = self.room.checked_sub(size).ok_or_else(|| self.bounds.exceeded())?;
-        self.files.insert(relative, bytes.into());
+        self.room = self.room.checked_sub(metadata.len()).ok_or_else(|| self.bounds.exceeded())?;
+        self.files.push((path.to_owned(), relative));
         if self.files.len() > self.bounds.files_max {
             return Err(self.bounds.exceeded());
         }
         Ok(())
+    }
+
+    fn read(self) -> Result<BTreeMap<String, Bytes>, LocationFault> {
+        let mut room = self.bounds.bytes_max;
+        let mut files = BTreeMap::new();
+        for (path, relative) in self.files {
+            let mut bytes = Vec::new();
+            let file = fs::File::open(path).map_err(unreadable)?;
+            // One byte more than there is room for, as the file may grow while it is read.
+            let size = file.take(room.saturating_add(1)).read_to_end(&mut bytes).map_err(unreadable)? as u64;
+            room = room.checked_sub(size).ok_or_else(|| self.bounds.exceeded())?;
+            files.insert(relative, bytes.into());
+        }
+        Ok(files)
     }
 }
 

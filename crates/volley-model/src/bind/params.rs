@@ -4,8 +4,8 @@ use arrow::compute::kernels::cast_utils::string_to_timestamp_nanos;
 use serde_json::Value;
 
 use super::{BindProblem, BoundParam, Call, nearest_name};
-use crate::coercion::{Fill, integer_range_holds};
-use crate::{InputType, Param};
+use crate::fill::{Fill, float_fill, integer_fill};
+use crate::{Element, InputType, Param};
 
 impl Call<'_> {
     /// A value for each parameter that the graph reads.
@@ -45,7 +45,8 @@ impl Call<'_> {
             return None;
         }
         let declared = param.declared.as_ref()?;
-        if param_fill(declared, value).is_none() {
+        let element = self.contract.graph_inputs[graph_input].element;
+        if param_fill(declared, element, value).is_none() {
             problems.push(self.mistyped_param(param, declared, value));
             return None;
         }
@@ -66,14 +67,16 @@ impl Call<'_> {
             "parameter `{}` of model `{}` is {declared}: the call gives {}",
             param.name,
             self.model,
-            kind(value)
+            kind(declared, value)
         );
         BindProblem { code: "type_mismatch", message }
     }
 }
 
-fn kind(value: &Value) -> &'static str {
+fn kind(declared: &InputType, value: &Value) -> &'static str {
+    let float = matches!(declared, InputType::Float16 | InputType::Float32 | InputType::Float64);
     match value {
+        Value::Number(_) if float => "more than the graph holds",
         Value::Null => "NULL",
         Value::Bool(_) => "a boolean",
         Value::Number(number) if number.is_f64() => "a number with a fraction",
@@ -84,28 +87,29 @@ fn kind(value: &Value) -> &'static str {
     }
 }
 
-/// The values of one row of a parameter's tensor; `None` where the JSON value is not of the type.
-pub(crate) fn param_fill(declared: &InputType, value: &Value) -> Option<Vec<Fill>> {
+/// The values of one row of a parameter's tensor; `None` where the JSON value is not of the type, or more than the
+/// graph's type holds.
+pub(crate) fn param_fill(declared: &InputType, element: Element, value: &Value) -> Option<Vec<Fill>> {
     match (declared, value) {
-        (InputType::List { element, len }, Value::Array(values)) => {
-            let fills: Vec<_> = values.iter().map(|value| scalar_fill(element, value)).collect::<Option<_>>()?;
+        (InputType::List { element: item, len }, Value::Array(values)) => {
+            let fills: Vec<_> = values.iter().map(|value| scalar_fill(item, element, value)).collect::<Option<_>>()?;
             len.is_none_or(|len| len == fills.len()).then_some(fills)
         }
         (InputType::List { .. }, _) => None,
-        (scalar, value) => scalar_fill(scalar, value).map(|fill| vec![fill]),
+        (scalar, value) => scalar_fill(scalar, element, value).map(|fill| vec![fill]),
     }
 }
 
-fn scalar_fill(declared: &InputType, value: &Value) -> Option<Fill> {
+fn scalar_fill(declared: &InputType, element: Element, value: &Value) -> Option<Fill> {
     match declared {
         InputType::Boolean => value.as_bool().map(Fill::Boolean),
         InputType::String => value.as_str().map(|text| Fill::Text(text.to_owned())),
-        InputType::Float16 | InputType::Float32 | InputType::Float64 => value.as_f64().map(Fill::Float),
+        InputType::Float16 | InputType::Float32 | InputType::Float64 => float_fill(declared, element, value.as_f64()?),
         InputType::Datetime => string_to_timestamp_nanos(value.as_str()?).ok().map(|nanos| Fill::Integer(nanos.into())),
         InputType::Binary | InputType::List { .. } => None,
         integer => {
             let value = value.as_i64().map(i128::from).or_else(|| value.as_u64().map(i128::from))?;
-            integer_range_holds(integer, value).then_some(Fill::Integer(value))
+            integer_fill(integer, element, value)
         }
     }
 }

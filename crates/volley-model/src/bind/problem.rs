@@ -3,7 +3,7 @@
 use super::names::{enumeration, identifier};
 use super::{Arguments, BindProblem, Call, Refused, nearest_name};
 use crate::coercion::{cast_to_paste, exact_target, list_element};
-use crate::{InputType, SignatureKind};
+use crate::{InputType, NullRule, SignatureKind};
 
 impl Call<'_> {
     pub(super) fn missing_input(&self, input: usize, near: Option<&str>) -> BindProblem {
@@ -24,11 +24,14 @@ impl Call<'_> {
         BindProblem { code: "missing_input", message }
     }
 
-    pub(super) fn optional_input_that_may_not_be_null(&self, input: usize) -> BindProblem {
+    pub(super) fn optional_input_that_may_not_be_null(&self, input: usize, rule: &NullRule) -> BindProblem {
+        let target = &self.contract.inputs[input];
+        let name = target.name.clone().unwrap_or_else(|| (input + 1).to_string());
         let message = format!(
-            "model `{}` needs column {}: it is optional, but its null rule is `error`",
+            "model `{}` needs column {}: it is optional, but under its null rule `{rule}` no row would have a score; \
+             give the column, or register the model with --null {name}=fill:VALUE",
             self.model,
-            self.contract.inputs[input].label(input)
+            target.label(input)
         );
         BindProblem { code: "missing_input", message }
     }
@@ -96,37 +99,49 @@ impl Call<'_> {
         }
     }
 
-    /// A column of a type that its input refuses.
-    pub(super) fn refused(&self, input: usize, argument: usize, refused: Refused) -> BindProblem {
+    /// A column of a type that its input refuses; `to` is what it was compared with.
+    pub(super) fn refused(&self, input: usize, argument: usize, to: &InputType, refused: Refused) -> BindProblem {
         let target = &self.contract.inputs[input];
         let from = &self.arguments.list()[argument].data_type;
         let (code, why) = match refused {
             Refused::Always(refusal) => (refusal.code(), ""),
             Refused::Rounding => ("lossy_coercion", ", which would be rounded (volley.coercion is 'strict')"),
         };
-        let needed = self.needed(input, refused);
-        // A list argument may feed scalars, and numbers a list: the cast is of what was given.
-        let to = match list_element(from) {
-            Some(_) => InputType::List { element: Box::new(needed), len: None },
-            None => needed,
-        };
-        let fix = match cast_to_paste(&self.text(argument), from, &to) {
-            Some(cast) => format!("write {cast}"),
-            None => format!("give it a column of {}", target.declared),
-        };
-        // What the graph reads is what rounds, where that is not what the signature declares.
-        let taken = match target.element.input_type() {
-            read if matches!(refused, Refused::Rounding) && *target.declared.scalar() != read => {
-                format!("{}, which its graph reads as {}", target.declared, target.element)
-            }
-            _ => target.declared.to_string(),
-        };
+        let fix = self.fix(input, argument, to, refused);
+        // What the graph reads is what rounds, where the signature declares more.
+        let taken =
+            match matches!(refused, Refused::Rounding) && self.needed(input, refused) != *target.declared.scalar() {
+                true => format!("{}, which its graph reads as {}", target.declared, target.element),
+                false => target.declared.to_string(),
+            };
         let message = format!(
             "model `{}` takes {} as {taken}: the query gives {from}{why}; {fix}",
             self.model,
             target.label(input),
         );
         BindProblem { code, message }
+    }
+
+    /// The cast to paste, where one helps.
+    fn fix(&self, input: usize, argument: usize, to: &InputType, refused: Refused) -> String {
+        let from = &self.arguments.list()[argument].data_type;
+        let needed = self.needed(input, refused);
+        let needed = match (list_element(from), to) {
+            // No cast makes a list of a number, or a list longer.
+            (None, InputType::List { .. }) => return format!("give it a column of {to}"),
+            (Some((_, Some(given))), InputType::List { len: Some(len), .. }) if given != *len => {
+                return format!("give it lists of {len} values");
+            }
+            // A list may feed scalars, one value each: the cast is of what was given.
+            (Some(_), _) => InputType::List { element: Box::new(needed), len: None },
+            (None, _) => needed,
+        };
+        let cast = |column: &str| cast_to_paste(column, from, &needed);
+        match self.text(argument) {
+            Some(column) => cast(&column).map(|cast| format!("write {cast}")),
+            None => cast("…").map(|cast| format!("write {cast} for argument {}", argument + 1)),
+        }
+        .unwrap_or_else(|| format!("give it a column of {}", self.contract.inputs[input].declared))
     }
 
     /// The scalar type to cast to: the declared one, or the narrowest on the way where the declared one would not do.
@@ -138,11 +153,12 @@ impl Call<'_> {
         if matches!(refused, Refused::Rounding) || integers { exact } else { declared }
     }
 
-    fn text(&self, argument: usize) -> String {
+    /// The argument as SQL, where it is known.
+    fn text(&self, argument: usize) -> Option<String> {
         match (&self.arguments.list()[argument].name, self.arguments) {
-            (Some(name), Arguments::Named(_)) => identifier(name),
-            (Some(text), Arguments::Positional(_)) => text.clone(),
-            (None, _) => format!("<argument {}>", argument + 1),
+            (Some(name), Arguments::Named(_)) => Some(identifier(name)),
+            (Some(text), Arguments::Positional(_)) => Some(text.clone()),
+            (None, _) => None,
         }
     }
 }

@@ -153,7 +153,7 @@ fn one_list_feeds_all_columns_of_a_matrix() {
         ]
     );
     let problems = refused(&contract, &positional(&[list_of(DataType::Utf8)]));
-    assert!(problems[0].ends_with("write CAST(<argument 1> AS DOUBLE[]) [type_mismatch]"), "{problems:?}");
+    assert!(problems[0].ends_with("write CAST(… AS DOUBLE[]) for argument 1 [type_mismatch]"), "{problems:?}");
 }
 
 #[test]
@@ -172,7 +172,20 @@ fn a_list_input_takes_a_list_or_its_numbers() {
         ["model `churn` takes one list of 3 or 3 numbers: the query gives 2 [missing_input]"]
     );
     let text = refused(&contract, &positional(&[DataType::Utf8, DataType::Int8, DataType::Int8]));
-    assert!(text[0].ends_with("write CAST(<argument 1> AS FLOAT) [type_mismatch]"), "{text:?}");
+    assert!(text[0].ends_with("write CAST(… AS FLOAT) for argument 1 [type_mismatch]"), "{text:?}");
+}
+
+#[test]
+fn where_no_cast_helps_a_list_input_says_what_it_takes() {
+    let contract = columns(&[("v", list(InputType::Float32, Some(3)), Element::F32)]);
+    let fix = |data_type: DataType| {
+        let problem = refused(&contract, &named(&[("v", data_type)])).remove(0);
+        problem.split_once("; ").expect("a fix").1.to_owned()
+    };
+    let item = |data_type| Arc::new(Field::new_list_field(data_type, true));
+    assert_eq!(fix(DataType::Float64), "give it a column of list<float>[3] [type_mismatch]");
+    assert_eq!(fix(DataType::FixedSizeList(item(DataType::Float32), 2)), "give it lists of 3 values [type_mismatch]");
+    assert_eq!(fix(list_of(DataType::Utf8)), "write CAST(v AS FLOAT[]) [type_mismatch]");
 }
 
 #[test]
@@ -198,17 +211,22 @@ fn inputs_without_names_bind_by_position_alone() {
 }
 
 #[test]
-fn an_optional_input_may_be_left_out_unless_its_rule_is_error() {
+fn an_optional_input_may_be_left_out_if_its_rule_gives_a_value() {
     let mut contract = matrix(&["a", "b"], Element::F64);
     contract.inputs[1].required = false;
     contract.inputs[1].null_rule = NullRule::Nan;
     assert_eq!(shown(&contract, &doubles(&["a"]))[1], "b <- left out, nan");
     assert_eq!(shown(&contract, &positional(&[DataType::Float64]))[1], "b <- left out, nan");
-    contract.inputs[1].null_rule = NullRule::Error;
-    assert_eq!(
-        refused(&contract, &doubles(&["a"])),
-        ["model `churn` needs column `b`: it is optional, but its null rule is `error` [missing_input]"]
-    );
+    contract.inputs[1].null_rule = NullRule::Fill(FillValue::new("0"));
+    assert_eq!(shown(&contract, &doubles(&["a"]))[1], "b <- left out, fill:0");
+    for rule in [NullRule::Null, NullRule::Error] {
+        contract.inputs[1].null_rule = rule.clone();
+        let problem = format!(
+            "model `churn` needs column `b`: it is optional, but under its null rule `{rule}` no row would have a \
+             score; give the column, or register the model with --null b=fill:VALUE [missing_input]"
+        );
+        assert_eq!(refused(&contract, &doubles(&["a"])), [problem]);
+    }
 }
 
 #[test]
@@ -275,6 +293,10 @@ fn wrong_parameters_each_have_their_code() {
     assert_eq!(
         problem(&contract, json!({"threshold": "high"})),
         "parameter `threshold` of model `churn` is double: the call gives a text [type_mismatch]"
+    );
+    assert_eq!(
+        problem(&contract, json!({"threshold": 1e60})),
+        "parameter `threshold` of model `churn` is double: the call gives more than the graph holds [type_mismatch]"
     );
     contract.params[0].default = json!(null);
     assert!(problem(&contract, json!({})).ends_with("[missing_input]"));

@@ -12,13 +12,49 @@ pub(super) fn outputs(graph: &Graph, signature: Option<&Signature>) -> Result<Ve
         return Err(ModelError::UnsupportedOutput("the graph has no outputs".to_owned()));
     }
     let names = names(graph.outputs(), signature.map_or(&[], |signature| &signature.outputs));
-    graph.outputs().iter().zip(names).map(|(port, name)| output(graph, port, name)).collect()
+    let outputs = graph.outputs().iter().zip(names).map(|(port, name)| output(graph, port, name));
+    let mut outputs: Vec<Output> = outputs.collect::<Result<_, _>>()?;
+    let derived: Vec<bool> = graph.outputs().iter().map(|port| graph.is_derived(&port.name)).collect();
+    forget_derived_classes(&mut outputs, &derived);
+    Ok(outputs)
+}
+
+/// What arithmetic makes of probabilities counts as probabilities only where the graph gives none: beside them it
+/// is a cost or a score.
+fn forget_derived_classes(outputs: &mut [Output], derived: &[bool]) {
+    for float in [true, false] {
+        let of_kind = |output: &Output| output.element.is_float() == float && output.class_labels.is_some();
+        if outputs.iter().zip(derived).any(|(output, derived)| of_kind(output) && !derived) {
+            let others = outputs.iter_mut().zip(derived).filter(|(output, derived)| of_kind(output) && **derived);
+            others.for_each(|(output, _)| output.class_labels = None);
+        }
+    }
 }
 
 fn output(graph: &Graph, port: &Port, name: String) -> Result<Output, ModelError> {
     let class_labels = graph.class_labels(&port.name).map(ClassLabels::from);
+    if let Some(labels) = &class_labels {
+        check_labels(labels, &port.name)?;
+    }
     let zipmap = graph.is_zipmap(&port.name) && class_labels.is_some();
     Ok(Output { name, element: port.element.into(), shape: shape(port)?, class_labels, zipmap })
+}
+
+/// Classes become fields, which are told apart by their names.
+fn check_labels(labels: &ClassLabels, port: &str) -> Result<(), ModelError> {
+    let mut seen = BTreeSet::new();
+    let reason = labels.names().into_iter().find_map(|name| match name.as_str() {
+        "" => Some("a class without a name".to_owned()),
+        _ if seen.contains(&name) => Some(format!("two classes named `{name}`")),
+        _ => {
+            seen.insert(name);
+            None
+        }
+    });
+    match reason {
+        Some(reason) => Err(ModelError::UnsupportedOutput(format!("the graph's output `{port}` has {reason}"))),
+        None => Ok(()),
+    }
 }
 
 /// Values of a row in row-major order, whatever rank they have.
@@ -78,6 +114,39 @@ mod tests {
         assert_eq!(of(&[Dim::Free, Dim::Free]), OutputShape::List(None));
         assert_eq!(shape_of(None), OutputShape::Scalar);
         assert_eq!(shape(&port("y", Some(&[]))).expect_err("no rows").code(), "unsupported_output");
+    }
+
+    fn refused_labels(labels: &[&str]) -> Option<String> {
+        let labels = ClassLabels::Strings(labels.iter().map(|label| label.to_string()).collect());
+        let error = check_labels(&labels, "p").err()?;
+        assert_eq!(error.code(), "unsupported_output");
+        Some(error.to_string())
+    }
+
+    #[test]
+    fn classes_must_be_told_apart_by_their_names() {
+        assert_eq!(refused_labels(&["a", "A", " "]), None);
+        let twice = "the graph's output `p` has two classes named `yes`";
+        assert_eq!(refused_labels(&["yes", "no", "yes"]).as_deref(), Some(twice));
+        let unnamed = "the graph's output `p` has a class without a name";
+        assert_eq!(refused_labels(&["", "no"]).as_deref(), Some(unnamed));
+    }
+
+    #[test]
+    fn a_cost_beside_probabilities_has_no_classes_and_alone_it_has() {
+        let labelled = |name: &str| Output {
+            name: name.to_owned(),
+            element: crate::Element::F32,
+            shape: OutputShape::List(Some(2)),
+            class_labels: Some(ClassLabels::Ints(vec![0, 1])),
+            zipmap: false,
+        };
+        let mut outputs = [labelled("cost"), labelled("p")];
+        forget_derived_classes(&mut outputs, &[true, false]);
+        assert_eq!(outputs.map(|output| output.class_labels.is_some()), [false, true]);
+        let mut alone = [labelled("cost")];
+        forget_derived_classes(&mut alone, &[true]);
+        assert!(alone[0].class_labels.is_some());
     }
 
     #[test]

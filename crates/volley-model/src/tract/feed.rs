@@ -8,8 +8,8 @@ use arrow::buffer::{BooleanBuffer, NullBuffer};
 use arrow::compute::{cast, filter, take};
 use arrow::datatypes::DataType;
 
-use crate::coercion::{Fill, fill_value};
-use crate::{Binding, BoundInput, Contract, Input, ModelError, NullRule, Source};
+use crate::fill::{Fill, fill_value};
+use crate::{Binding, BoundInput, Contract, Input, InputType, ModelError, NullRule, Source};
 
 /// Values for one place of a tensor: a column of it, or all of it.
 #[derive(Clone, Debug)]
@@ -24,6 +24,8 @@ pub(super) struct Feed {
     pub values: ArrayRef,
     /// What to put where `values` is NULL, after excluded rows are gone.
     pub if_null: Option<Fill>,
+    /// The declared type of each value, through which it goes into the graph's.
+    pub declared: InputType,
     /// For messages.
     pub label: String,
     rule: NullRule,
@@ -43,20 +45,26 @@ pub(super) fn feeds(
     let mut feeds = Vec::new();
     for (index, (input, bound)) in contract.inputs.iter().zip(&binding.inputs).enumerate() {
         for (nth, (values, width)) in arguments.values(input, index, bound)?.into_iter().enumerate() {
-            let if_null = if_null(input, &bound.null_rule);
+            let if_null = if_null(input, index, &bound.null_rule)?;
             let (tensor, offset) = (input.slot.tensor, input.slot.offset + nth);
             let (label, rule) = (input.label(index), bound.null_rule.clone());
-            feeds.push(Feed { tensor, offset, width, values, if_null, label, rule });
+            let declared = input.declared.scalar().clone();
+            feeds.push(Feed { tensor, offset, width, values, if_null, declared, label, rule });
         }
     }
     Ok(feeds)
 }
 
-fn if_null(input: &Input, rule: &NullRule) -> Option<Fill> {
+fn if_null(input: &Input, index: usize, rule: &NullRule) -> Result<Option<Fill>, ModelError> {
     match rule {
-        NullRule::Nan => Some(Fill::Float(f64::NAN)),
-        NullRule::Fill(value) => fill_value(&input.declared, input.element, value),
-        NullRule::Null | NullRule::Error => None,
+        NullRule::Nan => Ok(Some(Fill::Float(f64::NAN))),
+        NullRule::Fill(value) => match fill_value(&input.declared, input.element, value) {
+            Some(fill) => Ok(Some(fill)),
+            None => {
+                Err(ModelError::Score(format!("the fill value of input {} is not of its type", input.label(index))))
+            }
+        },
+        NullRule::Null | NullRule::Error => Ok(None),
     }
 }
 
@@ -155,7 +163,7 @@ impl BoundArguments<'_> {
 }
 
 fn is_list(input: &Input) -> bool {
-    matches!(input.declared, crate::InputType::List { .. })
+    matches!(input.declared, InputType::List { .. })
 }
 
 fn without_dictionary(column: &ArrayRef, label: &str) -> Result<ArrayRef, ModelError> {
@@ -178,6 +186,12 @@ fn flattened(column: &ArrayRef, len: Option<usize>, label: &str) -> Result<(Arra
     if let Some((row, other)) = lists.first_other_len(len) {
         let reason = format!("input {label} takes lists of {len}, and row {row} of the batch has one of {other}");
         return Err(ModelError::Score(reason));
+    }
+    // A row of no values could not be told from a NULL.
+    if len == 0 {
+        return Err(ModelError::Score(format!(
+            "input {label} takes lists of values, and those of the batch are empty"
+        )));
     }
     let values = lists.flat(len).map_err(|_| unreadable(label, column.data_type()))?;
     Ok((without_dictionary(&values, label)?, len))

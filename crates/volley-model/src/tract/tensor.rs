@@ -1,8 +1,9 @@
 //! Feeds written into the tensors of a graph, a block of rows and a column at a time.
 
 use std::ops::Range;
+use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::array::{Array, ArrayRef, AsArray, Float32Array};
 use arrow::compute::{CastOptions, cast, cast_with_options};
 use arrow::datatypes::{
     ArrowPrimitiveType, DataType, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, TimeUnit,
@@ -15,8 +16,8 @@ use super::decimal;
 use super::feed::{Feed, unreadable};
 use super::number::{self, Number};
 use crate::bind::param_fill;
-use crate::coercion::Fill;
-use crate::{Binding, Contract, Element, ModelError};
+use crate::fill::Fill;
+use crate::{Binding, Contract, Element, InputType, ModelError};
 
 /// Bytes of a tensor that are written by all columns before the next: what stays in a near cache.
 const BLOCK_BYTES: usize = 64 * 1024;
@@ -39,7 +40,7 @@ fn constant(contract: &Contract, param: &crate::BoundParam, rows: usize) -> Resu
     let declared =
         contract.params.iter().find(|known| known.name == param.name).and_then(|known| known.declared.as_ref());
     let fills = declared
-        .and_then(|declared| param_fill(declared, &param.value))
+        .and_then(|declared| param_fill(declared, contract.graph_inputs[param.graph_input].element, &param.value))
         .ok_or_else(|| ModelError::Score(format!("parameter `{}` is not of its type", param.name)))?;
     let graph_input = &contract.graph_inputs[param.graph_input];
     let shape = shape(&graph_input.row, fills.len(), rows);
@@ -53,7 +54,7 @@ fn constant(contract: &Contract, param: &crate::BoundParam, rows: usize) -> Resu
         Element::U16 => tensor_from(&shape, repeated(&fills, rows, u16::of_fill)),
         Element::U32 => tensor_from(&shape, repeated(&fills, rows, u32::of_fill)),
         Element::U64 => tensor_from(&shape, repeated(&fills, rows, u64::of_fill)),
-        Element::F16 => tensor_from(&shape, repeated(&fills, rows, |fill| f16::from_f64(f64::of_fill(fill)))),
+        Element::F16 => tensor_from(&shape, repeated(&fills, rows, |fill| number::half(f64::of_fill(fill)))),
         Element::F32 => tensor_from(&shape, repeated(&fills, rows, f32::of_fill)),
         Element::F64 => tensor_from(&shape, repeated(&fills, rows, f64::of_fill)),
         Element::String => tensor_from(&shape, repeated(&fills, rows, text)),
@@ -117,7 +118,9 @@ impl<'a> Filling<'a> {
             Element::U16 => tensor_from(&self.shape, self.numbers::<u16>()?),
             Element::U32 => tensor_from(&self.shape, self.numbers::<u32>()?),
             Element::U64 => tensor_from(&self.shape, self.numbers::<u64>()?),
-            Element::F16 => tensor_from(&self.shape, self.numbers::<f64>()?.into_iter().map(f16::from_f64).collect()),
+            Element::F16 => {
+                tensor_from(&self.shape, self.numbers::<f64>()?.into_iter().map(number::half).collect::<Vec<f16>>())
+            }
             Element::F32 => tensor_from(&self.shape, self.numbers::<f32>()?),
             Element::F64 => tensor_from(&self.shape, self.numbers::<f64>()?),
             Element::String => tensor_from(&self.shape, self.strings()?),
@@ -126,7 +129,7 @@ impl<'a> Filling<'a> {
 
     fn numbers<T: FromColumns>(&self) -> Result<Vec<T>, ModelError> {
         let mut tensor = vec![T::default(); self.rows * self.width];
-        let columns: Vec<_> = self.feeds.iter().map(|feed| primitive(feed, T::FLOATS)).collect::<Result<_, _>>()?;
+        let columns: Vec<_> = self.feeds.iter().map(|feed| plain(feed, T::FLOATS)).collect::<Result<_, _>>()?;
         let block = (BLOCK_BYTES / size_of::<T>() / self.width.max(1)).max(64);
         for start in (0..self.rows).step_by(block) {
             let rows = start..self.rows.min(start + block);
@@ -241,6 +244,25 @@ impl FromColumns for u64 {}
 impl FromColumns for f64 {}
 impl FromColumns for f32 {
     const FLOATS: Floats = Floats::Single;
+}
+
+/// A feed's column as booleans, plain integers or floats. What goes into doubles by way of a narrower float is
+/// rounded to that first, as the declared type says.
+fn plain(feed: &Feed, floats: Floats) -> Result<ArrayRef, ModelError> {
+    match (&feed.declared, floats) {
+        (InputType::Float32, Floats::Double) => rounded::<f32>(feed, |single| single),
+        (InputType::Float16, _) => rounded::<f64>(feed, |double| number::half(double).to_f32()),
+        _ => primitive(feed, floats),
+    }
+}
+
+fn rounded<T: FromColumns>(feed: &Feed, round: impl Fn(T) -> f32) -> Result<ArrayRef, ModelError> {
+    let column = primitive(feed, T::FLOATS)?;
+    let mut values = vec![T::default(); column.len()];
+    if !write(&column, 0..column.len(), values.iter_mut()) {
+        return Err(unreadable(&feed.label, column.data_type()));
+    }
+    Ok(Arc::new(Float32Array::from_iter_values(values.into_iter().map(round))))
 }
 
 /// A feed's column as booleans, plain integers or floats; what is none of these is converted once.

@@ -281,6 +281,29 @@ fn a_list_of_another_length_is_refused_with_its_row() {
 }
 
 #[test]
+fn lists_without_values_are_refused_and_not_taken_for_nulls() {
+    let contract = bare(None, Element::F32);
+    let error = tensors(&contract, &[lists(&[Some(&[]), None])]).expect_err("refused");
+    assert_eq!(error.to_string(), "input `X` takes lists of values, and those of the batch are empty");
+    assert_eq!(tensors(&contract, &[lists(&[None, None])]).expect("no rows"), ["[0, 1] "]);
+}
+
+#[test]
+fn a_declared_float_is_rounded_on_its_way_into_a_double_graph() {
+    let contract = columns(&[("x", InputType::Float32, Element::F64)]);
+    let single = format!("[1] {:?}", f64::from(0.1_f32));
+    let of = |column| tensors(&contract, &[column]).expect("a tensor").remove(0);
+    assert_eq!(of(array(Float64Array::from(vec![0.1]))), single);
+    assert_eq!(of(array(Float32Array::from(vec![0.1]))), single);
+    let decimal = Decimal128Array::from(vec![1]).with_precision_and_scale(3, 1).expect("a decimal");
+    assert_eq!(of(array(decimal)), single);
+    let large = (1_i64 << 60) + (1 << 36) + 1;
+    assert_eq!(of(array(Int64Array::from(vec![large]))), format!("[1] {:?}", f64::from(large as f32)));
+    let given = [array(Float64Array::from(vec![0.1]))];
+    assert!(binding(&contract, &given).inputs[0].rounds);
+}
+
+#[test]
 fn one_list_spreads_over_the_columns_of_a_matrix_with_their_own_rules() {
     let mut contract = matrix(&["a", "b"], Element::F32);
     contract.inputs[0].null_rule = NullRule::Nan;

@@ -23,7 +23,45 @@ pub(super) fn check(graph: &mut GraphProto, bytes_max: usize) -> Result<(), Erro
         Ok(())
     })?;
     let known = small_constants(graph);
-    nodes(graph).into_iter().try_for_each(|node| budget.spend(folded_bytes(node, &known)))
+    nodes(graph).into_iter().try_for_each(|node| budget.spend(folded_bytes(node, &known)))?;
+    let mut shapes = stored_shapes(graph);
+    for node in &graph.node {
+        if let (Some(shape), [output]) = (product_shape(node, &shapes), node.output.as_slice()) {
+            let len = shape.iter().fold(WIDEST_BYTES, |len, &dim| len.saturating_mul(dim));
+            budget.spend(len)?;
+            shapes.insert(output, shape);
+        }
+    }
+    Ok(())
+}
+
+/// The widest plain element; a half or a quarter of it is the usual case.
+const WIDEST_BYTES: usize = 8;
+
+fn stored_shapes(graph: &GraphProto) -> HashMap<&str, Vec<usize>> {
+    let shape = |tensor: &TensorProto| -> Option<Vec<usize>> {
+        tensor.dims.iter().map(|&dim| usize::try_from(dim).ok()).collect()
+    };
+    graph.initializer.iter().filter_map(|tensor| Some((tensor.name.as_str(), shape(tensor)?))).collect()
+}
+
+/// The shape of what `node` makes of two constants, where it may be larger than both.
+fn product_shape(node: &NodeProto, shapes: &HashMap<&str, Vec<usize>>) -> Option<Vec<usize>> {
+    const BROADCASTING: [&str; 8] = ["Add", "Sub", "Mul", "Div", "Pow", "Equal", "Greater", "Less"];
+    let [a, b] = node.input.as_slice() else { return None };
+    let (a, b) = (shapes.get(a.as_str())?, shapes.get(b.as_str())?);
+    if is_standard(node, "MatMul") {
+        let ([outer_a @ .., rows, _], [outer_b @ .., _, columns]) = (&**a, &**b) else { return None };
+        return Some([broadcast(outer_a, outer_b), vec![*rows, *columns]].concat());
+    }
+    BROADCASTING.iter().any(|op_type| is_standard(node, op_type)).then(|| broadcast(a, b))
+}
+
+/// Aligned at the end; the longer of each two.
+fn broadcast(a: &[usize], b: &[usize]) -> Vec<usize> {
+    let rank = a.len().max(b.len());
+    let dim = |of: &[usize], at: usize| (at + of.len()).checked_sub(rank).map_or(1, |at| of[at]);
+    (0..rank).map(|at| dim(a, at).max(dim(b, at))).collect()
 }
 
 struct Budget {
@@ -130,8 +168,6 @@ fn numbers(tensor: &TensorProto) -> Option<Vec<f64>> {
 
 /// The bytes that tract would make of `node` while loading, where they follow from constants.
 fn folded_bytes(node: &NodeProto, known: &HashMap<&str, Vec<f64>>) -> usize {
-    // The widest plain element; a quarter or an eighth of it is the usual case.
-    const ELEMENT_BYTES: f64 = 8.0;
     let input = |at: usize| known.get(node.input.get(at)?.as_str());
     let product = |values: &Vec<f64>| values.iter().map(|v| v.max(1.0)).product::<f64>();
     let elements = match node.op_type.as_str() {
@@ -143,7 +179,7 @@ fn folded_bytes(node: &NodeProto, known: &HashMap<&str, Vec<f64>>) -> usize {
         _ => None,
     };
     // Saturating: a float too large for usize becomes the largest.
-    (elements.unwrap_or(0.0) * ELEMENT_BYTES) as usize
+    (elements.unwrap_or(0.0) * WIDEST_BYTES as f64) as usize
 }
 
 fn range_len(start: Option<&Vec<f64>>, limit: Option<&Vec<f64>>, delta: Option<&Vec<f64>>) -> Option<f64> {

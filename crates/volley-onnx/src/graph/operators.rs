@@ -1,10 +1,10 @@
 //! Checks that every operator is there, and names all that are not.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use tract_onnx::pb::{GraphProto, NodeProto, OperatorSetIdProto};
 
-use super::walk::nodes;
+use super::walk::{is_standard, nodes};
 use crate::error::Error;
 use crate::ops::{framework, is_known};
 
@@ -13,19 +13,45 @@ use crate::ops::{framework, is_known};
 pub(super) fn check(graph: &GraphProto, versions: &[OperatorSetIdProto]) -> Result<Vec<String>, Error> {
     let onnx = framework();
     let nodes = nodes(graph);
-    let unknown = names(nodes.iter().filter(|node| !is_known(&onnx, &node.domain, &node.op_type)));
+    let mut unknown =
+        names(nodes.iter().filter(|node| is_random(node) || !is_known(&onnx, &node.domain, &node.op_type)));
+    if has_computed_scale(graph) {
+        unknown.push("DequantizeLinear with a computed scale".into());
+    }
     if !unknown.is_empty() {
         return Err(Error::UnsupportedOperator { operators: unknown });
     }
     // Without a version tract would compute as in the first one, which means other things.
-    let unversioned = nodes
-        .iter()
-        .map(|node| domain(&node.domain))
-        .find(|used| !versions.iter().any(|it| domain(&it.domain) == *used));
+    let versioned: BTreeSet<&str> = versions.iter().map(|it| domain(&it.domain)).collect();
+    let unversioned = nodes.iter().map(|node| domain(&node.domain)).find(|used| !versioned.contains(used));
     match unversioned {
         Some(domain) => Err(Error::Invalid(format!("no version of `{domain}` is named"))),
         None => Ok(names(nodes.iter())),
     }
+}
+
+/// The same row must give the same score whenever it is scored, and wherever.
+fn is_random(node: &NodeProto) -> bool {
+    const RANDOM: [&str; 6] =
+        ["Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"];
+    RANDOM.contains(&node.op_type.as_str())
+}
+
+/// Whether some scale of a `DequantizeLinear` depends on the data, which tract cannot have.
+fn has_computed_scale(graph: &GraphProto) -> bool {
+    let stored: HashSet<&str> = graph.initializer.iter().map(|tensor| tensor.name.as_str()).collect();
+    let inputs = graph.input.iter().map(|input| input.name.as_str());
+    let mut computed: HashSet<&str> = inputs.filter(|name| !stored.contains(name)).collect();
+    for node in &graph.node {
+        let scale = node.input.get(1).filter(|_| is_standard(node, "DequantizeLinear"));
+        if scale.is_some_and(|scale| computed.contains(scale.as_str())) {
+            return true;
+        }
+        if node.input.iter().any(|input| computed.contains(input.as_str())) {
+            computed.extend(node.output.iter().map(String::as_str));
+        }
+    }
+    false
 }
 
 /// The default domain has two names.

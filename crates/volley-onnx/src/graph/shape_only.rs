@@ -1,5 +1,7 @@
 //! Takes the declared shapes out of a graph: plans set their own.
 
+use std::collections::HashMap;
+
 use tract_onnx::pb::tensor_shape_proto::dimension;
 use tract_onnx::pb::{GraphProto, TypeProto, ValueInfoProto, type_proto};
 
@@ -9,12 +11,10 @@ use crate::port::{Port, tensor_type};
 ///
 /// tract parses dimension names as expressions and unifies equal names; ours are plain names.
 pub(super) fn take_declarations(graph: &mut GraphProto, inputs: &[Port]) -> Vec<Vec<Option<String>>> {
+    let declared: HashMap<&str, &ValueInfoProto> = graph.input.iter().map(|info| (info.name.as_str(), info)).collect();
     let names = inputs
         .iter()
-        .map(|port| {
-            let info = graph.input.iter().find(|info| info.name == port.name);
-            info.map(dimension_names).unwrap_or_default()
-        })
+        .map(|port| declared.get(port.name.as_str()).map(|info| dimension_names(info)).unwrap_or_default())
         .collect();
     graph.value_info.clear();
     for info in graph.input.iter_mut().chain(&mut graph.output) {

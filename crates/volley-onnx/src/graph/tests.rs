@@ -1,6 +1,6 @@
 //! Graphs that are read as they should be, and graphs that are refused.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use prost::Message;
 use tract_onnx::pb::tensor_proto::{DataLocation, DataType};
@@ -8,7 +8,7 @@ use tract_onnx::pb::{ModelProto, StringStringEntryProto, TensorProto};
 
 use super::*;
 use crate::Element;
-use crate::testing::{ModelBuilder, float, floats, int, ints, ints_in, string, strings, strings_in, tensor};
+use crate::testing::{ModelBuilder, float, floats, int, ints, ints_in, string, strings, strings_in, subgraph, tensor};
 
 const ML: &str = "ai.onnx.ml";
 
@@ -77,6 +77,8 @@ fn what_is_not_a_model_is_refused() {
     let parse = |bytes: &[u8]| Graph::parse(bytes, &|_| None, &Limits::default()).map(|_| ());
     assert_eq!(parse(b"not a model").map_err(|it| it.code()), Err("model_invalid"));
     assert_eq!(parse(b"").map_err(|it| it.code()), Err("model_invalid"));
+    let message = parse(b"not a model").expect_err("no protobuf").to_string();
+    assert_eq!(message, "the model is not valid: the file is not an ONNX model");
     let whole = floats_in().node("", "Relu", &["x"], &["y"], vec![]).bytes();
     assert_eq!(parse(&whole[..whole.len() / 2]).map_err(|it| it.code()), Err("model_invalid"));
 }
@@ -88,6 +90,18 @@ fn check_too_large(model: &ModelBuilder, limits: Limits) {
 
 #[test]
 fn each_bound_holds() {
+    let column = tensor(&[1000, 1], &[1.0f32; 1000]);
+    let row = tensor(&[1, 1000], &[1.0f32; 1000]);
+    let product = ModelBuilder::default()
+        .input("x", Element::F32, &[-1, 1000])
+        .output("y", Element::F32)
+        .constant("column", &column)
+        .constant("row", &row)
+        .node("", "MatMul", &["column", "row"], &["square"], vec![])
+        .node("", "MatMul", &["x", "square"], &["y"], vec![]);
+    check_too_large(&product, Limits { constant_bytes_max: 3_000_000, ..Limits::default() });
+    product.parse().expect("four megabytes");
+
     let relu = floats_in().node("", "Relu", &["x"], &["y"], vec![]);
     check_too_large(&relu, Limits { file_bytes_max: 10, ..Limits::default() });
     check_too_large(&relu, Limits { nodes_max: 0, ..Limits::default() });
@@ -272,6 +286,20 @@ fn the_names_of_classes_win_over_their_numbers() {
     assert_eq!(graph.class_labels("label"), Some(&expected));
 }
 
+#[test]
+fn what_arithmetic_makes_of_probabilities_is_derived() {
+    let mut model = classifier(false);
+    model = model.output("cost", Element::F32).output("copy", Element::F32);
+    let graph = model
+        .constant("prices", &tensor(&[1, 2], &[100.0f32, 5.0]))
+        .node("", "Mul", &["p", "prices"], &["cost"], vec![])
+        .node("", "Identity", &["p"], &["copy"], vec![])
+        .parse()
+        .expect("a sound model");
+    assert_eq!(["label", "p", "cost", "copy"].map(|name| graph.is_derived(name)), [false, false, true, false]);
+    assert_eq!(graph.class_labels("cost"), graph.class_labels("p"));
+}
+
 fn check_tracked(model: ModelBuilder, expected: bool) {
     assert_eq!(model.parse().expect("a sound model").tracks_missing("x"), expected);
 }
@@ -287,6 +315,101 @@ fn missing_values_are_tracked_if_every_way_meets_an_imputer() {
     check_tracked(relu(imputed(-1.0)), false);
     check_tracked(imputed(f32::NAN).node("", "Add", &["a", "b"], &["y"], vec![]), false);
     check_tracked(floats_in().node("", "Relu", &["x"], &["y"], vec![]), false);
+}
+
+#[test]
+fn missing_values_are_lost_in_a_cast_to_anything_but_a_float() {
+    let impute = || vec![floats("imputed_value_floats", &[0.0]), float("replaced_value_float", f32::NAN)];
+    let there_and_back = |to: i64| {
+        floats_in()
+            .node("", "Cast", &["x"], &["a"], vec![int("to", to)])
+            .node("", "Cast", &["a"], &["b"], vec![int("to", DataType::Float as i64)])
+            .node(ML, "Imputer", &["b"], &["c"], impute())
+            .node("", "Relu", &["c"], &["y"], vec![])
+    };
+    check_tracked(there_and_back(DataType::Double as i64), true);
+    check_tracked(there_and_back(DataType::Int64 as i64), false);
+    check_tracked(there_and_back(DataType::String as i64), false);
+}
+
+#[test]
+fn a_branch_that_reads_an_input_does_not_deal_with_its_missing_values() {
+    let impute = vec![floats("imputed_value_floats", &[0.0]), float("replaced_value_float", f32::NAN)];
+    let branch = || ModelBuilder::default().output("z", Element::F32).node("", "Neg", &["x"], &["z"], vec![]);
+    let branches = vec![subgraph("then_branch", branch()), subgraph("else_branch", branch())];
+    let mut model = floats_in().node(ML, "Imputer", &["x"], &["a"], impute).node("", "If", &["c"], &["b"], branches);
+    model = model.node("", "Add", &["a", "b"], &["y"], vec![]);
+    assert!(missing::tracked(&model.graph).is_empty());
+}
+
+/// `y = x + 1 + 1 …`
+fn additions(count: usize) -> ModelBuilder {
+    let one = || floats_in().constant("one", &tensor(&[1, 1], &[1.0f32]));
+    (0..count).fold(one(), |model, at| {
+        let name = |at: usize| {
+            if at == 0 {
+                "x".into()
+            } else if at == count {
+                "y".into()
+            } else {
+                format!("v{at}")
+            }
+        };
+        model.node("", "Add", &[&name(at), "one"], &[&name(at + 1)], vec![])
+    })
+}
+
+#[test]
+fn a_long_chain_is_walked_once() {
+    let mut graph = additions(20_000).graph;
+    let started = Instant::now();
+    names::check(&graph).expect("sound names");
+    constants::check(&mut graph, usize::MAX).expect("one constant");
+    assert!(labels::of_outputs(&graph, &BTreeMap::new()).is_empty());
+    assert!(missing::tracked(&graph).is_empty());
+    assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+}
+
+#[test]
+fn the_time_limit_holds_for_all_that_a_graph_can_make_dear() {
+    let limits = Limits { load_time_max: Duration::from_millis(50), ..Limits::default() };
+    let (bytes, started) = (additions(20_000).bytes(), Instant::now());
+    let error = Graph::parse(&bytes, &|_| None, &limits).expect_err("not that fast");
+    assert_eq!(error.code(), "model_load_timeout");
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+}
+
+#[test]
+fn a_product_of_constants_is_bounded_before_it_is_made() {
+    let ones = |shape: &[usize]| tensor(shape, &vec![1.0f32; 100_000]);
+    for op_type in ["MatMul", "Add"] {
+        let model = floats_in()
+            .constant("column", &ones(&[100_000, 1]))
+            .constant("row", &ones(&[1, 100_000]))
+            .node("", op_type, &["column", "row"], &["square"], vec![])
+            .node("", "MatMul", &["x", "square"], &["y"], vec![]);
+        check_refused(&model, "model_too_large", "constants");
+    }
+}
+
+#[test]
+fn a_scale_that_is_computed_from_the_data_is_not_supported() {
+    let model = floats_in().node("", "DynamicQuantizeLinear", &["x"], &["q", "scale", "zero"], vec![]).node(
+        "",
+        "DequantizeLinear",
+        &["q", "scale", "zero"],
+        &["y"],
+        vec![],
+    );
+    check_refused(&model, "unsupported_operator", "DequantizeLinear with a computed scale");
+}
+
+#[test]
+fn a_model_that_draws_lots_is_refused() {
+    let attributes = vec![ints("shape", &[1, 2])];
+    let model =
+        floats_in().node("", "RandomNormal", &[], &["r"], attributes).node("", "Add", &["x", "r"], &["y"], vec![]);
+    check_refused(&model, "unsupported_operator", "RandomNormal");
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! `Cast`, with integers of 64 bits that stay 64 bits wide, and text as ONNX Runtime reads and
-//! writes it.
+//! `Cast`, with integers of 64 bits that stay 64 bits wide, and with floats that no integer holds
+//! and text as ONNX Runtime takes them.
 
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
@@ -52,11 +52,82 @@ impl Expansion for Cast {
         if from == to {
             return Ok(inputs.into());
         }
+        let own = |kernel| Operator { kernel, inputs: 1, kept: tvec!(0) };
         if from == DatumType::String || to == DatumType::String {
-            let operator = Operator { kernel: Arc::new(TextCast { to }), inputs: 1, kept: tvec!(0) };
-            return model.wire_node(prefix, operator, inputs);
+            return model.wire_node(prefix, own(Arc::new(TextCast { to })), inputs);
+        }
+        if from.is_float() && to.is_integer() {
+            return model.wire_node(prefix, own(Arc::new(Truncation { to })), inputs);
         }
         model.wire_node(prefix, cast(to), inputs)
+    }
+}
+
+/// A float without its fraction. NaN and what the integer cannot hold become what the processors
+/// that models are trained on make of them.
+#[derive(Debug)]
+struct Truncation {
+    to: DatumType,
+}
+
+impl Kernel for Truncation {
+    fn name(&self) -> &'static str {
+        "Cast"
+    }
+
+    fn outputs(&self, inputs: &[Signature]) -> TractResult<Vec<Signature>> {
+        Ok(vec![Signature { element: self.to, ..inputs[0].clone() }])
+    }
+
+    fn eval(&self, inputs: &[&Tensor]) -> TractResult<Vec<Tensor>> {
+        let input = inputs[0];
+        Ok(vec![match input.datum_type() {
+            DatumType::F64 => self.truncated(values::<f64>(input)?, input.shape()),
+            _ => {
+                let doubles = input.cast_to::<f64>()?;
+                self.truncated(values::<f64>(&doubles)?, input.shape())
+            }
+        }?])
+    }
+}
+
+impl Truncation {
+    fn truncated(&self, reals: &[f64], shape: &[usize]) -> TractResult<Tensor> {
+        fn each<T: Datum>(reals: &[f64], shape: &[usize], convert: impl Fn(f64) -> T) -> TractResult<Tensor> {
+            Ok(crate::tensor_from(shape, reals.iter().map(|&v| convert(v)).collect()))
+        }
+        match self.to {
+            DatumType::I64 => each(reals, shape, long),
+            DatumType::I32 => each(reals, shape, int),
+            // Narrow integers are the low bits of wider ones.
+            DatumType::I16 => each(reals, shape, |v| int(v) as i16),
+            DatumType::I8 => each(reals, shape, |v| int(v) as i8),
+            DatumType::U8 => each(reals, shape, |v| int(v) as u8),
+            DatumType::U16 => each(reals, shape, |v| int(v) as u16),
+            DatumType::U32 => each(reals, shape, |v| long(v) as u32),
+            DatumType::U64 => each(reals, shape, unsigned_long),
+            to => refuse(format!("numbers cannot be read as {to:?}")),
+        }
+    }
+}
+
+/// Without its fraction; the least integer for NaN and for what no integer of 64 bits holds.
+pub(super) fn long(real: f64) -> i64 {
+    const BOUND: f64 = 9_223_372_036_854_775_808.0;
+    if (-BOUND..BOUND).contains(&real) { real as i64 } else { i64::MIN }
+}
+
+/// The same for 32 bits.
+fn int(real: f64) -> i32 {
+    i32::try_from(long(real)).unwrap_or(i32::MIN)
+}
+
+fn unsigned_long(real: f64) -> u64 {
+    const END: f64 = 18_446_744_073_709_551_616.0;
+    match real {
+        END.. => 0,
+        0.0.. => real as u64,
+        _ => long(real) as u64,
     }
 }
 
@@ -168,6 +239,7 @@ mod tests {
     use crate::testing::{int, ints_in, standard, strings_in, tensor};
 
     const FLOAT: i64 = 1;
+    const INT32: i64 = 6;
     const INT64: i64 = 7;
     const STRING: i64 = 8;
 
@@ -176,6 +248,25 @@ mod tests {
         let operator = standard("Cast", vec![int("to", INT64)]);
         operator.gives(tensor(&[2], &[1e12f64, -7.9]), ints_in(&[2], &[1_000_000_000_000, -7]));
         operator.gives(ints_in(&[1], &[1_700_000_000_123]), ints_in(&[1], &[1_700_000_000_123]));
+    }
+
+    #[test]
+    fn a_float_that_no_integer_holds_becomes_the_least_one() {
+        let reals = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 1e19, -1e19, -1.5];
+        let (least, least_int) = (i64::MIN, i32::MIN);
+        standard("Cast", vec![int("to", INT64)])
+            .gives(tensor(&[6], &reals), ints_in(&[6], &[least, least, least, least, least, -1]));
+        standard("Cast", vec![int("to", INT32)])
+            .gives(tensor(&[3], &[f64::NAN, 3e9, -7.9]), tensor(&[3], &[least_int, least_int, -7]));
+    }
+
+    #[test]
+    fn narrow_and_unsigned_integers_are_what_processors_make_of_a_float() {
+        let narrow = |real: f64| (super::int(real) as i8, super::int(real) as u8);
+        assert_eq!(narrow(300.7), (44, 44));
+        assert_eq!(narrow(-1.5), (-1, 255));
+        assert_eq!(narrow(f64::NAN), (0, 0));
+        assert_eq!([1e19, -1.5, f64::NAN, 1e30].map(super::unsigned_long), [10u64.pow(19), u64::MAX, 1 << 63, 0]);
     }
 
     #[test]

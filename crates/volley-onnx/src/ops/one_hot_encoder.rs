@@ -6,6 +6,7 @@ use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
 
+use super::cast::long;
 use super::node::{ensure_numeric, filled, labels, refuse, values};
 use super::{Built, Kernel, Signature, kernel};
 use crate::port::ClassLabels;
@@ -66,9 +67,8 @@ impl Kernel for OneHotEncoder {
             Categories::Ints(known) => match input.datum_type() {
                 DatumType::I64 => lookup(values::<i64>(input)?, |v| known.get(v)),
                 DatumType::I32 => lookup(values::<i32>(input)?, |v| known.get(&i64::from(*v))),
-                // Fractions are cut off, as in ONNX Runtime.
-                DatumType::F64 => lookup(values::<f64>(input)?, |v| known.get(&(*v as i64))),
-                _ => lookup(values::<f32>(input)?, |v| known.get(&(*v as i64))),
+                DatumType::F64 => lookup(values::<f64>(input)?, |v| real(known, *v)),
+                _ => lookup(values::<f32>(input)?, |v| real(known, f64::from(*v))),
             },
         };
         if !self.zeros && found.contains(&None) {
@@ -85,6 +85,11 @@ impl Kernel for OneHotEncoder {
         })?;
         Ok(vec![output])
     }
+}
+
+/// The category of a number whose fraction is cut off, as in ONNX Runtime. NaN is of none.
+fn real(known: &HashMap<i64, usize>, value: f64) -> Option<&usize> {
+    value.is_finite().then(|| known.get(&long(value)))?
 }
 
 fn lookup<'k, T>(values: &[T], find: impl Fn(&T) -> Option<&'k usize>) -> Vec<Option<usize>> {
@@ -112,5 +117,12 @@ mod tests {
         let operator = ml("OneHotEncoder", vec![ints("cats_int64s", &[3, 5])]);
         operator.gives(ints_in(&[2], &[5, 4]), tensor(&[2, 2], &[0.0f32, 1.0, 0.0, 0.0]));
         operator.gives(tensor(&[2], &[3.9f32, 5.0]), tensor(&[2, 2], &[1.0f32, 0.0, 0.0, 1.0]));
+    }
+
+    #[test]
+    fn a_missing_number_is_of_no_category() {
+        let operator = ml("OneHotEncoder", vec![ints("cats_int64s", &[0, 1])]);
+        operator.gives(tensor(&[2], &[f32::NAN, f32::INFINITY]), tensor(&[2, 2], &[0.0f32; 4]));
+        operator.gives(tensor(&[2], &[f64::NAN, 1.0]), tensor(&[2, 2], &[0.0f32, 0.0, 0.0, 1.0]));
     }
 }

@@ -32,7 +32,11 @@ pub(super) fn build_regressor(ctx: &ParsingContext, node: &NodeProto) -> Built {
         len if len == targets => base,
         _ => return node.bail_attr("base_values", "must hold one value for each target"),
     };
-    let description = attributes.description("target", targets)?;
+    let mut description = attributes.description("target", targets)?;
+    if targets == 1 {
+        // As ONNX Runtime does; exporters of leaf numbers write a leaf's weight several times.
+        description.keep_first_weights();
+    }
     let ensemble = Ensemble::new(&description, aggregate)?;
     kernel(node, 1..=1, Regressor { ensemble, base, transform: PostTransform::read(node)? })
 }
@@ -370,6 +374,56 @@ mod tests {
         let labels = vec![ints("classlabels_int64s", &[7, 8])];
         ml("TreeEnsembleClassifier", classifier([0, 2], [1.0, 1.0], labels))
             .refuses(tensor(&[1, 1], &[0.0f32]), "a class that does not exist");
+    }
+
+    fn check_repeated_weights(op_type: &'static str, kind: &str, more: AttributeProto, expected: Tensor) {
+        let repeated = vec![
+            ints(&format!("{kind}_treeids"), &[0; 4]),
+            ints(&format!("{kind}_nodeids"), &[1, 2, 1, 1]),
+            ints(&format!("{kind}_ids"), &[0; 4]),
+            floats(&format!("{kind}_weights"), &[5.0, 1.0, 7.0, 9.0]),
+        ];
+        let attributes = joined([stump("BRANCH_LEQ", 0.0), repeated, vec![more]]);
+        ml(op_type, attributes).gives(tensor(&[2, 1], &[0.0f32, 1.0]), expected);
+    }
+
+    #[test]
+    fn of_several_weights_of_a_leaf_the_first_counts_where_there_is_one_target() {
+        for aggregate in ["SUM", "AVERAGE", "MIN", "MAX"] {
+            let more = string("aggregate_function", aggregate);
+            check_repeated_weights("TreeEnsembleRegressor", "target", more, tensor(&[2, 1], &[5.0f32, 1.0]));
+        }
+        let two = tensor(&[2, 2], &[21.0f32, 0.0, 1.0, 0.0]);
+        check_repeated_weights("TreeEnsembleRegressor", "target", int("n_targets", 2), two);
+    }
+
+    /// A forest of `trees` leaves, of which the second half says the contrary of the first: a tie on every row.
+    fn divided(trees: i64, shares: [f64; 2]) -> Vec<AttributeProto> {
+        let [one, other] = shares.map(|share| (share / trees as f64) as f32);
+        let each = |of: &dyn Fn(i64) -> Vec<i64>| (0..trees).flat_map(of).collect::<Vec<i64>>();
+        let all = (0..trees).map(|tree| if 2 * tree < trees { [one, other] } else { [other, one] });
+        vec![
+            ints("nodes_treeids", &each(&|tree| vec![tree])),
+            ints("nodes_nodeids", &each(&|_| vec![0])),
+            ints("nodes_featureids", &each(&|_| vec![0])),
+            strings("nodes_modes", &vec!["LEAF"; trees as usize]),
+            floats("nodes_values", &vec![0.0; trees as usize]),
+            ints("nodes_truenodeids", &each(&|_| vec![0])),
+            ints("nodes_falsenodeids", &each(&|_| vec![0])),
+            ints("class_treeids", &each(&|tree| vec![tree, tree])),
+            ints("class_nodeids", &each(&|_| vec![0, 0])),
+            ints("class_ids", &each(&|_| vec![0, 1])),
+            floats("class_weights", &all.flatten().collect::<Vec<f32>>()),
+            ints("classlabels_int64s", &[70, 71]),
+        ]
+    }
+
+    #[test]
+    fn a_tie_of_many_trees_goes_to_the_first_class() {
+        for (trees, shares) in [(20, [0.8, 0.2]), (50, [0.2, 0.8])] {
+            ml("TreeEnsembleClassifier", divided(trees, shares))
+                .gives_all(tensor(&[1, 1], &[0.0f32]), vec![ints_in(&[1], &[70]), tensor(&[1, 2], &[0.5f32, 0.5])]);
+        }
     }
 
     /// Chains of equalities that share their leaves, as exporters write categorical splits.

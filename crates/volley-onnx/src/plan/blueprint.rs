@@ -1,10 +1,13 @@
 //! What plans are made from: the parsed graph, before it is decided for how many rows.
 
+use std::collections::HashSet;
+
 use tract_onnx::pb::ModelProto;
 use tract_onnx::tract_core::ops::cast::cast;
 use tract_onnx::tract_hir::internal::*;
 
 use super::Batch;
+use super::rows::{self, Mixed};
 use crate::deadline::contained;
 use crate::error::Error;
 use crate::ops::{Refusal, framework};
@@ -14,6 +17,9 @@ use crate::port::{Dim, Port};
 /// at 1024; large ones must leave room in the cache, and in memory for other threads.
 const BATCH_ROWS: [usize; 4] = [1024, 256, 64, 16];
 const TENSOR_BYTES_MAX: usize = 8 << 20;
+
+/// The number of rows in a plan for any number of them.
+const ROWS: &str = "rows";
 
 /// The longest error text of tract that is passed on.
 const REASON_LEN_MAX: usize = 300;
@@ -26,6 +32,7 @@ pub(crate) struct Blueprint {
     /// The names of the inputs' dimensions: equal names are equal lengths.
     axes: Vec<Vec<Option<String>>>,
     pub(super) fixed_batch: Option<usize>,
+    constant_bytes_max: usize,
 }
 
 /// A graph with all types and shapes known, for a number of rows.
@@ -42,16 +49,27 @@ impl Blueprint {
         outputs: Vec<Port>,
         axes: Vec<Vec<Option<String>>>,
         fixed_batch: Option<usize>,
+        constant_bytes_max: usize,
     ) -> Result<Blueprint, Error> {
         let model = framework().model_for_proto_model(proto).map_err(|error| invalid(&error))?;
-        Ok(Blueprint { model, inputs, outputs, axes, fixed_batch })
+        Ok(Blueprint { model, inputs, outputs, axes, fixed_batch, constant_bytes_max })
     }
 
     /// Types for the best batch that the graph allows: a fixed one, any, or row by row.
     pub(crate) fn draft(&self) -> Result<Draft, Error> {
-        if let Some(rows) = self.fixed_batch {
-            return self.draft_for(Batch::Fixed(rows));
+        let draft = match self.fixed_batch {
+            Some(rows) => self.draft_for(Batch::Fixed(rows))?,
+            None => self.free_draft()?,
+        };
+        check_memory(&draft.model, self.constant_bytes_max)?;
+        match (rows_apart(&draft.model, draft.batch)?, self.fixed_batch) {
+            (Ok(()), _) => Ok(draft),
+            (Err(Mixed::Unknown(_)), None) => self.draft_for(Batch::Fixed(1)),
+            (Err(Mixed::At(place) | Mixed::Unknown(place)), _) => Err(Error::RowsMixed(place)),
         }
+    }
+
+    fn free_draft(&self) -> Result<Draft, Error> {
         let [most, ..] = BATCH_ROWS;
         match self.draft_for(Batch::Fixed(most)) {
             Ok(draft) => match comfortable_rows(&draft.model, most) {
@@ -106,7 +124,7 @@ impl Blueprint {
         let dims = dims(port).iter().enumerate().map(|(axis, dim)| match (axis, dim) {
             (0, _) => DimFact::from(match batch {
                 Batch::Fixed(rows) => rows.to_dim(),
-                Batch::UpTo(_) => model.symbols.sym("rows").to_dim(),
+                Batch::UpTo(_) => model.symbols.sym(ROWS).to_dim(),
             }),
             (_, Dim::Fixed(len)) => DimFact::from(len.to_dim()),
             (_, Dim::Free) if name => DimFact::from(self.symbol(model, at, axis).to_dim()),
@@ -144,6 +162,16 @@ impl Draft {
     }
 }
 
+/// Whether rows are mixed in a model for `batch`; one row alone never is.
+fn rows_apart(model: &TypedModel, batch: Batch) -> Result<Result<(), Mixed>, Error> {
+    let rows = match batch {
+        Batch::Fixed(1) => return Ok(Ok(())),
+        Batch::Fixed(rows) => rows.to_dim(),
+        Batch::UpTo(_) => model.symbols.sym(ROWS).to_dim(),
+    };
+    contained("while loading", || rows::check(model, &rows).map_err(|error| invalid(&error)))
+}
+
 /// Undeclared rank is taken for a matrix, the shape of nearly every tabular model.
 fn dims(port: &Port) -> &[Dim] {
     port.shape.as_deref().unwrap_or(&[Dim::Free, Dim::Free])
@@ -169,10 +197,12 @@ fn output(model: &mut TypedModel, outlet: OutletId, port: &Port, batch: Batch) -
     let Some(rows) = fact.shape.first() else {
         return Err(Error::Invalid(format!("the output `{name}` is one value, not one a row")));
     };
-    if let Ok(rows) = rows.to_usize()
-        && batch != Batch::Fixed(rows)
-    {
-        return Err(Error::Invalid(format!("the output `{name}` has {rows} rows, however many go in")));
+    let expected = match batch {
+        Batch::Fixed(rows) => rows.to_dim(),
+        Batch::UpTo(_) => model.symbols.sym(ROWS).to_dim(),
+    };
+    if *rows != expected {
+        return Err(Error::Invalid(format!("the output `{name}` does not have a row for each that goes in")));
     }
     let (from, to) = (fact.datum_type, port.element.datum_type());
     if from == to {
@@ -185,12 +215,41 @@ fn output(model: &mut TypedModel, outlet: OutletId, port: &Port, batch: Batch) -
     Ok(wired.map_err(|error| invalid(&error))?[0])
 }
 
+/// What the graph would make of constants alone is made while it is optimised, all at once; what it makes of rows
+/// comes and goes, so each counts alone.
+fn check_memory(model: &TypedModel, bytes_max: usize) -> Result<(), Error> {
+    let too_large = |what, size| Err(Error::TooLarge { what, size, max: bytes_max });
+    let mut fed: HashSet<OutletId> = model.input_outlets().map_err(|error| invalid(&error))?.iter().copied().collect();
+    let mut constant = 0usize;
+    for id in model.eval_order().map_err(|error| invalid(&error))? {
+        let node = model.node(id);
+        let by_rows = node.inputs.iter().any(|input| fed.contains(input)) || fed.contains(&id.into());
+        for (slot, output) in node.outputs.iter().enumerate() {
+            let size = bytes(&output.fact);
+            if by_rows {
+                fed.insert(OutletId::new(id, slot));
+            } else {
+                constant = constant.saturating_add(size);
+            }
+            if size > bytes_max {
+                return too_large("memory for one tensor in bytes", size);
+            }
+        }
+        if constant > bytes_max {
+            return too_large("memory for constants in bytes", constant);
+        }
+    }
+    Ok(())
+}
+
+/// The bytes of a tensor; none where its size is open.
+fn bytes(fact: &TypedFact) -> usize {
+    let len = fact.shape.iter().try_fold(1usize, |len, dim| Some(len.saturating_mul(dim.to_usize().ok()?)));
+    len.unwrap_or(0).saturating_mul(fact.datum_type.size_of())
+}
+
 /// How many rows keep the largest intermediate tensor within bounds, given a model for `rows`.
 fn comfortable_rows(model: &TypedModel, rows: usize) -> usize {
-    let bytes = |fact: &TypedFact| {
-        let len: Option<usize> = fact.shape.iter().try_fold(1usize, |len, dim| Some(len * dim.to_usize().ok()?));
-        len.unwrap_or(0) * fact.datum_type.size_of()
-    };
     let largest = model
         .nodes()
         .iter()

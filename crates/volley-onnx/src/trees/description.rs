@@ -1,5 +1,7 @@
 //! What a model file says of its trees, in our words.
 
+use std::collections::HashSet;
+
 use super::Malformed;
 
 /// Trees as a model file describes them.
@@ -52,6 +54,12 @@ pub(crate) struct Weight {
 }
 
 impl Description {
+    /// Drops all but the first weight of each leaf.
+    pub(crate) fn keep_first_weights(&mut self) {
+        let mut seen = HashSet::with_capacity(self.weights.len());
+        self.weights.retain(|weight| seen.insert((weight.tree, weight.node)));
+    }
+
     /// Whether every threshold and weight is a single.
     pub(super) fn is_single_precision(&self) -> bool {
         let fits = |value: f64| value.is_nan() || f64::from(value as f32) == value;

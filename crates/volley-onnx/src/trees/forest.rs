@@ -51,29 +51,33 @@ impl<T: Real> Forest<T> {
 
     /// Calls `each` with every row's number, aggregated scores, and which targets were spoken of.
     /// Rows are `columns` long; all features are below that.
+    ///
+    /// Sums are made in doubles and rounded once: summed in singles, the classes of a forest whose
+    /// trees are divided evenly would differ in the last digit, and the wrong one could win.
     pub(super) fn score(&self, rows: &[T], columns: usize, mut each: impl FnMut(usize, &mut [T], &[bool])) {
-        let mut scores = vec![T::default(); BLOCK_ROWS * self.targets];
+        let mut sums = vec![0.0; BLOCK_ROWS * self.targets];
         let mut spoken = vec![false; BLOCK_ROWS * self.targets];
+        let mut scores = vec![T::default(); self.targets];
         for (at, block) in rows.chunks(BLOCK_ROWS * columns).enumerate() {
-            scores.fill(T::default());
+            sums.fill(0.0);
             spoken.fill(false);
             let len = block.len() / columns;
-            self.score_block(block, columns, &mut scores, &mut spoken);
-            let all = scores.chunks_exact_mut(self.targets).zip(spoken.chunks_exact(self.targets));
-            for (row, (scores, spoken)) in all.take(len).enumerate() {
-                self.finish(scores);
-                each(at * BLOCK_ROWS + row, scores, spoken);
+            self.score_block(block, columns, &mut sums, &mut spoken);
+            let all = sums.chunks_exact(self.targets).zip(spoken.chunks_exact(self.targets));
+            for (row, (sums, spoken)) in all.take(len).enumerate() {
+                self.round(sums, &mut scores);
+                each(at * BLOCK_ROWS + row, &mut scores, spoken);
             }
         }
     }
 
-    fn score_block(&self, block: &[T], columns: usize, scores: &mut [T], spoken: &mut [bool]) {
+    fn score_block(&self, block: &[T], columns: usize, sums: &mut [f64], spoken: &mut [bool]) {
         let missing = block.iter().fold(false, |missing, value| missing | value.is_nan());
         for tree in &self.trees {
             if missing {
-                self.score_tree::<true>(tree, block, columns, scores, spoken);
+                self.score_tree::<true>(tree, block, columns, sums, spoken);
             } else {
-                self.score_tree::<false>(tree, block, columns, scores, spoken);
+                self.score_tree::<false>(tree, block, columns, sums, spoken);
             }
         }
     }
@@ -83,7 +87,7 @@ impl<T: Real> Forest<T> {
         tree: &Laid<T>,
         block: &[T],
         columns: usize,
-        scores: &mut [T],
+        sums: &mut [f64],
         spoken: &mut [bool],
     ) {
         let nodes = tree.nodes();
@@ -95,8 +99,8 @@ impl<T: Real> Forest<T> {
             let lanes = LANES.min(rows - first);
             match &self.leaves {
                 Leaves::One(weights) => {
-                    for (score, place) in scores[first..first + lanes].iter_mut().zip(places) {
-                        *score += weights[nodes[place as usize].leaf_number()];
+                    for (sum, place) in sums[first..first + lanes].iter_mut().zip(places) {
+                        *sum += weights[nodes[place as usize].leaf_number()].double();
                     }
                 }
                 Leaves::Many { starts, entries } => {
@@ -105,37 +109,38 @@ impl<T: Real> Forest<T> {
                         let said = &entries[starts[leaf] as usize..starts[leaf + 1] as usize];
                         let from = (first + lane) * self.targets;
                         let row = from..from + self.targets;
-                        self.add(said, &mut scores[row.clone()], &mut spoken[row]);
+                        self.add(said, &mut sums[row.clone()], &mut spoken[row]);
                     }
                 }
             }
         }
     }
 
-    fn add(&self, said: &[(u32, T)], scores: &mut [T], spoken: &mut [bool]) {
-        let sums = matches!(self.aggregate, Aggregate::Sum | Aggregate::Average);
+    fn add(&self, said: &[(u32, T)], sums: &mut [f64], spoken: &mut [bool]) {
+        let adds = matches!(self.aggregate, Aggregate::Sum | Aggregate::Average);
         for &(target, weight) in said {
-            let (score, spoken) = (&mut scores[target as usize], &mut spoken[target as usize]);
-            if sums {
-                *score += weight;
-            } else if !*spoken || self.prefers(weight, *score) {
-                *score = weight;
+            let (sum, spoken) = (&mut sums[target as usize], &mut spoken[target as usize]);
+            let weight = weight.double();
+            if adds {
+                *sum += weight;
+            } else if !*spoken || self.prefers(weight, *sum) {
+                *sum = weight;
             }
             *spoken = true;
         }
     }
 
-    fn prefers(&self, weight: T, score: T) -> bool {
+    fn prefers(&self, weight: f64, other: f64) -> bool {
         match self.aggregate {
-            Aggregate::Min => weight < score,
-            _ => weight > score,
+            Aggregate::Min => weight < other,
+            _ => weight > other,
         }
     }
 
-    fn finish(&self, scores: &mut [T]) {
-        if self.aggregate == Aggregate::Average {
-            let trees = T::of(self.trees.len() as f64);
-            scores.iter_mut().for_each(|score| *score /= trees);
+    fn round(&self, sums: &[f64], scores: &mut [T]) {
+        let divisor = if self.aggregate == Aggregate::Average { self.trees.len() as f64 } else { 1.0 };
+        for (score, sum) in scores.iter_mut().zip(sums) {
+            *score = T::of(sum / divisor);
         }
     }
 }

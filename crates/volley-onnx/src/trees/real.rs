@@ -1,21 +1,11 @@
 //! The two precisions in which trees are walked.
 
 use std::fmt::Debug;
-use std::ops::{AddAssign, DivAssign, Neg, Sub};
+use std::ops::{AddAssign, Neg, Sub};
 
 /// `f32` or `f64`.
 pub(crate) trait Real:
-    Copy
-    + PartialOrd
-    + Debug
-    + Default
-    + AddAssign
-    + DivAssign
-    + Neg<Output = Self>
-    + Sub<Output = Self>
-    + Send
-    + Sync
-    + 'static
+    Copy + PartialOrd + Debug + Default + AddAssign + Neg<Output = Self> + Sub<Output = Self> + Send + Sync + 'static
 {
     const INFINITY: Self;
     const ONE: Self;
@@ -25,6 +15,7 @@ pub(crate) trait Real:
     fn of(value: f64) -> Self;
     /// Rounds to single precision.
     fn single(self) -> f32;
+    fn double(self) -> f64;
     /// The largest number below; NaN below negative infinity, which nothing is.
     fn below(self) -> Self;
     fn is_nan(self) -> bool;
@@ -43,6 +34,11 @@ macro_rules! real {
 
             fn single(self) -> f32 {
                 self as f32
+            }
+
+            #[inline(always)]
+            fn double(self) -> f64 {
+                f64::from(self)
             }
 
             fn below(self) -> Self {

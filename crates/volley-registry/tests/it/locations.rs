@@ -164,7 +164,7 @@ async fn a_socket_among_the_files_is_refused() {
 #[tokio::test]
 async fn a_model_of_too_many_bytes_is_refused() {
     let base = folder();
-    let limits = Limits { file_bytes_max: 600, constant_bytes_max: 400, ..Limits::default() };
+    let limits = Limits { file_bytes_max: 1000, ..Limits::default() };
     write(&base.path().join("model/MLmodel"), "");
     write(&base.path().join("model/a"), [0; 600]);
     write(&base.path().join("model/b"), [0; 400]);
@@ -173,6 +173,15 @@ async fn a_model_of_too_many_bytes_is_refused() {
     let error = open(base.path()).with_limits(limits).read("./model").await.expect_err("one more does not");
     assert_eq!(error.code(), "model_too_large");
     assert!(error.to_string().contains("1000 bytes"), "{error}");
+}
+
+#[tokio::test]
+async fn a_huge_file_beside_a_model_is_refused_before_it_is_read() {
+    let base = folder();
+    write(&base.path().join("model/model.onnx"), onnx(1.0));
+    let huge = std::fs::File::create(base.path().join("model/core")).expect("a file");
+    huge.set_len(1 << 40).expect("a file with a hole");
+    check_refused(base.path(), "model_too_large", "2147483648 bytes").await;
 }
 
 #[tokio::test]
