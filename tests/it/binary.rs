@@ -164,6 +164,15 @@ fn json_of_rows_claims_nothing_that_is_not_known() {
 }
 
 #[test]
+fn a_model_that_is_not_registered_is_told_by_its_location() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = model("linear_onnx_double");
+    let sql = format!("COPY (SELECT predict('{model}', 1, 2, 3, 4) AS p) TO 'out' STORED AS CSV");
+    let object = volley(folder.path(), &["sql", "--json", "-c", &sql]).json();
+    assert_eq!((&object["models"][0]["name"], &object["models"][0]["version"]), (&model.into(), &Value::Null));
+}
+
+#[test]
 fn a_statement_may_begin_with_a_comment() {
     let folder = tempfile::tempdir().unwrap();
     let said = succeed(folder.path(), &["sql", "--format", "csv", "-c", "-- one row\nSELECT 1 AS a"]);

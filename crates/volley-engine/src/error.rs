@@ -252,6 +252,19 @@ mod tests {
     }
 
     #[test]
+    fn too_little_memory_names_the_setting_that_gives_more() {
+        let error = EngineError::from(DataFusionError::ResourcesExhausted("a sort".to_string()));
+        assert_eq!(error.code(), "out_of_memory");
+        assert!(error.to_string().contains("memory_bytes") && error.to_string().contains("a sort"), "{error}");
+    }
+
+    #[test]
+    fn where_there_is_no_column_none_is_listed() {
+        assert_eq!(there_is(&[], "foo"), "there are no columns here");
+        assert_eq!(there_is(&["fob".to_string()], "foo"), "there is fob; did you mean \"fob\"?");
+    }
+
+    #[test]
     fn an_error_of_ours_is_found_under_wrappers() {
         let ours = DataFusionError::External(Box::new(EngineError::new("some_code", "what")));
         let wrapped = DataFusionError::ArrowError(Box::new(ArrowError::ExternalError(Box::new(ours))), None);
