@@ -4,6 +4,7 @@ use arrow::array::AsArray;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 
 use crate::harness::{House, fixture, model};
+use crate::process::volley;
 
 const MODES: [&str; 3] = ["error", "append", "overwrite"];
 
@@ -124,7 +125,7 @@ async fn overwrite_keeps_its_hands_off_foreign_files() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_query_that_fails_late_leaves_the_destination_as_it_was_in_all_modes() {
+async fn a_run_that_fails_late_leaves_the_destination_as_it_was_in_all_modes() {
     let mut house = house(1_000_000).await;
     for mode in MODES {
         let to = format!("out_{mode}/");
@@ -137,7 +138,8 @@ async fn a_query_that_fails_late_leaves_the_destination_as_it_was_in_all_modes()
              TO '{to}' STORED AS PARQUET OPTIONS (mode '{mode}')",
             model("linear_onnx_double")
         );
-        assert_eq!(house.codes(&failing).await, ["execution_failed"], "{mode}");
+        std::fs::write(house.path("failing.sql"), failing).unwrap();
+        volley(house.folder.path(), &["run", "failing.sql"]).is_error(1, &["[execution_failed]"]);
         assert_eq!(house.files(&to), before, "{mode}");
         assert!(house.files(".volley-staging").is_empty(), "{mode}: staging is removed");
     }
