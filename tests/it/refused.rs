@@ -41,6 +41,7 @@ async fn an_unknown_table_names_what_there_is_and_what_is_near() {
         .await;
     check("SELECT predict('$M') FROM twise", &["table_not_found"], &["`twise`", "did you mean \"twice\""]).await;
     check("SELECT * FROM 'nowhere.parquet'", &["table_not_found"], &["nowhere.parquet"]).await;
+    check("SELECT $nothing", &["unset_parameter"], &["1:8", "`nothing`"]).await;
 }
 
 #[tokio::test]

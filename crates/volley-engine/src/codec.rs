@@ -103,7 +103,10 @@ impl LogicalExtensionCodec for PlanCodec {
             return Ok(());
         }
         match volley_connect::encode_logical(node) {
-            Some(bytes) => Ok(buf.extend(bytes)),
+            Some(bytes) => {
+                buf.extend(bytes);
+                Ok(())
+            }
             None => not_impl_err!("node {} cannot travel", node.node.name()),
         }
     }
@@ -172,7 +175,10 @@ impl PhysicalExtensionCodec for PlanCodec {
             return Ok(());
         }
         match volley_connect::encode_physical(&node) {
-            Some(bytes) => Ok(buf.extend(bytes)),
+            Some(bytes) => {
+                buf.extend(bytes);
+                Ok(())
+            }
             None => DefaultPhysicalExtensionCodec {}.try_encode(node, buf, converter),
         }
     }

@@ -37,6 +37,16 @@ impl EngineError {
         Self { problems }
     }
 
+    /// The same problems; one without a place that names a table or a parameter of the statement stands there.
+    pub(crate) fn at_names(mut self, places: &[(String, Place)]) -> Self {
+        for problem in &mut self.problems {
+            let is_named = |name: &str| ['\'', '`'].iter().any(|q| problem.message.contains(&format!("{q}{name}{q}")));
+            problem.place =
+                problem.place.or_else(|| places.iter().find(|(name, _)| is_named(name)).map(|(_, place)| *place));
+        }
+        self
+    }
+
     /// The same problems, found in a view's definition, of which the statement at hand has no text.
     pub(crate) fn in_view(self, name: &str) -> Self {
         let problems = self.problems.into_iter();

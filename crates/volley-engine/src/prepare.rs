@@ -13,7 +13,7 @@ use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::{Ident, Query};
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use volley_predict::sql::{collect_calls, fill_inputs};
+use volley_predict::sql::{collect_calls, fill_inputs, named_places};
 use volley_predict::{Pins, Site, UnboundPredict};
 use volley_registry::Registry;
 
@@ -64,6 +64,16 @@ impl Preparation<'_> {
         above: &[ResolvedTableReference],
         known: &Pins,
     ) -> Result<Prepared, EngineError> {
+        let places = named_places(&mut statement);
+        self.plan(statement, above, known).await.map_err(|error| error.at_names(&places))
+    }
+
+    async fn plan(
+        &self,
+        mut statement: Statement,
+        above: &[ResolvedTableReference],
+        known: &Pins,
+    ) -> Result<Prepared, EngineError> {
         let calls = collect_calls(&mut statement);
         if !calls.problems.is_empty() {
             return Err(EngineError::all(calls.problems));
@@ -99,7 +109,7 @@ impl Preparation<'_> {
         Ok(Prepared { plan, pins, sites })
     }
 
-    /// Prepares the query of a view. What is wrong in it has no place in the statement that reads the view.
+    /// Prepares the query of a view. What is wrong in it stands where the statement names the view.
     fn prepare_view<'b>(
         &'b self,
         name: &'b ResolvedTableReference,
@@ -112,7 +122,7 @@ impl Preparation<'_> {
                 return Err(EngineError::new("recursive_view", message));
             }
             let view = self.views.get(name).expect("only views that are there are prepared");
-            let above = [above, &[name.clone()]].concat();
+            let above = [above, std::slice::from_ref(name)].concat();
             let prepared = self.prepare_below(statement_of(view.query.clone()), &above, known).await;
             let prepared = prepared.map_err(|error| error.in_view(&name.table))?;
             let plan = with_columns(prepared.plan, &view.columns).map_err(|error| self.told(&error, &[]))?;

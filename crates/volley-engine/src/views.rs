@@ -27,7 +27,7 @@ pub(crate) struct View {
 #[derive(Debug)]
 pub(crate) enum ViewChange {
     None,
-    Add(ResolvedTableReference, View),
+    Add(ResolvedTableReference, Box<View>),
     Remove(Vec<ResolvedTableReference>),
 }
 
@@ -59,7 +59,7 @@ impl Views {
                     true => {
                         let columns = view.columns.iter().map(|column| column.name.clone()).collect();
                         let kept = View { query: view.query.as_ref().clone(), columns };
-                        Ok(ViewChange::Add(named(&view.name, state)?, kept))
+                        Ok(ViewChange::Add(named(&view.name, state)?, Box::new(kept)))
                     }
                     false => taken(&view.name),
                 },
@@ -76,7 +76,7 @@ impl Views {
     pub(crate) fn apply(&mut self, change: ViewChange) {
         match change {
             ViewChange::None => {}
-            ViewChange::Add(name, view) => drop(self.0.insert(name, view)),
+            ViewChange::Add(name, view) => drop(self.0.insert(name, *view)),
             ViewChange::Remove(names) => names.iter().for_each(|name| drop(self.0.remove(name))),
         }
     }

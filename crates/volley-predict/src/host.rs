@@ -105,7 +105,7 @@ impl ModelHost {
         self.loads.fetch_add(1, Ordering::Relaxed);
         let start = Instant::now();
         let artifact = self.registry.fetch(pin).await?;
-        let (contract, limits) = (pin.contract.clone(), self.limits.clone());
+        let (contract, limits) = (pin.contract.clone(), self.limits);
         let scorer = tokio::task::spawn_blocking(move || volley_model::load(&artifact, &contract, &limits))
             .await
             .expect("loading a model turns panics into errors")?;

@@ -5,10 +5,12 @@
 //! scope, ambiguity, GROUP BY and ORDER BY are DataFusion's own.
 
 mod calls;
+mod names;
 mod scope;
 mod shallow;
 
 pub use calls::{Calls, collect_calls, contains_call};
+pub use names::named_places;
 pub use scope::fill_inputs;
 
 use datafusion::sql::parser::{CopyToSource, Statement};

@@ -40,7 +40,7 @@ impl Row {
         let known: usize = row.iter().flatten().product();
         let mut open = row.iter_mut().filter(|dim| dim.is_none());
         match (open.next(), open.next()) {
-            (Some(dim), None) if known > 0 && width % known == 0 => {
+            (Some(dim), None) if known > 0 && width.is_multiple_of(known) => {
                 *dim = Some(width / known);
                 true
             }
