@@ -85,7 +85,7 @@ fn primitive<T: ArrowPrimitiveType>(values: &[T::Native]) -> ArrayRef {
 pub(super) fn nan_to_null(outputs: Vec<ArrayRef>, rules: NullRules) -> Result<Vec<ArrayRef>, ModelError> {
     match rules {
         NullRules::Contract => {
-            let nan_rows = outputs.iter().filter_map(|output| nan_rows(output));
+            let nan_rows = outputs.iter().filter_map(nan_rows);
             match nan_rows.reduce(|a, b| &a | &b) {
                 Some(nan) => outputs.iter().map(|output| with_nulls(output, &nan)).collect(),
                 None => Ok(outputs),

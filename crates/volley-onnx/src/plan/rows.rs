@@ -243,7 +243,7 @@ impl Step<'_> {
             if outer == outside && self.holds_rows(dim) {
                 return Way::To(at + offset);
             }
-            outer = outer * dim;
+            outer *= dim;
         }
         Way::Unknown
     }
