@@ -19,6 +19,8 @@ enum Side {
 }
 
 const KILLS: u32 = 20;
+/// Of them, those that come as soon as the job takes its turn at the destination.
+const KILLS_AT_TURN: u32 = 6;
 /// Of them, those that come as soon as the decision is on disk.
 const KILLS_AT_DECISION: u32 = 6;
 const ROWS: u64 = 200_000;
@@ -27,19 +29,18 @@ const ROWS: u64 = 200_000;
 async fn a_killed_run_leaves_all_or_nothing_after_the_next_command() {
     let folder = killable().await;
     let folder = folder.path();
-    let start = Instant::now();
-    succeed(folder, &["run", "job.sql"]);
-    let whole = start.elapsed();
+    let whole = time_of_whole_run(folder);
     let mut published = 1;
     let mut sides = Vec::new();
     for kill in 1..=KILLS {
         let before = jobs(folder);
         let mut job = spawn(folder);
-        match kill <= KILLS_AT_DECISION {
-            true => wait_for_decision(folder, &mut job),
+        match kill.checked_sub(KILLS_AT_TURN + KILLS_AT_DECISION) {
+            None if kill <= KILLS_AT_TURN => wait_for_turn(folder, &mut job),
+            None | Some(0) => wait_for_decision(folder, &mut job),
             // Spread over the whole run, and a little beyond it; where exactly is up to the machine.
-            false => {
-                let part = f64::from(kill - KILLS_AT_DECISION) / f64::from(KILLS - KILLS_AT_DECISION);
+            Some(spread) => {
+                let part = f64::from(spread) / f64::from(KILLS - KILLS_AT_TURN - KILLS_AT_DECISION);
                 std::thread::sleep(whole.mul_f64(part * 1.1));
             }
         }
@@ -71,9 +72,7 @@ const SIGNALS: u32 = 12;
 async fn a_stopped_run_says_what_became_of_its_result() {
     let folder = killable().await;
     let folder = folder.path();
-    let start = Instant::now();
-    succeed(folder, &["run", "job.sql"]);
-    let whole = start.elapsed();
+    let whole = time_of_whole_run(folder);
     let mut published = 1;
     let mut stopped = 0;
     for round in 1..=SIGNALS {
@@ -164,8 +163,20 @@ async fn killable() -> TempDir {
     house.folder
 }
 
+/// Runs the job to its end.
+fn time_of_whole_run(folder: &Path) -> Duration {
+    let start = Instant::now();
+    succeed(folder, &["run", "job.sql"]);
+    start.elapsed()
+}
+
 fn spawn(folder: &Path) -> Child {
     command(folder, &["run", "job.sql"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+}
+
+/// Waits until the record of a turn begins to be, or the process has ended.
+fn wait_for_turn(folder: &Path, job: &mut Child) {
+    while !staged(folder).iter().any(|name| name.contains(".turn")) && job.try_wait().unwrap().is_none() {}
 }
 
 /// Waits until one more job than before is decided, or the process has ended.
@@ -194,8 +205,10 @@ fn side(folder: &Path, before: &[PathBuf]) -> Side {
     }
 }
 
-fn staged(folder: &Path) -> usize {
-    std::fs::read_dir(folder.join(".volley-staging")).map_or(0, Iterator::count)
+/// What lies in staging: folders of jobs, and turns.
+fn staged(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder.join(".volley-staging")).into_iter().flatten();
+    entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
 }
 
 /// That every id is in the destination as often as results were published.
@@ -216,7 +229,7 @@ async fn check_whole(folder: &Path, published: u64) -> Result<(), String> {
         return Err("the destination has no mark".to_string());
     }
     match staged(folder) {
-        0 => Ok(()),
-        files => Err(format!("{files} jobs are still staged")),
+        left if left.is_empty() => Ok(()),
+        left => Err(format!("{left:?} is left in staging")),
     }
 }

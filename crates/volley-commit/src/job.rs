@@ -256,7 +256,7 @@ impl Job {
         // An abort that won takes away what a commit needs: then the error is its doing.
         match self.outcome().await {
             Ok(Some(outcome @ Outcome::Aborted { .. })) => {
-                self.pass_turn().await?;
+                self.leave().await?;
                 Ok(outcome)
             }
             _ => Err(error),
@@ -272,7 +272,7 @@ impl Job {
         self.take_turn().await?;
         // An abort that ended before we had the turn could not pass it on.
         if let Some(outcome @ Outcome::Aborted { .. }) = self.outcome().await? {
-            self.pass_turn().await?;
+            self.leave().await?;
             return Ok(outcome);
         }
         let (version, claim) = self.destination.claim(&self.plan.spec, &receipts).await?;
@@ -293,8 +293,8 @@ impl Job {
         let aborted = Outcome::Aborted { reason: reason.to_owned() };
         let stands = self.records.create_once(&record::outcome_key(self.id()), &aborted).await?;
         if matches!(stands, Outcome::Aborted { .. }) {
-            self.remove_staging().await?;
-            self.close().await?;
+            self.leave().await?;
+            self.records.remove(&record::open_key(self.id())).await?;
         }
         Ok(stands)
     }
@@ -331,10 +331,10 @@ impl Job {
         self.staging.delete_folder(&self.id().to_string()).await
     }
 
-    /// Lets the next job have its turn, and says that nothing is left to do for this one.
-    pub(crate) async fn close(&self) -> Result<()> {
-        self.pass_turn().await?;
-        self.records.remove(&record::open_key(self.id())).await
+    /// Takes everything of a job that is over away from the destination's side, its turn last.
+    pub(crate) async fn leave(&self) -> Result<()> {
+        self.remove_staging().await?;
+        self.pass_turn().await
     }
 }
 

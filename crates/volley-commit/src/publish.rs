@@ -42,7 +42,8 @@ impl Job {
             self.remove_staging().await?;
             self.records.create_once(&key, &published).await?;
         }
-        self.close().await?;
+        self.pass_turn().await?;
+        self.records.remove(&record::open_key(self.id())).await?;
         Ok(published)
     }
 

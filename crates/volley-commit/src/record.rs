@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use object_store::path::Path;
-use object_store::{ObjectStore, PutMode};
+use object_store::{ObjectStore, ObjectStoreExt, PutMode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
@@ -70,11 +70,27 @@ impl Records {
     where
         T: Serialize + DeserializeOwned,
     {
+        self.create_once_by(key, record, None).await
+    }
+
+    /// The same by way of `draft`, a place of the caller's own: a creation that is cut off leaves its remains
+    /// there. For stores that copy an object to a new name in one step.
+    pub(crate) async fn create_once_from<T>(&self, key: &str, record: &T, draft: &Path) -> Result<T>
+    where
+        T: Serialize + DeserializeOwned,
+    {
+        self.create_once_by(key, record, Some(draft)).await
+    }
+
+    async fn create_once_by<T>(&self, key: &str, record: &T, draft: Option<&Path>) -> Result<T>
+    where
+        T: Serialize + DeserializeOwned,
+    {
         let path = self.0.path(key)?;
         let body = json(record);
         let mut pauses = PAUSES.iter();
         loop {
-            let created = self.0.store.put_opts(&path, body.clone().into(), PutMode::Create.into()).await;
+            let created = self.create(&path, &body, draft).await;
             let cause = match (self.read_path(&path).await, created) {
                 (Ok(Some(stands)), _) => return Ok(stands),
                 (Err(error), _) if !error.is_transient() => return Err(error),
@@ -88,6 +104,17 @@ impl Records {
             match pauses.next() {
                 Some(pause) => tokio::time::sleep(*pause).await,
                 None => return Err(Error::Unconfirmed { path: self.0.shown(&path), source: Box::new(cause) }),
+            }
+        }
+    }
+
+    async fn create(&self, path: &Path, body: &Bytes, draft: Option<&Path>) -> object_store::Result<()> {
+        let (store, body) = (&self.0.store, body.clone().into());
+        match draft {
+            None => store.put_opts(path, body, PutMode::Create.into()).await.map(drop),
+            Some(draft) => {
+                store.put(draft, body).await?;
+                store.copy_if_not_exists(draft, path).await
             }
         }
     }

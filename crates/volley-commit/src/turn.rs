@@ -23,7 +23,14 @@ impl Job {
     pub(crate) async fn take_turn(&self) -> Result<()> {
         let state = &self.records.0;
         let mine = Turn { job: self.id(), state: state.folder_url() };
-        let stands = self.turns().create_once(&self.turn_key(), &mine).await?;
+        let stands = match LocalFolder::of(&self.staging) {
+            // Nobody could tell whose it is if half a turn were left.
+            Some(_) => {
+                let draft = self.staged_path("turn.staged")?;
+                self.turns().create_once_from(&self.turn_key(), &mine, &draft).await?
+            }
+            None => self.turns().create_once(&self.turn_key(), &mine).await?,
+        };
         if stands.job == mine.job {
             return Ok(());
         }
@@ -44,7 +51,7 @@ impl Job {
         let turns = self.turns();
         let key = self.turn_key();
         if turns.read(&key).await?.is_some_and(|turn: Turn| turn.job == self.id()) {
-            self.remove_cut_off_records().await;
+            self.remove_cut_off_claims().await;
             turns.remove(&key).await?;
         }
         if let Some(staging) = LocalFolder::of(&self.staging) {
@@ -53,13 +60,10 @@ impl Job {
         Ok(())
     }
 
-    /// While it is our turn, nobody else means to create these records: what is half there was cut off.
-    async fn remove_cut_off_records(&self) {
+    /// While it is our turn, nobody else means to claim a version: what is half there was cut off.
+    async fn remove_cut_off_claims(&self) {
         if let Some(state) = LocalFolder::of(&self.records.0) {
             state.remove_cut_off(&format!("{}/", versions_folder(&self.destination.location))).await;
-        }
-        if let Some(staging) = LocalFolder::of(&self.staging) {
-            staging.remove_cut_off(&self.turn_key()).await;
         }
     }
 

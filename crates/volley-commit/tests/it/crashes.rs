@@ -242,7 +242,7 @@ async fn records_that_were_cut_off_are_removed_from_disk() {
     dead.commit().await.unwrap();
     let whole = world.snapshot("").await;
     let of_dead = |path: &&String| whole[*path].is_some() && !path.contains(&alive.id().to_string());
-    let records = whole.keys().filter(of_dead).filter(|path| path.starts_with("state/") || path.ends_with(".turn"));
+    let records = whole.keys().filter(of_dead).filter(|path| path.starts_with("state/"));
     let kept = format!("state/open/{}#1", alive.id());
     for cut_off in records.map(|record| format!("{record}#1")).chain([kept.clone()]) {
         std::fs::write(world.path(&cut_off), "{").unwrap();
