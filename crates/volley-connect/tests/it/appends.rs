@@ -1,15 +1,6 @@
 //! What may be appended to what.
 
-use crate::harness::{House, told};
-
-async fn publish(house: &House, sql: &str) -> u64 {
-    house.publish(sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"))
-}
-
-/// The error of a statement whose refusal may come as late as its execution.
-async fn refused(house: &House, sql: &str) -> (&'static str, String) {
-    told(&house.publish(sql).await.expect_err(sql))
-}
+use crate::harness::House;
 
 #[tokio::test]
 async fn an_append_that_does_not_go_with_what_is_there_is_refused_before_it_begins() {
@@ -18,14 +9,14 @@ async fn an_append_that_does_not_go_with_what_is_there_is_refused_before_it_begi
     let check = async |select: &str, out: &str, rest: &str, part: &str| {
         let before = (house.files(out), house.files("state"));
         let sql = copy(select, out, &format!("{rest} OPTIONS (mode 'append')"));
-        let (code, message) = refused(&house, &sql).await;
+        let (code, message) = house.refused(&sql).await;
         assert_eq!(code, "append_mismatch", "{sql}: {message}");
         assert!(message.contains(part), "{sql}: {message}");
         assert!(message.contains(&format!("to '{}/':", house.path(out).display())), "{message}");
         assert!((house.files(out), house.files("state")) == before, "{sql}");
     };
     for format in ["PARQUET", "JSON", "ARROW"] {
-        publish(&house, &copy("SELECT 1 AS a, 'x' AS b, 7 AS k", format, format)).await;
+        house.publish(&copy("SELECT 1 AS a, 'x' AS b, 7 AS k", format, format)).await;
         check("SELECT 'y' AS a, 'x' AS b, 7 AS k", format, format, "column 'a' is Int64 there, Utf8 in").await;
         check("SELECT 1 AS a, 7 AS k", format, format, "no column 'b', which the files there").await;
         check("SELECT 1 AS a, 'x' AS b, 7 AS k, 8 AS c", format, format, "no column 'c', which the result").await;
@@ -36,12 +27,12 @@ async fn an_append_that_does_not_go_with_what_is_there_is_refused_before_it_begi
             check(other_order, format, format, "the columns there are (a, b, k), those of the result (k, a, b)").await;
             continue;
         }
-        publish(&house, &copy(other_order, format, &format!("{format} OPTIONS (mode 'append')"))).await;
+        house.publish(&copy(other_order, format, &format!("{format} OPTIONS (mode 'append')"))).await;
         assert_eq!(house.number(&format!("SELECT sum(k) FROM '{format}/'")).await, 14);
     }
-    publish(&house, &copy("SELECT 1 AS a, 'x' AS b", "csv", "CSV")).await;
+    house.publish(&copy("SELECT 1 AS a, 'x' AS b", "csv", "CSV")).await;
     check("SELECT 'x' AS b, 1 AS a", "csv", "CSV", "the columns there are (a, b)").await;
-    publish(&house, &copy("SELECT 'z' AS a, 'x' AS b", "csv", "CSV OPTIONS (mode 'append')")).await;
+    house.publish(&copy("SELECT 'z' AS a, 'x' AS b", "csv", "CSV OPTIONS (mode 'append')")).await;
     house.write_text("foreign/a.csv", "a,b\n1,2\n");
     check("SELECT 1 AS a", "foreign", "PARQUET", "another format").await;
 }
@@ -58,7 +49,7 @@ async fn a_result_can_be_appended_to_its_like_whatever_its_types() {
     for format in ["PARQUET", "ARROW", "JSON"] {
         for expected in [1, 2] {
             let sql = format!("COPY (SELECT {types}) TO '{format}' STORED AS {format} OPTIONS (mode 'append')");
-            publish(&house, &sql).await;
+            house.publish(&sql).await;
             assert_eq!(house.number(&format!("SELECT count(*) FROM '{format}/'")).await, expected);
         }
     }

@@ -4,16 +4,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{Int64Array, RecordBatch, StringArray};
 
-use crate::harness::{House, told};
-
-async fn publish(house: &House, sql: &str) -> u64 {
-    house.publish(sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"))
-}
-
-/// The error of a statement whose refusal may come as late as its execution.
-async fn refused(house: &House, sql: &str) -> (&'static str, String) {
-    told(&house.publish(sql).await.expect_err(sql))
-}
+use crate::harness::House;
 
 #[tokio::test]
 async fn columns_become_folders_and_come_back_as_columns() {
@@ -24,7 +15,7 @@ async fn columns_become_folders_and_come_back_as_columns() {
     for format in ["PARQUET", "CSV", "JSON", "ARROW"] {
         let out = format!("out_{format}");
         assert_eq!(
-            publish(&house, &format!("COPY ({sql}) TO '{out}' STORED AS {format} PARTITIONED BY (part, text)")).await,
+            house.publish(&format!("COPY ({sql}) TO '{out}' STORED AS {format} PARTITIONED BY (part, text)")).await,
             1000
         );
         let folders: Vec<_> = house.folders(&out).into_iter().collect();
@@ -42,7 +33,7 @@ async fn many_values_are_one_file_each_in_every_split() {
     let house = House { split_rows: 10_000, ..House::new() };
     house.write_parquet("in/a.parquet", 0, 20_000, 10_000);
     let sql = "COPY (SELECT id, id % 100 AS k FROM 'in/') TO 'out' STORED AS PARQUET PARTITIONED BY (k)";
-    assert_eq!(publish(&house, sql).await, 20_000);
+    assert_eq!(house.publish(sql).await, 20_000);
     assert_eq!(house.folders("out").len(), 100);
     assert_eq!(house.files("out").len(), 200);
     assert_eq!(house.number("SELECT sum(id) FROM 'out/'").await, 20_000 * 19_999 / 2);
@@ -65,7 +56,7 @@ async fn every_value_is_found_by_a_filter_on_its_folder() {
     let texts = StringArray::from_iter_values(&values);
     let batch = RecordBatch::try_from_iter([("id", Arc::new(ids) as _), ("k", Arc::new(texts) as _)]).expect("rows");
     house.context.register_batch("t", batch).expect("a table");
-    publish(&house, "COPY (SELECT id, k FROM t) TO 'out' STORED AS PARQUET PARTITIONED BY (k)").await;
+    house.publish("COPY (SELECT id, k FROM t) TO 'out' STORED AS PARQUET PARTITIONED BY (k)").await;
     assert_eq!(
         house.number("SELECT count(*) FROM 'out/' o JOIN t ON o.id = t.id AND o.k = t.k").await,
         values.len() as i64
@@ -80,11 +71,11 @@ async fn every_value_is_found_by_a_filter_on_its_folder() {
 async fn a_null_names_no_folder() {
     let house = House::new();
     let sql = "SELECT * FROM (VALUES (1, 'a'), (2, NULL)) AS t(id, k)";
-    let (code, message) = refused(&house, &format!("COPY ({sql}) TO 'out' STORED AS PARQUET PARTITIONED BY (k)")).await;
+    let (code, message) = house.refused(&format!("COPY ({sql}) TO 'out' STORED AS PARQUET PARTITIONED BY (k)")).await;
     assert_eq!(code, "null_partition");
     assert!(message.contains("COALESCE(k, "), "{message}");
     let long = "SELECT 1 AS id, repeat('x', 300) AS k";
-    let (code, _) = refused(&house, &format!("COPY ({long}) TO 'out' STORED AS PARQUET PARTITIONED BY (k)")).await;
+    let (code, _) = house.refused(&format!("COPY ({long}) TO 'out' STORED AS PARQUET PARTITIONED BY (k)")).await;
     assert_eq!(code, "folder_name_too_long");
     assert!(!house.path("out").exists() && house.files("staging").is_empty());
 }
@@ -99,14 +90,14 @@ async fn an_empty_split_and_an_empty_result_leave_a_table_that_can_be_read() {
              OPTIONS (mode '{mode}')"
         )
     };
-    assert_eq!(publish(&house, &copy(">= 200", "late", "error")).await, 100);
+    assert_eq!(house.publish(&copy(">= 200", "late", "error")).await, 100);
     assert_eq!(house.number("SELECT count(*) FROM 'late/'").await, 100);
     assert_eq!(house.folders("late").len(), 7);
-    publish(&house, &copy("< 0", "none", "error")).await;
+    house.publish(&copy("< 0", "none", "error")).await;
     assert_eq!(house.number("SELECT count(name) FROM 'none/'").await, 0);
-    publish(&house, &copy(">= 200", "none", "append")).await;
+    house.publish(&copy(">= 200", "none", "append")).await;
     assert_eq!(house.number("SELECT count(name) FROM 'none/'").await, 100);
-    publish(&house, &copy("< 0", "none", "append")).await;
+    house.publish(&copy("< 0", "none", "append")).await;
     assert_eq!(house.number("SELECT count(name) FROM 'none/'").await, 100);
     assert_eq!(house.files("none").len(), 7);
 }

@@ -139,7 +139,16 @@ impl House {
     }
 
     /// Runs a write to its end, and gives the rows written.
-    pub async fn publish(&self, sql: &str) -> Result<u64> {
+    pub async fn publish(&self, sql: &str) -> u64 {
+        self.try_publish(sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"))
+    }
+
+    /// The error of a statement whose refusal may come as late as its execution.
+    pub async fn refused(&self, sql: &str) -> (&'static str, String) {
+        told(&self.try_publish(sql).await.expect_err(sql))
+    }
+
+    pub async fn try_publish(&self, sql: &str) -> Result<u64> {
         let Begun { job, plan } = self.begin(sql).await?;
         match collect_partitioned(plan, self.context.task_ctx()).await {
             Ok(rows) => {

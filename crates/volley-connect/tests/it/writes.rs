@@ -8,28 +8,19 @@ use datafusion::logical_expr::{ColumnarValue, Volatility, create_udf};
 use datafusion::parquet::file::reader::{FileReader, SerializedFileReader};
 use datafusion::physical_plan::collect_partitioned;
 
-use crate::harness::{Begun, House, told, total};
+use crate::harness::{Begun, House, total};
 
 const MIXED: &str = "SELECT * FROM (VALUES
     (1, 1.5, 'a', true, DATE '2026-11-22', NULL),
     (2, NULL, 'b', false, NULL, 'x y'),
     (3, -0.25, '', NULL, DATE '1970-01-01', 'z')) AS t(i, d, s, b, day, n)";
 
-async fn publish(house: &House, sql: &str) -> u64 {
-    house.publish(sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"))
-}
-
-/// The error of a statement whose refusal may come as late as its execution.
-async fn refused(house: &House, sql: &str) -> (&'static str, String) {
-    told(&house.publish(sql).await.expect_err(sql))
-}
-
 #[tokio::test]
 async fn every_format_gives_back_what_was_written() {
     let house = House::new();
     let expected = house.rows(&format!("{MIXED} ORDER BY i")).await;
     for format in ["PARQUET", "JSON", "ARROW", "CSV"] {
-        assert_eq!(publish(&house, &format!("COPY ({MIXED}) TO '{format}' STORED AS {format}")).await, 3);
+        assert_eq!(house.publish(&format!("COPY ({MIXED}) TO '{format}' STORED AS {format}")).await, 3);
         let columns = match format {
             // Text has no types: dates and numbers are told from their looks.
             "JSON" => "i, d, s, b, CAST(day AS DATE) AS day, n",
@@ -67,7 +58,7 @@ async fn published_names_and_bytes_depend_on_the_job_and_the_rows_alone() {
 #[tokio::test]
 async fn a_file_says_which_job_and_split_it_is_and_what_the_caller_adds() {
     let house = House::new();
-    publish(&house, &format!("COPY ({MIXED}) TO 'out' STORED AS PARQUET OPTIONS (compression 'snappy')")).await;
+    house.publish(&format!("COPY ({MIXED}) TO 'out' STORED AS PARQUET OPTIONS (compression 'snappy')")).await;
     let (name, bytes) = house.files("out").pop_first().expect("a file");
     assert!(name.starts_with("part-000000-") && name.ends_with(".parquet"), "{name}");
     let reader = SerializedFileReader::new(bytes::Bytes::from(bytes)).expect("parquet");
@@ -85,16 +76,16 @@ async fn the_modes_do_what_they_say() {
     let house = House::new();
     let copy =
         |n: i64, mode: &str| format!("COPY (SELECT {n} AS n) TO 'out' STORED AS PARQUET OPTIONS (mode '{mode}')");
-    publish(&house, &copy(1, "error")).await;
-    assert_eq!(refused(&house, &copy(2, "error")).await.0, "destination_not_empty");
+    house.publish(&copy(1, "error")).await;
+    assert_eq!(house.refused(&copy(2, "error")).await.0, "destination_not_empty");
     assert_eq!(house.number("SELECT sum(n) FROM 'out/'").await, 1);
-    publish(&house, &copy(10, "append")).await;
+    house.publish(&copy(10, "append")).await;
     assert_eq!(house.number("SELECT sum(n) FROM 'out/'").await, 11);
-    publish(&house, &copy(100, "overwrite")).await;
+    house.publish(&copy(100, "overwrite")).await;
     assert_eq!(house.number("SELECT sum(n) FROM 'out/'").await, 100);
     assert_eq!(house.files("out").len(), 1);
     house.write_parquet("out/mine.parquet", 0, 1, 1);
-    assert_eq!(refused(&house, &copy(1, "overwrite")).await.0, "foreign_files");
+    assert_eq!(house.refused(&copy(1, "overwrite")).await.0, "foreign_files");
 }
 
 #[tokio::test]
@@ -105,7 +96,7 @@ async fn a_result_without_rows_is_one_file_with_the_columns() {
     for (format, rest) in [("PARQUET", ""), ("ARROW", ""), ("CSV", ""), ("PARQUET", "PARTITIONED BY (name)")] {
         let out = format!("out_{format}_{}", rest.len());
         let sql = format!("COPY (SELECT * FROM 'in/' WHERE id < 0) TO '{out}' STORED AS {format} {rest}");
-        assert_eq!(publish(&house, &sql).await, 0);
+        assert_eq!(house.publish(&sql).await, 0);
         assert_eq!(house.files(&out).len(), 1, "{out}");
         let columns = house.rows(&format!("SELECT id, name FROM '{out}/'")).await;
         assert!(!columns.contains('1'), "{columns}");
@@ -117,7 +108,7 @@ async fn csv_has_columns_for_the_fields_of_structs() {
     let house = House::new();
     let sql = "SELECT id, CASE WHEN id <> 2 THEN named_struct('label', 'yes', 'p', named_struct('yes', 0.5)) END AS prediction
         FROM (VALUES (1), (2)) AS t(id)";
-    publish(&house, &format!("COPY ({sql}) TO 'out' STORED AS CSV")).await;
+    house.publish(&format!("COPY ({sql}) TO 'out' STORED AS CSV")).await;
     let (_, bytes) = house.files("out").pop_first().expect("a file");
     assert_eq!(String::from_utf8(bytes).expect("text"), "id,prediction_label,prediction_p_yes\n1,yes,0.5\n2,,\n");
 }
@@ -126,11 +117,11 @@ async fn csv_has_columns_for_the_fields_of_structs() {
 async fn insert_appends_and_insert_overwrite_replaces() {
     let house = House::new();
     house.run("CREATE EXTERNAL TABLE t (n BIGINT, s VARCHAR, k BIGINT) STORED AS CSV PARTITIONED BY (k) LOCATION 't/' OPTIONS (delimiter ';')").await;
-    publish(&house, "INSERT INTO t VALUES (1, 'a', 7), (2, 'b', 8)").await;
-    publish(&house, "INSERT INTO t SELECT n * 10, s, k FROM t").await;
+    house.publish("INSERT INTO t VALUES (1, 'a', 7), (2, 'b', 8)").await;
+    house.publish("INSERT INTO t SELECT n * 10, s, k FROM t").await;
     assert_eq!(house.number("SELECT sum(n) FROM t").await, 33);
     assert_eq!(house.folders("t").into_iter().collect::<Vec<_>>(), ["k=7", "k=8"]);
-    publish(&house, "INSERT OVERWRITE t VALUES (5, 'c', 9)").await;
+    house.publish("INSERT OVERWRITE t VALUES (5, 'c', 9)").await;
     assert_eq!(house.number("SELECT sum(n) FROM t").await, 5);
     assert_eq!(house.folders("t").into_iter().collect::<Vec<_>>(), ["k=9"]);
 }
@@ -201,7 +192,7 @@ async fn every_column_is_written_and_an_order_is_kept() {
     let house = House::new();
     house.write_parquet("in/a.parquet", 0, 5000, 500);
     house.write_parquet("in/b.parquet", 5000, 5000, 500);
-    publish(&house, "COPY (SELECT id, name FROM 'in/' ORDER BY id DESC) TO 'out' STORED AS CSV").await;
+    house.publish("COPY (SELECT id, name FROM 'in/' ORDER BY id DESC) TO 'out' STORED AS CSV").await;
     let files = house.files("out");
     assert_eq!(files.len(), 1, "an ordered result is one split");
     let text = String::from_utf8(files.into_values().next().expect("a file")).expect("text");
@@ -229,18 +220,18 @@ async fn a_failure_at_a_late_row_leaves_the_destination_as_it_was_in_all_modes()
     let house = House { split_rows: 200_000, ..House::new() };
     add_failing_function(&house);
     house.write_parquet("in/a.parquet", 0, 1_000_000, 100_000);
-    publish(&house, "COPY (SELECT 1 AS id) TO 'out' STORED AS PARQUET").await;
+    house.publish("COPY (SELECT 1 AS id) TO 'out' STORED AS PARQUET").await;
     let before = (house.files("out"), std::fs::read(house.path("out/_SUCCESS")).expect("a marker"));
     for mode in ["append", "overwrite"] {
         let sql =
             format!("COPY (SELECT fails(id) AS id FROM 'in/') TO 'out' STORED AS PARQUET OPTIONS (mode '{mode}')");
-        let error = house.publish(&sql).await.expect_err("a failing row");
+        let error = house.try_publish(&sql).await.expect_err("a failing row");
         assert!(error.to_string().contains("row 700000"), "{error}");
         let after = (house.files("out"), std::fs::read(house.path("out/_SUCCESS")).expect("a marker"));
         assert!(before == after, "{mode}");
     }
     house
-        .publish("COPY (SELECT fails(id) AS id FROM 'in/') TO 'new' STORED AS PARQUET")
+        .try_publish("COPY (SELECT fails(id) AS id FROM 'in/') TO 'new' STORED AS PARQUET")
         .await
         .expect_err("a failing row");
     assert!(!house.path("new").exists());
