@@ -91,7 +91,7 @@ struct Planner {
 #[async_trait]
 impl QueryPlanner for Planner {
     async fn create_physical_plan(&self, plan: &LogicalPlan, session: &dyn Session) -> Result<Arc<dyn ExecutionPlan>> {
-        let ours = vec![Arc::new(PredictPlanner::new(self.host.clone())) as _, Arc::new(WritePlanner::default()) as _];
+        let ours = vec![Arc::new(PredictPlanner::new(self.host.clone())) as _, Arc::new(WritePlanner) as _];
         DefaultPhysicalPlanner::with_extension_planners(ours).create_physical_plan(plan, session).await
     }
 }

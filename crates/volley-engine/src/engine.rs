@@ -45,8 +45,7 @@ impl Engine {
         std::fs::create_dir_all(&folder).map_err(|error| bad_state(&settings, &error))?;
         let locks = JobLocks::open(&folder).map_err(|error| bad_state(&settings, &error))?;
         let url = Url::from_directory_path(&folder).map_err(|()| EngineError::new("bad_state", "no absolute path"))?;
-        let state =
-            volley_connect::location(url.as_str(), &runtime).map_err(|e| EngineError::new(e.code(), e.to_string()))?;
+        let state = volley_connect::location(url.as_str(), &runtime)?;
         let recovered = finish_dead(&locks, &state, &runtime).await?;
         let registry = Registry::open(&settings.registry, &settings.registry_base)?.with_base(&settings.base);
         let registry = Arc::new(registry);

@@ -6,6 +6,7 @@ use datafusion::arrow::error::ArrowError;
 use datafusion::common::SchemaError;
 use datafusion::error::DataFusionError;
 use volley_connect::{ConnectError, without_values};
+use volley_model::nearest_name;
 use volley_predict::{Place, PredictError, Problem, Site};
 
 /// An error that a user of the engine sees: one problem, or all problems of one statement.
@@ -78,7 +79,7 @@ impl EngineError {
             };
         }
         if let Some(connect) = find::<ConnectError>(error) {
-            return Self::new(connect.code(), connect.to_string());
+            return connect.into();
         }
         if let Some(commit) = find::<volley_commit::Error>(error) {
             return commit.into();
@@ -102,6 +103,18 @@ impl From<&volley_commit::Error> for EngineError {
 
 impl From<volley_commit::Error> for EngineError {
     fn from(error: volley_commit::Error) -> Self {
+        Self::from(&error)
+    }
+}
+
+impl From<&ConnectError> for EngineError {
+    fn from(error: &ConnectError) -> Self {
+        Self::new(error.code(), error.to_string())
+    }
+}
+
+impl From<ConnectError> for EngineError {
+    fn from(error: ConnectError) -> Self {
         Self::from(&error)
     }
 }
@@ -175,9 +188,8 @@ impl EngineError {
 
 /// Lists what there is, and what is nearest to a name that is not among it.
 fn there_is(names: &[String], wanted: &str) -> String {
-    let similarity = |name: &str| strsim::jaro_winkler(&name.to_lowercase(), &wanted.to_lowercase());
-    let nearest = names.iter().max_by(|a, b| similarity(a).total_cmp(&similarity(b)));
-    let hint = nearest.filter(|name| similarity(name) > 0.8).map(|name| format!("; did you mean \"{name}\"?"));
+    let nearest = nearest_name(wanted, names.iter().map(String::as_str));
+    let hint = nearest.map(|name| format!("; did you mean \"{name}\"?"));
     if names.is_empty() {
         return "there are no columns here".to_string();
     }

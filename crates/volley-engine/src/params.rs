@@ -6,6 +6,8 @@ use datafusion::common::ScalarValue;
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 
+use volley_model::nearest_name;
+
 use crate::error::EngineError;
 
 /// The parameters of a run, by name.
@@ -115,16 +117,12 @@ fn names_in(text: &str) -> BTreeSet<String> {
 }
 
 fn not_used(name: &str, used: &BTreeSet<String>) -> EngineError {
-    let hint = match used.iter().max_by(|a, b| similarity(a, name).total_cmp(&similarity(b, name))) {
-        None => "the job uses none".to_string(),
-        Some(nearest) if similarity(nearest, name) > 0.8 => format!("did you mean `{nearest}`?"),
-        Some(_) => format!("it uses {}", used.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")),
+    let hint = match nearest_name(name, used.iter().map(String::as_str)) {
+        Some(nearest) => format!("did you mean `{nearest}`?"),
+        None if used.is_empty() => "the job uses none".to_string(),
+        None => format!("it uses {}", used.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")),
     };
     EngineError::new("parameter_not_used", format!("nothing in the job uses parameter `{name}`: {hint}"))
-}
-
-fn similarity(a: &str, b: &str) -> f64 {
-    strsim::jaro_winkler(&a.to_lowercase(), &b.to_lowercase())
 }
 
 /// A parameter that a statement uses and nobody set.

@@ -50,8 +50,7 @@ pub struct Preparation<'a> {
 impl Preparation<'_> {
     /// Pins the models of the statement and of the views that it reads, and plans it. No model is loaded.
     pub async fn prepare(&self, mut statement: Statement) -> Result<Prepared, EngineError> {
-        volley_connect::settle_statement(&mut statement)
-            .map_err(|error| EngineError::new(error.code(), error.to_string()))?;
+        volley_connect::settle_statement(&mut statement)?;
         let made = view_made_by(&statement, self.state).map_err(|error| self.told(&error, &[]))?;
         self.prepare_below(statement, &made.into_iter().collect::<Vec<_>>(), self.pins).await
     }

@@ -98,9 +98,7 @@ impl WriteJob<'_> {
 
     async fn check_append(&self, plan: &dyn ExecutionPlan) -> Result<(), EngineError> {
         let write = write_of(plan).expect("only a plan that writes becomes a job");
-        volley_connect::check_append(write, self.state)
-            .await
-            .map_err(|error| EngineError::new(error.code(), error.to_string()))
+        Ok(volley_connect::check_append(write, self.state).await?)
     }
 
     async fn write_and_publish(
@@ -145,11 +143,8 @@ impl WriteJob<'_> {
     async fn begin(&self, id: JobId, plan: &dyn ExecutionPlan) -> Result<(Job, WriteContext), EngineError> {
         let write = write_of(plan).expect("only a plan that writes becomes a job");
         let target = write.target();
-        let at = |url: &str| {
-            volley_connect::location(url, &self.shared.runtime).map_err(|e| EngineError::new(e.code(), e.to_string()))
-        };
-        let destination = at(&target.destination)?;
-        let staging = at(&staging_url(&destination))?;
+        let destination = volley_connect::location(&target.destination, &self.shared.runtime)?;
+        let staging = volley_connect::location(&staging_url(&destination), &self.shared.runtime)?;
         let spec = JobSpec {
             job: id,
             mode: target.mode,

@@ -9,6 +9,7 @@ use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 use serde::de::{Deserialize, Deserializer, Error as _};
 use volley_engine::EngineSettings;
+use volley_model::nearest_name;
 use volley_registry::is_url;
 
 use crate::report::Failure;
@@ -167,11 +168,9 @@ fn named<'de, T: From<String>, D: Deserializer<'de>>(file: D) -> Result<Option<T
 }
 
 fn unknown_variable(name: &str) -> Failure {
-    let similarity =
-        |known: &&str| strsim::jaro_winkler(known.trim_start_matches(PREFIX), name.trim_start_matches(PREFIX));
-    let nearest = VARIABLES.into_iter().max_by(|a, b| similarity(a).total_cmp(&similarity(b)));
-    let hint = match nearest.filter(|nearest| similarity(nearest) > 0.8) {
-        Some(nearest) => format!("did you mean {nearest}?"),
+    let known = VARIABLES.into_iter().map(|known| known.trim_start_matches(PREFIX));
+    let hint = match nearest_name(name.trim_start_matches(PREFIX), known) {
+        Some(nearest) => format!("did you mean {PREFIX}{nearest}?"),
         None => format!("there are {}", VARIABLES.join(", ")),
     };
     Failure::new(INVALID, format!("{name} in the environment is no setting: {hint}"))

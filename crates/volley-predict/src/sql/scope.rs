@@ -11,7 +11,7 @@ use datafusion::sql::sqlparser::ast::{
     ObjectName, OrderBy, Query, Select, SelectFlavor, SelectItem, SetExpr, TableWithJoins, Value, VisitMut, VisitorMut,
     WildcardAdditionalOptions, With,
 };
-use volley_model::{Contract, Function};
+use volley_model::{Contract, Function, nearest_name};
 
 use super::shallow::{Shallow, Walk, walk};
 use super::{called_function, contains_call, place_of, plain_arguments, string_literal, text_value, unnamed, visit};
@@ -310,12 +310,8 @@ const COLUMNS_NAMED_MAX: usize = 20;
 fn missing_input(model: &str, input: &str, given: &[String]) -> String {
     let named: Vec<&str> = given.iter().map(String::as_str).take(COLUMNS_NAMED_MAX).collect();
     let more = if given.len() > named.len() { ", …" } else { "" };
-    let similarity = |name: &str| strsim::jaro_winkler(&name.to_lowercase(), &input.to_lowercase());
-    let nearest = given.iter().max_by(|a, b| similarity(a).total_cmp(&similarity(b)));
-    let hint = match nearest.filter(|name| similarity(name) > 0.8) {
-        Some(name) => format!("; did you mean \"{name}\"?"),
-        None => String::new(),
-    };
+    let nearest = nearest_name(input, given.iter().map(String::as_str));
+    let hint = nearest.map_or(String::new(), |name| format!("; did you mean \"{name}\"?"));
     format!("model `{model}` needs column `{input}`: the query gives {}{more}{hint}", named.join(", "))
 }
 
