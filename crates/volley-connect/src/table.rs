@@ -33,6 +33,7 @@ use crate::format::{FileKind, Format};
 use crate::location::{absolute_url, has_scheme};
 pub use append::check_append;
 use columns::Columns;
+use hive::PartitionColumns;
 use survey::Survey;
 
 /// Makes tables of files: of quoted paths and URLs, and of `CREATE EXTERNAL TABLE`.
@@ -189,7 +190,7 @@ impl<'a> Declared<'a> {
     }
 
     /// The columns of the files, if they were declared, and the partition columns.
-    fn columns(&self, surveys: &[Survey]) -> Result<(Option<SchemaRef>, Vec<(String, DataType)>)> {
+    fn columns(&self, surveys: &[Survey]) -> Result<(Option<SchemaRef>, PartitionColumns)> {
         let found = match surveys {
             [survey] => survey.partition_columns()?,
             _ => vec![],
@@ -219,7 +220,7 @@ impl<'a> Declared<'a> {
 }
 
 /// The found partition columns, if they are those that were named.
-fn named(names: &[String], found: &[(String, DataType)]) -> Result<Vec<(String, DataType)>> {
+fn named(names: &[String], found: &[(String, DataType)]) -> Result<PartitionColumns> {
     let there: Vec<&str> = found.iter().map(|(name, _)| name.as_str()).collect();
     if names.iter().map(String::as_str).eq(there.iter().copied()) {
         return Ok(found.to_vec());

@@ -10,6 +10,9 @@ use volley_commit::{Mode, Outcome};
 
 use super::world::{Kind, Snapshot, World, publish, score_all, spec};
 
+/// Puts something where a destination would be.
+type Make = fn(&Path);
+
 fn a_file(path: &Path) {
     fs::write(path, "not ours").unwrap();
 }
@@ -25,7 +28,7 @@ fn a_link_to_another_file_system(path: &Path) {
 
 #[tokio::test]
 async fn a_destination_that_cannot_be_published_to_is_refused_before_anything_runs() {
-    let cases: [(fn(&Path), &str); 3] = [
+    let cases: [(Make, &str); 3] = [
         (a_file, "scores is a file"),
         (a_link_that_leads_nowhere, "scores is a link that leads nowhere"),
         (a_link_to_another_file_system, "is on another file system or mount than"),
@@ -44,7 +47,7 @@ async fn a_destination_that_cannot_be_published_to_is_refused_before_anything_ru
 
 #[tokio::test]
 async fn what_gets_into_the_way_while_a_job_runs_is_refused_before_the_decision() {
-    let cases: [(fn(&Path), &str); 4] = [
+    let cases: [(Make, &str); 4] = [
         (a_file, "scores"),
         (a_link_that_leads_nowhere, "scores"),
         (a_file, "scores/day=2"),

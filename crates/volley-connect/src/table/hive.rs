@@ -6,6 +6,9 @@ use object_store::path::PathPart;
 use crate::error::{ConnectError, Result};
 use crate::location::NULL_FOLDER;
 
+/// Names and types of partition columns, the outermost folder first.
+pub(super) type PartitionColumns = Vec<(String, DataType)>;
+
 /// The partition columns that folders spell, and every value found for each.
 #[derive(Debug, Default)]
 pub(super) struct Folders {
@@ -37,7 +40,7 @@ impl Folders {
     }
 
     /// A column is Int64 if every value is a number written as numbers are, else Utf8.
-    pub(super) fn columns(&self) -> Vec<(String, DataType)> {
+    pub(super) fn columns(&self) -> PartitionColumns {
         let type_of = |values: &[String]| match values.iter().all(|value| is_integer(value)) {
             true => DataType::Int64,
             false => DataType::Utf8,
@@ -95,7 +98,7 @@ fn decoded(raw: &str) -> String {
 mod tests {
     use super::*;
 
-    fn columns(files: &[&[&str]]) -> Result<Vec<(String, DataType)>> {
+    fn columns(files: &[&[&str]]) -> Result<PartitionColumns> {
         let mut folders = Folders::default();
         for file in files {
             folders.add("x.parquet", file)?;

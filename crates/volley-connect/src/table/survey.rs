@@ -15,7 +15,7 @@ use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 use url::Url;
 
 use super::columns::bad;
-use super::hive::Folders;
+use super::hive::{Folders, PartitionColumns};
 use crate::error::{ConnectError, Result};
 use crate::format::{FileKind, Format, ending};
 use crate::location::{absolute_url, no_store, parts, spelled};
@@ -211,7 +211,7 @@ impl Survey {
     }
 
     /// The partition columns that the folders spell.
-    pub(super) fn partition_columns(&self) -> Result<Vec<(String, DataType)>> {
+    pub(super) fn partition_columns(&self) -> Result<PartitionColumns> {
         Ok(self.folders.columns())
     }
 
