@@ -1,4 +1,4 @@
-//! A whole job: COPY of one million generated rows, Parquet to Parquet, on two cores.
+//! A whole job: COPY of one million generated rows, Parquet to Parquet. They are one split, and so one core's work.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use tokio::runtime::Runtime;
