@@ -62,6 +62,48 @@ fn a_registered_model_is_listed_shown_checked_and_scored_by_name() {
 }
 
 #[test]
+fn a_registration_says_what_the_model_costs_and_so_does_show() {
+    let registry = Registry::with_iris();
+    let trial = &registry.json(&["show", "iris"])["trial"];
+    assert!(trial["load_seconds"].as_f64().unwrap() > 0.0, "{trial}");
+    assert!(trial["nanoseconds_per_row"].as_f64().unwrap() > 0.0, "{trial}");
+    let again = registry.register(&file("iris_onnx_v2", "expected"), &[]).said;
+    for told in ["registered iris/2 sha256:", "golden rows scored as expected", "runs on ", "a row"] {
+        assert!(again.contains(told), "{told}: {again}");
+    }
+}
+
+#[test]
+fn a_refused_model_keeps_its_code_on_its_way_out_of_the_process_that_tried_it() {
+    let registry = Registry::new();
+    for (name, code) in [("broken_truncated_onnx", "[model_invalid]"), ("iris_sklearn_skops", "[unsupported_flavor]")] {
+        let location = fixture(name).join("model").display().to_string();
+        registry.models(&["register", &location, "--name", "m"]).is_error(1, &[code]);
+    }
+    let bad_rule = ["--null", "nothing=null"];
+    registry.register(&file("iris_onnx_v2", "expected"), &bad_rule).is_error(2, &["`nothing`", "[invalid_null_rule]"]);
+}
+
+#[test]
+fn an_audit_tells_the_road_of_each_model_and_the_shares() {
+    let registry = Registry::with_iris();
+    let audit = registry.json(&["audit"]);
+    assert_eq!(audit["models"][0]["model"], "iris/1");
+    let folder = fixture("iris_onnx_v2").parent().unwrap().display().to_string();
+    let audit = registry.json(&["audit", &folder]);
+    let road = |name: &str| {
+        let models = audit["models"].as_array().unwrap();
+        let named = |model: &&Value| model["model"].as_str().unwrap().contains(&format!("/{name}/"));
+        models.iter().find(named).unwrap()["road"].clone()
+    };
+    assert_eq!(road("iris_sklearn_skops"), "converts");
+    assert_eq!(road("broken_truncated_onnx"), "refused");
+    let shares: f64 = audit["shares"].as_object().unwrap().values().map(|share| share["share"].as_f64().unwrap()).sum();
+    assert!((shares - 1.0).abs() < 1e-9, "{audit}");
+    assert!(registry.models(&["audit", &folder]).said.contains("models: "));
+}
+
+#[test]
 fn golden_rows_that_the_model_scores_otherwise_make_no_version() {
     let registry = Registry::new();
     // The scores of another version of the model.

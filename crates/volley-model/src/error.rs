@@ -23,6 +23,8 @@ pub enum ModelError {
         reason: String,
         /// Whether the model names no flavor at all.
         none: bool,
+        /// Whether its framework has a converter to ONNX.
+        converts: bool,
     },
     /// The graph cannot be read, planned or run; its own code says which. Try again only after `model_load_timeout`.
     #[error(transparent)]
@@ -92,6 +94,11 @@ impl ModelError {
             ModelError::NoLabel => "no_label",
             ModelError::Score(_) => "score_failed",
         }
+    }
+
+    /// Whether the model can be scored once it is converted to ONNX.
+    pub fn converts(&self) -> bool {
+        matches!(self, ModelError::Flavor { converts: true, .. })
     }
 
     /// Whether the same files and rows may do better later: only a model that took too long to load, on a busy machine.

@@ -19,6 +19,7 @@ mod signature;
 #[cfg(test)]
 mod testing;
 mod tract;
+mod trial;
 
 pub use artifact::{Artifact, Digest, FileEntry, InvalidDigest, Manifest};
 pub use bind::{
@@ -34,4 +35,5 @@ pub use inspect::inspect;
 pub use null_rule::{FillValue, InvalidNullRule, NullRule};
 pub use score::{Scorer, Scores};
 pub use tract::load;
+pub use trial::{Trial, try_out};
 pub use volley_onnx::Limits;

@@ -88,32 +88,36 @@ fn unsupported(flavors: &BTreeMap<String, Value>) -> ModelError {
         ([], None) => ModelError::Flavor {
             reason: "the MLmodel file names no flavor; log the model with mlflow.onnx".to_owned(),
             none: true,
+            converts: false,
         },
         ([], Some(_)) => ModelError::Flavor {
             reason: "flavor python_function runs only in Python; convert the model to ONNX and log it with mlflow.onnx"
                 .to_owned(),
             none: false,
+            converts: false,
         },
         (own, _) => {
+            let converter = converter(own);
             let reason = format!(
                 "flavor {} cannot be scored here; convert the model to ONNX {}",
                 own.join(", "),
-                converter(own)
+                converter.unwrap_or("and log it with mlflow.onnx")
             );
-            ModelError::Flavor { reason, none: false }
+            ModelError::Flavor { reason, none: false, converts: converter.is_some() }
         }
     }
 }
 
-fn converter(flavors: &[&str]) -> &'static str {
-    match flavors.first().copied() {
+/// How models of these flavors become ONNX, where that is known.
+fn converter(flavors: &[&str]) -> Option<&'static str> {
+    Some(match flavors.first().copied() {
         Some("sklearn") => "with skl2onnx and log it with mlflow.onnx",
         Some("xgboost" | "lightgbm" | "spark") => "with onnxmltools and log it with mlflow.onnx",
         Some("catboost") => "with its own save_model(format='onnx') and log it with mlflow.onnx",
         Some("pytorch") => "with torch.onnx.export and log it with mlflow.onnx",
         Some("tensorflow" | "keras") => "with tf2onnx and log it with mlflow.onnx",
-        _ => "and log it with mlflow.onnx",
-    }
+        _ => return None,
+    })
 }
 
 #[cfg(test)]

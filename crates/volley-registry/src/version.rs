@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use chrono::{DateTime, SubsecRound, Utc};
 use serde::{Deserialize, Serialize};
-use volley_model::{Artifact, Contract, Digest, Manifest};
+use volley_model::{Artifact, Contract, Digest, Manifest, Trial};
 
 use crate::Error;
 
@@ -33,6 +33,9 @@ pub struct Version {
     pub files: Manifest,
     /// Inputs, outputs, parameters, null rules and runtime.
     pub contract: Contract,
+    /// What loading and running it cost, if whoever registered it tried it out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trial: Option<Trial>,
 }
 
 /// Which golden rows a version has; [`crate::Registry::golden`] gives the rows.
@@ -81,6 +84,8 @@ pub struct Registration {
     pub artifact: Artifact,
     /// What [`volley_model::inspect`] said of exactly these files, with the null rules set as wanted.
     pub contract: Contract,
+    /// What trying it out has shown.
+    pub trial: Option<Trial>,
     /// Kept as they are.
     pub tags: BTreeMap<String, String>,
     /// Kept as they are; whoever registers has scored them.
@@ -92,7 +97,7 @@ pub struct Registration {
 impl Registration {
     /// A registration as of now, without tags and golden rows.
     pub fn new(artifact: Artifact, contract: Contract) -> Self {
-        Registration { artifact, contract, tags: BTreeMap::new(), golden: None, created: Utc::now() }
+        Registration { artifact, contract, trial: None, tags: BTreeMap::new(), golden: None, created: Utc::now() }
     }
 
     pub(crate) fn version(&self, name: &str, version: u64) -> Version {
@@ -109,6 +114,7 @@ impl Registration {
                 .map(|golden| GoldenRecord { sha256: golden.artifact().digest(), key: golden.key.clone() }),
             files: self.artifact.manifest(),
             contract: self.contract.clone(),
+            trial: self.trial.clone(),
         }
     }
 }

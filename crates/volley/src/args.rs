@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use volley_model::NullRule;
 use volley_registry::{AliasName, ModelName, ModelRef};
 
+use crate::models::trial;
 use crate::rows::Format;
 use crate::settings::Settings;
 
@@ -37,6 +38,9 @@ pub enum Command {
     /// Work with the registry of models
     #[command(subcommand)]
     Models(ModelsCommand),
+    /// Loads and runs the model that comes through standard input: how `models register` tries one out
+    #[command(hide = true, name = trial::COMMAND)]
+    TryModel,
     /// Not built yet
     #[command(hide = true)]
     Server(Anything),
@@ -61,8 +65,7 @@ impl Command {
             Self::Run(args) => args.not_built(),
             Self::Sql(args) => args.cluster.as_ref().map(|_| "--cluster"),
             Self::Models(ModelsCommand::Import(_)) => Some("volley models import"),
-            Self::Models(ModelsCommand::Audit(_)) => Some("volley models audit"),
-            Self::Models(_) => None,
+            Self::Models(_) | Self::TryModel => None,
             Self::Server(_) => Some("volley server"),
             Self::Executor(_) => Some("volley executor"),
             Self::Executors(_) => Some("volley executors"),
@@ -152,9 +155,12 @@ pub enum ModelsCommand {
     /// Not built yet
     #[command(hide = true)]
     Import(Anything),
-    /// Not built yet
-    #[command(hide = true)]
-    Audit(Anything),
+    /// Tell by which road each model can be scored, and why not
+    Audit {
+        /// A folder of model directories and .onnx files, instead of the registry
+        #[arg(value_name = "FOLDER")]
+        folder: Option<PathBuf>,
+    },
 }
 
 /// `volley models register`.
@@ -359,7 +365,6 @@ mod tests {
             ("volley up --executors 2", "volley up"),
             ("volley jobs list --json", "volley jobs"),
             ("volley models import models:/a/1", "volley models import"),
-            ("volley models audit", "volley models audit"),
         ] {
             assert_eq!(parse(line).unwrap().command.not_built(), Some(what), "{line}");
         }

@@ -51,6 +51,9 @@ fn main() -> ExitCode {
 }
 
 fn execute(cli: Cli) -> Result<(), Failure> {
+    if matches!(cli.command, Command::TryModel) {
+        return models::trial::answer();
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -70,6 +73,7 @@ async fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Run(args) => run::run(&args, settings, Show::new(json)).await,
         Command::Sql(args) => sql::sql(&args, settings, json).await,
         Command::Models(command) => models::models(&command, settings, json).await,
+        Command::TryModel => unreachable!("it was answered before anything was set up"),
         Command::Server(_) | Command::Executor(_) | Command::Executors(_) | Command::Up(_) | Command::Jobs(_) => {
             unreachable!("what is not built was refused")
         }

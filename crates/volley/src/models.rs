@@ -1,6 +1,7 @@
 //! `volley models`: the registry from the command line.
 
 mod alias;
+mod audit;
 mod check;
 mod comparison;
 mod delete;
@@ -12,6 +13,7 @@ mod sample;
 mod scores;
 mod scoring;
 mod show;
+pub mod trial;
 
 use std::io::{self, Write};
 
@@ -36,7 +38,8 @@ pub async fn models(command: &ModelsCommand, settings: Settings, json: bool) -> 
             ModelsCommand::Alias(args) => alias::alias(args, registry, json).await,
             ModelsCommand::Check(args) => check::check(args, engine, json).await,
             ModelsCommand::Delete { model } => delete::delete(registry, model, json).await,
-            ModelsCommand::Import(_) | ModelsCommand::Audit(_) => unreachable!("what is not built was refused"),
+            ModelsCommand::Audit { folder } => audit::audit(registry, folder.as_deref(), json).await,
+            ModelsCommand::Import(_) => unreachable!("what is not built was refused"),
         }
     })
     .await

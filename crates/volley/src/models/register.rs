@@ -3,14 +3,14 @@
 use std::collections::HashSet;
 
 use volley_engine::{Engine, EngineSettings};
-use volley_model::{Artifact, Contract, Limits, ModelError};
 use volley_registry::{AliasName, ModelRef, Registration, Registry, Version};
 
 use crate::args::{InputRule, Pair, RegisterArgs};
 use crate::models::comparison::Fault;
 use crate::models::print;
 use crate::models::sample::{Sample, read_golden};
-use crate::models::scoring;
+use crate::models::show::costs;
+use crate::models::{scoring, trial};
 use crate::report::Failure;
 
 /// Makes the next version of a model, once the model has been loaded and gives the scores of its golden rows.
@@ -22,8 +22,9 @@ pub async fn register(
 ) -> Result<(), Failure> {
     check_rules(&args.null_rules)?;
     let artifact = registry.read(&args.location).await?;
-    let contract = loaded(&artifact, &args.null_rules).await.map_err(|failure| failure.in_file(&args.location))?;
-    let mut registration = Registration::new(artifact, contract);
+    let tried = trial::try_out(&artifact, &args.null_rules).await.map_err(|failure| failure.in_file(&args.location))?;
+    let mut registration = Registration::new(artifact, tried.contract);
+    registration.trial = Some(tried.trial);
     registration.tags = args.tags.iter().map(|Pair { name, value }| (name.clone(), value.clone())).collect();
     if let (Some(input), Some(expected)) = (&args.golden, &args.expected) {
         registration.golden = Some(read_golden(input, expected, args.key.as_deref())?);
@@ -35,25 +36,6 @@ pub async fn register(
     }
     let version = registry.version(&version.name, version.version).await?;
     print(&version, || text(&version), json)
-}
-
-/// The contract of a model that was loaded with these null rules.
-async fn loaded(artifact: &Artifact, rules: &[InputRule]) -> Result<Contract, Failure> {
-    let (artifact, rules) = (artifact.clone(), rules.to_vec());
-    let load = move || {
-        let limits = Limits::default();
-        let mut contract = volley_model::inspect(&artifact, &limits)?;
-        for InputRule { input, rule } in rules {
-            contract.set_null_rule(&input, rule)?;
-        }
-        volley_model::load(&artifact, &contract, &limits)?;
-        Ok::<Contract, ModelError>(contract)
-    };
-    match tokio::task::spawn_blocking(load).await {
-        Ok(contract) => Ok(contract?),
-        Err(error) if error.is_cancelled() => Err(volley_registry::Error::Stopped.into()),
-        Err(_) => Err(Failure::new("model_panicked", "loading the model failed in an unexpected way")),
-    }
 }
 
 /// Scores the golden rows with the model as it is going to be registered, in a registry of memory alone.
@@ -98,5 +80,8 @@ async fn set_alias(registry: &Registry, version: &Version, alias: &AliasName) ->
 fn text(version: &Version) -> String {
     let aliases: String = version.aliases.iter().map(|alias| format!(" as {}@{alias}", version.name)).collect();
     let golden = if version.golden.is_some() { ", golden rows scored as expected" } else { "" };
-    format!("registered {}/{} sha256:{}{aliases}{golden}\n", version.name, version.version, version.sha256.short())
+    let head =
+        format!("registered {}/{} sha256:{}{aliases}{golden}\n", version.name, version.version, version.sha256.short());
+    let costs = version.trial.as_ref().map(|trial| format!("  {}\n", costs(trial))).unwrap_or_default();
+    format!("{head}  runs on {}: {}\n{costs}", version.contract.runtime, version.contract.operators.join(", "))
 }

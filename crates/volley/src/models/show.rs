@@ -1,6 +1,6 @@
 //! `volley models show`: the contract of a version, for people and for programs.
 
-use volley_model::{Contract, Input, Output, OutputShape, Param};
+use volley_model::{Contract, Input, Output, OutputShape, Param, Trial};
 use volley_registry::{ModelRef, Pin, Registry, Version};
 
 use crate::models::print;
@@ -35,7 +35,16 @@ fn version_text(version: &Version) -> String {
         ["files".to_string(), format!("{}, {bytes} bytes", version.files.len())],
         ["golden rows".to_string(), golden.unwrap_or_else(|| "none".to_string())],
     ];
-    text(&head, &version.contract)
+    let costs = version.trial.as_ref().map(|trial| ["costs".to_string(), costs(trial)]);
+    text(&head.into_iter().chain(costs).collect::<Vec<_>>(), &version.contract)
+}
+
+/// What a model cost when it was registered, on that machine.
+pub fn costs(trial: &Trial) -> String {
+    let mut told = vec![format!("loaded in {:.0} ms", trial.load_seconds * 1e3)];
+    told.extend(trial.memory_bytes.map(|bytes| format!("{:.1} MiB of memory", bytes as f64 / (1 << 20) as f64)));
+    told.extend(trial.nanoseconds_per_row.map(|nanoseconds| format!("about {:.2} µs a row", nanoseconds / 1e3)));
+    told.join(", ")
 }
 
 fn location_text(pin: &Pin) -> String {
