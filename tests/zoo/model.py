@@ -1,6 +1,6 @@
 """A model of the zoo: its bytes, and how columns of a table feed it."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import onnx
@@ -28,9 +28,10 @@ class Model:
     # Columns for each input of the graph, in its order; side by side where there are several.
     inputs: list
     tolerance: float = 1e-5
+    # For models that mix the rows of a batch: each row is scored alone, as a service that scores single rows does.
+    alone: bool = False
     # Said in the manifest: what is special about it.
     note: str = ""
-    feeds: dict = field(default_factory=dict)
 
     def entry(self):
         opsets = {it.domain or "ai.onnx": it.version for it in self.proto.opset_import}
@@ -54,7 +55,14 @@ class Model:
         feeds = {
             port.name: feed(table, columns, port) for port, columns in zip(session.get_inputs(), self.inputs, strict=True)
         }
-        outputs = session.run(None, feeds)
+        if self.alone:
+            single = [
+                session.run(None, {name: values[row : row + 1] for name, values in feeds.items()})
+                for row in range(len(table))
+            ]
+            outputs = [np.concatenate(parts) for parts in zip(*single)]
+        else:
+            outputs = session.run(None, feeds)
         return {port.name: rows(output) for port, output in zip(session.get_outputs(), outputs, strict=True)}
 
 

@@ -68,7 +68,7 @@ class Net:
 
     def model(self, kind, table, *columns, opset=17, tolerance=1e-5, note=""):
         proto = self.proto(opset)
-        return Model(self.name, kind, "built by hand", proto, table, list(columns), tolerance, note)
+        return Model(self.name, kind, "built by hand", proto, table, list(columns), tolerance, note=note)
 
 
 def perceptrons():
@@ -208,8 +208,9 @@ def quantized(folder):
     plain, small = folder / "plain.onnx", folder / "int8.onnx"
     onnx.save(net.proto(), plain)
     quantize_dynamic(plain, small, weight_type=QuantType.QInt8)
-    note = "the scale of each batch is taken from all of its rows"
-    yield Model(net.name, "quantized net", "onnxruntime", onnx.load(small), "counts", [[f"p{i}" for i in range(8)]], note=note)
+    note = "a scale is taken from all rows of a batch: each row is scored alone"
+    counts = [f"p{i}" for i in range(8)]
+    yield Model(net.name, "quantized net", "onnxruntime", onnx.load(small), "counts", [counts], alone=True, note=note)
 
     net = Net("mlp_int8_static")
     value = net.input("input", FLOAT, [8])
@@ -221,4 +222,5 @@ def quantized(folder):
         weights = net.op("DequantizeLinear", weights, net.constant(0.01), zero())
         value = net.op("Add", net.op("MatMul", around(value, scale), weights), net.random(wide_out, scale=0.1))
     net.output(value, FLOAT, [2])
-    yield net.model("quantized net", "counts", [f"p{i}" for i in range(8)], tolerance=1e-5)
+    note = "the order of a sum may decide on one step of the quantization"
+    yield net.model("quantized net", "counts", counts, tolerance=3e-3, note=note)

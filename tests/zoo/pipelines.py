@@ -65,8 +65,6 @@ def preprocessing(data):
         yield convert(f"imputer_{strategy}", m, filled, data, "y_binary", **BARE, **holes)
     filled = make_pipeline(impute.SimpleImputer(strategy="constant", fill_value=-1.0), Ridge())
     yield convert("imputer_constant", m, filled, data, "y_reg", **holes)
-    flagged = make_pipeline(impute.SimpleImputer(add_indicator=True), Ridge())
-    yield convert("imputer_with_indicator", m, flagged, data, "y_reg", **holes)
 
 
 def of_columns(name, kind, estimator, data, target, columns, table, **how):

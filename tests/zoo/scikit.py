@@ -58,7 +58,7 @@ def convert(name, kind, estimator, data, target, **how):
         options={id(estimator): options} if options else None,
     )
     table = how.get("table", "numeric" if columns is FEATURES else "counts")
-    return Model(name, kind, "skl2onnx", onx, table, [columns], how.get("tolerance", 1e-5), how.get("note", ""))
+    return Model(name, kind, "skl2onnx", onx, table, [columns], how.get("tolerance", 1e-5), note=how.get("note", ""))
 
 
 BARE = {"zipmap": False}

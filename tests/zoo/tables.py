@@ -68,7 +68,7 @@ def inputs():
     hard = data.index[-40:]
     rng = np.random.default_rng(4)
     data.loc[hard[:10], FEATURES] = rng.choice(
-        np.array([0.0, -0.0, 1e-40, 1e30, -1e30, 3.4e38, 16777217.0], np.float32), (10, len(FEATURES))
+        np.array([0.0, -0.0, 1e-40, 1e-30, 1000.0, -1000.0, 16777217.0], np.float32), (10, len(FEATURES))
     )
     data.loc[hard, "city"] = rng.choice(["Atlantis", "", "oslo", "Oslo ", "naïve \U0001f600", "None", "nan"], 40)
     data.loc[hard, "plan"] = rng.choice(["", "enterprise", "FREE", "free"], 40)
@@ -90,8 +90,10 @@ def inputs():
 
 
 def with_extremes(table, rng):
-    """Infinities in 30 rows."""
+    """Infinities in 30 rows, and in ten more what is nearly as large: there the order of sums decides on infinity or NaN."""
     table = table.copy()
+    large = np.array([1e30, -1e30, 3.4e38, 1.0], np.float32)
+    table.loc[table.index[930:940], FEATURES] = rng.choice(large, (10, len(FEATURES)))
     infinite = rng.choice(np.array([np.inf, -np.inf, 1.0], np.float32), (30, len(FEATURES)), p=[0.1, 0.1, 0.8])
     table.loc[table.index[900:930], FEATURES] = infinite
     return table
