@@ -30,6 +30,8 @@ class Model:
     tolerance: float = 1e-5
     # For models that mix the rows of a batch: each row is scored alone, as a service that scores single rows does.
     alone: bool = False
+    # For models that ONNX Runtime's optimizer makes round elsewhere than the graph says.
+    as_written: bool = False
     # Said in the manifest: what is special about it.
     note: str = ""
 
@@ -51,6 +53,8 @@ class Model:
         options = ort.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 4
+        if self.as_written:
+            options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
         session = ort.InferenceSession(self.proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
         feeds = {
             port.name: feed(table, columns, port) for port, columns in zip(session.get_inputs(), self.inputs, strict=True)

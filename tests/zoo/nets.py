@@ -66,9 +66,8 @@ class Net:
         onnx.checker.check_model(model)
         return model
 
-    def model(self, kind, table, *columns, opset=17, tolerance=1e-5, note=""):
-        proto = self.proto(opset)
-        return Model(self.name, kind, "built by hand", proto, table, list(columns), tolerance, note=note)
+    def model(self, kind, table, *columns, opset=17, **how):
+        return Model(self.name, kind, "built by hand", self.proto(opset), table, list(columns), **how)
 
 
 def perceptrons():
@@ -92,7 +91,8 @@ def perceptrons():
         value = net.input("input", kind, [8])
         value = net.op("Relu", net.linear(value, 8, 32))
         net.output(net.linear(value, 32, 2), kind, [2])
-        yield net.model(k, "counts", [f"p{i}" for i in range(8)], tolerance=tolerance)
+        # Between 0 and 1, as such nets are fed: ONNX Runtime leaves out the rounding between nodes.
+        yield net.model(k, "image", PIXELS[:8], tolerance=tolerance)
 
     net = Net("mlp_activations")
     value = net.input("input", FLOAT, [8])
@@ -222,5 +222,5 @@ def quantized(folder):
         weights = net.op("DequantizeLinear", weights, net.constant(0.01), zero())
         value = net.op("Add", net.op("MatMul", around(value, scale), weights), net.random(wide_out, scale=0.1))
     net.output(value, FLOAT, [2])
-    note = "the order of a sum may decide on one step of the quantization"
-    yield net.model("quantized net", "counts", counts, tolerance=3e-3, note=note)
+    note = "ONNX Runtime's optimizer rounds a row in a thousand to another step: compared without it"
+    yield net.model("quantized net", "counts", counts, as_written=True, note=note)
