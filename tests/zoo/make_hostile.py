@@ -66,7 +66,9 @@ def tensors():
     huge = np.array([1 << 20, 1 << 20], np.int64)
     add = node("Add", ["x", "c"])
     yield "fill_huge", model([node("ConstantOfShape", ["s"], ["c"]), add], [("s", huge)])
-    yield "fill_two_gigabytes", model([node("ConstantOfShape", ["s"], ["c"]), add], [("s", np.array([5 << 29]))])
+    yield "fill_two_gigabytes", model([node("ConstantOfShape", ["s"], ["c"]), add], [("s", np.array([1 << 29]))])
+    sums = [node("ConstantOfShape", ["s"], ["c"]), node("ReduceSum", ["c", "a"], ["d"]), node("Add", ["x", "d"])]
+    yield "fill_one_gigabyte", model(sums, [("s", np.array([1 << 14, 1 << 14])), ("a", np.array([0, 1]))])
     yield "expand_huge", model([node("Expand", ["x", "s"])], [("s", huge)])
     ends = [("a", np.int64(0)), ("b", np.int64(1 << 40)), ("d", np.int64(1))]
     yield "range_huge", model([node("Range", ["a", "b", "d"], ["c"]), add], ends)
