@@ -70,6 +70,14 @@ pub enum ModelError {
     /// `predict_label` of a model that gives no label. Do not try again: use `predict`.
     #[error("the model has no label among its outputs; use predict() instead of predict_label()")]
     NoLabel,
+    /// The model failed at a row: an index out of range, a division by zero. Do not try again: the row stays as it is.
+    #[error("row {row} of the batch: {source}")]
+    Row {
+        /// From 0, within the batch; the first one that fails.
+        row: usize,
+        /// What went wrong there, without the row's values.
+        source: volley_onnx::Error,
+    },
     /// The columns could not be scored. Do not try again: the same rows fail again.
     #[error("{0}")]
     Score(String),
@@ -81,7 +89,7 @@ impl ModelError {
         match self {
             ModelError::Invalid(_) => "mlmodel_invalid",
             ModelError::MissingFile { .. } => "model_file_missing",
-            ModelError::Onnx(error) => error.code(),
+            ModelError::Onnx(error) | ModelError::Row { source: error, .. } => error.code(),
             ModelError::PathEscape(_) => "model_path_escape",
             ModelError::Flavor { none: false, .. } => "unsupported_flavor",
             ModelError::Flavor { none: true, .. } => "no_flavor",

@@ -1,6 +1,7 @@
 //! The scorer over a plan of volley-onnx: columns into tensors, one run, tensors into columns.
 
 mod decimal;
+mod failing_row;
 mod feed;
 mod number;
 mod output;
@@ -9,6 +10,7 @@ mod tensor;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, new_null_array};
+use arrow::buffer::BooleanBuffer;
 use volley_onnx::{Limits, Plan};
 
 use crate::package::Package;
@@ -61,7 +63,10 @@ impl Scorer for TractScorer {
             None => feeds,
         };
         let inputs = tensor::tensors(&self.contract, binding, &feeds, kept_count)?;
-        let tensors = self.plan.run(kept_count, inputs)?;
+        let tensors = self
+            .plan
+            .run(kept_count, inputs)
+            .map_err(|error| among_all(self.at_row(error, binding, &feeds, kept_count), kept.as_ref()))?;
         let outputs = output::arrays(&self.contract.outputs, &tensors, kept_count)?;
         let outputs = output::nan_to_null(outputs, binding.null_rules)?;
         output::scores(outputs, kept.as_ref())
@@ -69,9 +74,27 @@ impl Scorer for TractScorer {
 }
 
 impl TractScorer {
+    /// The tensors are made anew: to keep them for an error would cost every batch that has none.
+    fn at_row(&self, error: volley_onnx::Error, binding: &Binding, feeds: &[Feed], rows: usize) -> ModelError {
+        match tensor::tensors(&self.contract, binding, feeds, rows) {
+            Ok(inputs) => failing_row::blamed(&self.plan, rows, &inputs, error),
+            Err(_) => error.into(),
+        }
+    }
+
     fn nothing(&self, rows: usize) -> Scores {
         let outputs = self.contract.outputs.iter().map(|output| new_null_array(&output.tensor_type(), rows)).collect();
         Scores { outputs, null_scores: rows }
+    }
+}
+
+/// The error with its row counted among all rows, not only among those that no null rule excluded.
+fn among_all(error: ModelError, kept: Option<&BooleanBuffer>) -> ModelError {
+    match (error, kept) {
+        (ModelError::Row { row, source }, Some(kept)) => {
+            ModelError::Row { row: kept.set_indices().nth(row).unwrap_or(row), source }
+        }
+        (error, _) => error,
     }
 }
 

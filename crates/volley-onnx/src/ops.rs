@@ -12,6 +12,7 @@ mod gemm;
 mod imputer;
 mod label_encoder;
 mod linear;
+mod log_of_exp;
 mod node;
 mod normalizer;
 mod one_hot_encoder;
@@ -53,13 +54,16 @@ const ML: [(&str, Builder); 13] = [
 ];
 
 /// Standard operators that tract has, but wrong or not for all types.
-const STANDARD: [(&str, Builder); 6] = [
+const STANDARD: [(&str, Builder); 9] = [
     ("Cast", cast::build),
     ("Gemm", gemm::build),
     ("IsNaN", double::build_is_nan),
     ("LeakyRelu", double::build_leaky_relu),
+    ("LogSoftmax", log_of_exp::build_log_softmax),
+    ("ReduceLogSumExp", log_of_exp::build_reduce),
     ("Round", double::build_round),
     ("Sigmoid", double::build_sigmoid),
+    ("Softplus", log_of_exp::build_softplus),
 ];
 
 /// Operators of the `com.microsoft` domain that tract has.

@@ -142,8 +142,8 @@ impl Step<'_> {
         }
         match op.name().as_ref() {
             "Dropout" | "GruEpilogue" | "LstmEpilogue" => Ok(Way::To(axis)),
-            // One scale for all rows.
-            "DynamicQuantizeLinearU8" => Ok(Way::Meets),
+            // One scale for all rows; that of a row alone is what a service that scores single rows gives.
+            "DynamicQuantizeLinearU8" => Ok(Way::Unknown),
             _ => self.mapped(slot, axis, output),
         }
     }
