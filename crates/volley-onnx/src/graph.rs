@@ -2,11 +2,13 @@
 
 mod bounds;
 mod constants;
+mod evaluation;
 mod external;
 mod labels;
 mod missing;
 mod names;
 mod operators;
+pub(crate) mod products;
 mod shape_only;
 mod walk;
 mod zipmap;
@@ -51,14 +53,7 @@ impl Graph {
         limits: &Limits,
     ) -> Result<Graph, Error> {
         let deadline = Deadline::after(limits.load_time_max);
-        bounds::check_file(model.len(), limits)?;
-        let mut proto =
-            ModelProto::decode(model).map_err(|_| Error::Invalid("the file is not an ONNX model".into()))?;
-        let versions = proto.opset_import.clone();
-        let graph = proto.graph.get_or_insert_default();
-        bounds::check_nodes(graph, limits)?;
-        let operators = operators::check(graph, &versions)?;
-        external::inline(graph, external, limits.file_bytes_max - model.len())?;
+        let (proto, operators) = read(model, external, limits)?;
         // So far each byte was looked at once; from here on a hostile graph may ask for more.
         let limits = *limits;
         deadline.within(move || Graph::prepare(proto, operators, limits))
@@ -66,10 +61,7 @@ impl Graph {
 
     fn prepare(mut proto: ModelProto, operators: Vec<String>, limits: Limits) -> Result<Graph, Error> {
         let graph = proto.graph.get_or_insert_default();
-        names::check(graph)?;
-        bounds::check_attributes(graph)?;
-        constants::check(graph, limits.constant_bytes_max)?;
-        let zipmaps = zipmap::cut(graph)?;
+        let zipmaps = rewrite(graph, &limits)?;
         let mut found = labels::of_outputs(graph, &zipmaps);
         let inputs = inputs(graph)?;
         let outputs: Vec<Port> = graph.output.iter().map(Port::declared).collect::<Result<_, _>>()?;
@@ -144,6 +136,31 @@ impl Graph {
     pub fn plan(&self) -> Result<Plan, Error> {
         Plan::new(&self.blueprint, &self.draft, &self.limits)
     }
+}
+
+/// The model and its operators, each byte of it looked at once.
+fn read<'a>(
+    model: &[u8],
+    external: &dyn Fn(&str) -> Option<&'a [u8]>,
+    limits: &Limits,
+) -> Result<(ModelProto, Vec<String>), Error> {
+    bounds::check_file(model.len(), limits)?;
+    let mut proto = ModelProto::decode(model).map_err(|_| Error::Invalid("the file is not an ONNX model".into()))?;
+    let versions = proto.opset_import.clone();
+    let graph = proto.graph.get_or_insert_default();
+    bounds::check_nodes(graph, limits)?;
+    let operators = operators::check(graph, &versions)?;
+    external::inline(graph, external, limits.file_bytes_max - model.len())?;
+    Ok((proto, operators))
+}
+
+/// Checks `graph` and makes of it what tract runs rightly. The classes of each `ZipMap` that was cut, by its output.
+fn rewrite(graph: &mut GraphProto, limits: &Limits) -> Result<BTreeMap<String, ClassLabels>, Error> {
+    names::check(graph)?;
+    bounds::check_attributes(graph)?;
+    constants::check(graph, limits.constant_bytes_max)?;
+    products::merge(graph);
+    zipmap::cut(graph)
 }
 
 fn inputs(graph: &GraphProto) -> Result<Vec<Port>, Error> {

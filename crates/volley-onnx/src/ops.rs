@@ -3,6 +3,7 @@
 //! An operator is a [`Kernel`]: it says what comes out for what goes in, and computes it. One file
 //! holds one family. [`kernel`] makes of it what tract wants to see.
 
+mod activation;
 mod array_feature_extractor;
 mod binarizer;
 mod cast;
@@ -17,7 +18,10 @@ mod node;
 mod normalizer;
 mod one_hot_encoder;
 mod post_transform;
+mod products;
 mod scaler;
+mod svm;
+mod text;
 mod tree_ensemble;
 
 use std::fmt;
@@ -37,7 +41,7 @@ type Builder = fn(&ParsingContext, &NodeProto) -> Built;
 
 /// The whole of `ai.onnx.ml` that can be run. tract's own versions of these are not used: several
 /// score wrongly without a word.
-const ML: [(&str, Builder); 13] = [
+const ML: [(&str, Builder); 16] = [
     ("ArrayFeatureExtractor", array_feature_extractor::build),
     ("Binarizer", binarizer::build),
     ("CategoryMapper", label_encoder::build_category_mapper),
@@ -49,25 +53,41 @@ const ML: [(&str, Builder); 13] = [
     ("Normalizer", normalizer::build),
     ("OneHotEncoder", one_hot_encoder::build),
     ("Scaler", scaler::build),
+    ("SVMClassifier", svm::build_classifier),
+    ("SVMRegressor", svm::build_regressor),
+    ("TreeEnsemble", tree_ensemble::build_version_five),
     ("TreeEnsembleClassifier", tree_ensemble::build_classifier),
     ("TreeEnsembleRegressor", tree_ensemble::build_regressor),
 ];
 
-/// Standard operators that tract has, but wrong or not for all types.
-const STANDARD: [(&str, Builder); 9] = [
+/// Standard operators that tract does not have, or wrong or not for all types.
+const STANDARD: [(&str, Builder); 16] = [
     ("Cast", cast::build),
+    ("Celu", activation::build_celu),
     ("Gemm", gemm::build),
     ("IsNaN", double::build_is_nan),
     ("LeakyRelu", double::build_leaky_relu),
     ("LogSoftmax", log_of_exp::build_log_softmax),
     ("ReduceLogSumExp", log_of_exp::build_reduce),
+    ("RegexFullMatch", text::build_full_match),
     ("Round", double::build_round),
     ("Sigmoid", double::build_sigmoid),
     ("Softplus", log_of_exp::build_softplus),
+    ("StringConcat", text::build_concat),
+    ("StringNormalizer", text::build_normalizer),
+    ("StringSplit", text::build_split),
+    ("Swish", activation::build_swish),
+    ("TfIdfVectorizer", text::build_tf_idf_vectorizer),
 ];
 
-/// Operators of the `com.microsoft` domain that tract has.
-const CONTRIB: [&str; 10] = [
+/// Operators that only a rewrite of the graph uses.
+const OWN: [(&str, Builder); 1] = [(crate::graph::products::OPERATOR, products::build)];
+
+/// Operators of the `com.microsoft` domain that tract does not have.
+const OWN_CONTRIB: [(&str, Builder); 1] = [("Tokenizer", text::build_tokenizer)];
+
+/// Operators of the `com.microsoft` domain that are run.
+const CONTRIB: [&str; 11] = [
     "BiasGelu",
     "FastGelu",
     "GatherBlockQuantized",
@@ -78,10 +98,11 @@ const CONTRIB: [&str; 10] = [
     "SimplifiedLayerNormalization",
     "SkipLayerNormalization",
     "SkipSimplifiedLayerNormalization",
+    "Tokenizer",
 ];
 
 /// Operators that are only of the `com.microsoft` domain, though tract does not look.
-const CONTRIB_ONLY: [&str; 8] = [
+const CONTRIB_ONLY: [&str; 9] = [
     "BiasGelu",
     "FastGelu",
     "GatherBlockQuantized",
@@ -90,6 +111,7 @@ const CONTRIB_ONLY: [&str; 8] = [
     "SimplifiedLayerNormalization",
     "SkipLayerNormalization",
     "SkipSimplifiedLayerNormalization",
+    "Tokenizer",
 ];
 
 /// tract's ONNX front end with our operators in it.
@@ -99,7 +121,7 @@ pub(crate) fn framework() -> Onnx {
         .with_ignore_output_types(true)
         // A symbol named in value_info would contradict the batch size of a plan.
         .with_ignore_value_info(true);
-    for (name, builder) in ML.into_iter().chain(STANDARD) {
+    for (name, builder) in ML.into_iter().chain(STANDARD).chain(OWN_CONTRIB).chain(OWN) {
         onnx.op_register.insert(name, builder);
     }
     onnx
@@ -108,6 +130,9 @@ pub(crate) fn framework() -> Onnx {
 /// Whether `onnx`, the [`framework`], runs the operator. tract itself looks at the name alone.
 pub(crate) fn is_known(onnx: &Onnx, domain: &str, op_type: &str) -> bool {
     let ml = ML.iter().any(|(name, _)| *name == op_type);
+    if OWN.iter().any(|(name, _)| *name == op_type) {
+        return false;
+    }
     match domain {
         // A ZipMap is cut out before tract sees the graph.
         "ai.onnx.ml" => ml || op_type == "ZipMap",
@@ -120,8 +145,8 @@ pub(crate) fn is_known(onnx: &Onnx, domain: &str, op_type: &str) -> bool {
 /// For one of our own operators, whether it takes rows apart in an input of so many dimensions.
 pub(crate) fn is_kernel_over_rows(op: &dyn TypedOp) -> Option<impl Fn(usize) -> bool> {
     let operator = op.downcast_ref::<Operator>()?;
-    // To a normalizer a vector is one row.
-    let whole_vector = operator.kernel.name() == "Normalizer";
+    // To these a vector is one row.
+    let whole_vector = matches!(operator.kernel.name(), "Normalizer" | "TfIdfVectorizer");
     Some(move |rank: usize| rank > 1 || !whole_vector)
 }
 

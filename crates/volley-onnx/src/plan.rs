@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use tract_onnx::prelude::{DatumType, Tensor};
 
-pub(crate) use blueprint::{Blueprint, Draft};
+pub(crate) use blueprint::{Blueprint, Draft, invalid};
 
 use crate::deadline::Deadline;
 use crate::error::Error;

@@ -7,6 +7,7 @@
 mod description;
 mod forest;
 mod layout;
+mod membership;
 mod real;
 mod walk;
 
@@ -14,6 +15,7 @@ use std::sync::OnceLock;
 
 pub(crate) use description::{Comparison, Description, Split, TreeNode, Weight};
 pub(crate) use forest::Aggregate;
+pub(crate) use membership::Membership;
 pub(crate) use real::Real;
 
 use forest::Forest;

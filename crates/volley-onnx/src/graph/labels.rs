@@ -139,7 +139,7 @@ impl<'g> Trail<'g> {
     }
 }
 
-fn ints(tensor: &TensorProto) -> Option<Vec<i64>> {
+pub(super) fn ints(tensor: &TensorProto) -> Option<Vec<i64>> {
     use tract_onnx::pb::tensor_proto::DataType;
     let raw = &tensor.raw_data;
     Some(match DataType::try_from(tensor.data_type).ok()? {

@@ -15,6 +15,7 @@ pub(super) fn check(graph: &GraphProto, versions: &[OperatorSetIdProto]) -> Resu
     let nodes = nodes(graph);
     let mut unknown =
         names(nodes.iter().filter(|node| is_random(node) || !is_known(&onnx, &node.domain, &node.op_type)));
+    unknown.extend(nodes.iter().filter_map(|node| unknown_form(node)));
     if has_computed_scale(graph) {
         unknown.push("DequantizeLinear with a computed scale".into());
     }
@@ -35,6 +36,25 @@ fn is_random(node: &NodeProto) -> bool {
     const RANDOM: [&str; 6] =
         ["Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"];
     RANDOM.contains(&node.op_type.as_str())
+}
+
+/// A form of a known operator that tract would silently take for another one.
+fn unknown_form(node: &NodeProto) -> Option<String> {
+    let attribute = |name: &str| node.attribute.iter().find(|it| it.name == name);
+    let recurrent = ["LSTM", "GRU", "RNN"].iter().any(|op_type| is_standard(node, op_type));
+    if recurrent && attribute("direction").is_some_and(|it| it.s == b"reverse") {
+        return Some(format!("{} in reverse", node.op_type));
+    }
+    if recurrent && attribute("clip").is_some() {
+        return Some(format!("{} with clipping", node.op_type));
+    }
+    if is_standard(node, "LSTM") && attribute("input_forget").is_some_and(|it| it.i != 0) {
+        return Some("LSTM with coupled gates".into());
+    }
+    if is_standard(node, "SpaceToDepth") && attribute("mode").is_some_and(|it| it.s != b"DCR") {
+        return Some("SpaceToDepth with columns before rows".into());
+    }
+    None
 }
 
 /// Whether some scale of a `DequantizeLinear` depends on the data, which tract cannot have.

@@ -16,11 +16,16 @@ pub(super) fn take_declarations(graph: &mut GraphProto, inputs: &[Port]) -> Vec<
         .iter()
         .map(|port| declared.get(port.name.as_str()).map(|info| dimension_names(info)).unwrap_or_default())
         .collect();
+    forget_declarations(graph);
+    names
+}
+
+/// Removes all declared shapes.
+pub(super) fn forget_declarations(graph: &mut GraphProto) {
     graph.value_info.clear();
     for info in graph.input.iter_mut().chain(&mut graph.output) {
         forget_shape(info);
     }
-    names
 }
 
 fn dimension_names(info: &ValueInfoProto) -> Vec<Option<String>> {

@@ -111,6 +111,7 @@ pub(crate) fn singles(tensor: &Tensor) -> TractResult<Cow<'_, [f32]>> {
         DatumType::F64 => converted(values::<f64>(tensor)?, |v| v as f32),
         DatumType::I64 => converted(values::<i64>(tensor)?, |v| v as f32),
         DatumType::I32 => converted(values::<i32>(tensor)?, |v| v as f32),
+        DatumType::F16 => converted(values::<f16>(tensor)?, f16::to_f32),
         other => refuse(format!("numbers are needed, not {other:?}")),
     }
 }

@@ -3,6 +3,7 @@
 
 mod attributes;
 mod classes;
+mod version_five;
 
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
@@ -14,6 +15,8 @@ use crate::port::ClassLabels;
 use crate::trees::{Aggregate, Ensemble, Real};
 use attributes::Attributes;
 use classes::Classes;
+
+pub(super) use version_five::build as build_version_five;
 
 pub(super) fn build_regressor(ctx: &ParsingContext, node: &NodeProto) -> Built {
     let attributes = Attributes { ctx, node };

@@ -263,7 +263,7 @@ fn comfortable_rows(model: &TypedModel, rows: usize) -> usize {
 }
 
 /// tract's error in one line: what it was doing, and what was wrong.
-pub(super) fn invalid(error: &TractError) -> Error {
+pub(crate) fn invalid(error: &TractError) -> Error {
     if let Some(refusal) = error.chain().find_map(|cause| cause.downcast_ref::<Refusal>()) {
         return Error::Invalid(refusal.0.clone());
     }
