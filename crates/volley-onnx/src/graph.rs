@@ -9,6 +9,7 @@ mod missing;
 mod names;
 mod operators;
 pub(crate) mod products;
+mod recurrent;
 mod shape_only;
 mod walk;
 mod zipmap;
@@ -160,6 +161,7 @@ fn rewrite(graph: &mut GraphProto, limits: &Limits) -> Result<BTreeMap<String, C
     bounds::check_attributes(graph)?;
     constants::check(graph, limits.constant_bytes_max)?;
     products::merge(graph);
+    recurrent::name_states(graph);
     zipmap::cut(graph)
 }
 
