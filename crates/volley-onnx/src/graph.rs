@@ -4,6 +4,7 @@ mod bounds;
 mod constants;
 mod evaluation;
 mod external;
+pub(crate) mod extremes;
 mod labels;
 mod missing;
 mod names;
@@ -162,6 +163,7 @@ fn rewrite(graph: &mut GraphProto, limits: &Limits) -> Result<BTreeMap<String, C
     constants::check(graph, limits.constant_bytes_max)?;
     products::merge(graph);
     recurrent::name_states(graph);
+    extremes::unbind(graph);
     zipmap::cut(graph)
 }
 
