@@ -4,11 +4,13 @@ mod bounds;
 mod constants;
 mod evaluation;
 mod external;
+pub(crate) mod extremes;
 mod labels;
 mod missing;
 mod names;
 mod operators;
 pub(crate) mod products;
+mod recurrent;
 mod shape_only;
 mod walk;
 mod zipmap;
@@ -160,6 +162,8 @@ fn rewrite(graph: &mut GraphProto, limits: &Limits) -> Result<BTreeMap<String, C
     bounds::check_attributes(graph)?;
     constants::check(graph, limits.constant_bytes_max)?;
     products::merge(graph);
+    recurrent::name_states(graph);
+    extremes::unbind(graph);
     zipmap::cut(graph)
 }
 

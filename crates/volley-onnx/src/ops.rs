@@ -8,6 +8,7 @@ mod array_feature_extractor;
 mod binarizer;
 mod cast;
 mod double;
+mod extreme;
 mod feature_vectorizer;
 mod gemm;
 mod imputer;
@@ -81,7 +82,8 @@ const STANDARD: [(&str, Builder); 16] = [
 ];
 
 /// Operators that only a rewrite of the graph uses.
-const OWN: [(&str, Builder); 1] = [(crate::graph::products::OPERATOR, products::build)];
+const OWN: [(&str, Builder); 2] =
+    [(crate::graph::extremes::OPERATOR, extreme::build), (crate::graph::products::OPERATOR, products::build)];
 
 /// Operators of the `com.microsoft` domain that tract does not have.
 const OWN_CONTRIB: [(&str, Builder); 1] = [("Tokenizer", text::build_tokenizer)];

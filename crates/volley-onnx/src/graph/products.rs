@@ -131,3 +131,51 @@ fn remove_unused(graph: &mut GraphProto) {
     kept.reverse();
     graph.node = kept;
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::Element;
+    use crate::testing::{ModelBuilder, assert_close, int, ints_in, tensor};
+
+    /// Columns 0, 0 * 1 and 1 * 1 of two, as polynomial features are exported.
+    fn features() -> ModelBuilder {
+        let parts = [("a", &[0i64][..]), ("b", &[0, 1]), ("c", &[1, 1])];
+        let model = ModelBuilder::default()
+            .input("x", Element::F32, &[-1, 2])
+            .output("y", Element::F32)
+            .constant("axis", &ints_in(&[1], &[1]));
+        let model = parts.iter().fold(model, |model, (name, columns)| {
+            let (index, picked) = (format!("{name}_index"), format!("{name}_picked"));
+            model
+                .constant(&index, &ints_in(&[columns.len()], columns))
+                .node("ai.onnx.ml", "ArrayFeatureExtractor", &["x", &index], &[&picked], vec![])
+                .node("", "ReduceProd", &[&picked, "axis"], &[name], vec![int("keepdims", 1)])
+        });
+        model.node("", "Concat", &["a", "b", "c"], &["y"], vec![int("axis", 1)])
+    }
+
+    #[test]
+    fn products_of_columns_are_one_node() {
+        let mut graph = features().graph;
+        super::merge(&mut graph);
+        assert_eq!(graph.node.iter().map(|node| node.op_type.as_str()).collect::<Vec<_>>(), [super::OPERATOR]);
+    }
+
+    #[test]
+    fn its_columns_are_the_products() {
+        let got = features().run(2, vec![tensor(&[2, 2], &[2.0f32, 3.0, -1.0, 5.0])]).expect("a sound model");
+        assert_close(&got[0], &tensor(&[2, 3], &[2.0f32, 6.0, 9.0, -1.0, -5.0, 25.0]));
+    }
+
+    #[test]
+    fn no_file_may_use_the_operator() {
+        let model = ModelBuilder::default().input("x", Element::F32, &[-1, 2]).output("y", Element::F32).node(
+            "",
+            super::OPERATOR,
+            &["x"],
+            &["y"],
+            vec![],
+        );
+        assert_eq!(model.parse().map(|_| ()).map_err(|error| error.code()), Err("unsupported_operator"));
+    }
+}

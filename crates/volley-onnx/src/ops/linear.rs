@@ -50,7 +50,7 @@ impl Linear {
 }
 
 /// In eight lanes, which compilers turn into vector instructions.
-pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
+fn dot(a: &[f32], b: &[f32]) -> f32 {
     let ((a_lanes, a_rest), (b_lanes, b_rest)) = (a.as_chunks::<8>(), b.as_chunks::<8>());
     let mut sums = [0.0f32; 8];
     for (a, b) in a_lanes.iter().zip(b_lanes) {

@@ -7,7 +7,6 @@ mod regressor;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
 
-use super::linear::dot;
 use super::node::{floats, refuse, rows_and_columns, singles};
 
 pub(super) use classifier::build as build_classifier;
@@ -41,12 +40,29 @@ impl Similarity {
 
     fn of(self, a: &[f32], b: &[f32]) -> f32 {
         match self {
-            Similarity::Linear => dot(a, b),
-            Similarity::Polynomial { gamma, offset, degree } => power(gamma * dot(a, b) + offset, degree),
+            Similarity::Linear => dot(a, b) as f32,
+            Similarity::Polynomial { gamma, offset, degree } => power(scaled(dot(a, b), gamma, offset), degree),
             Similarity::Radial { gamma } => (-gamma * squared_distance(a, b)).exp(),
-            Similarity::Sigmoid { gamma, offset } => (gamma * dot(a, b) + offset).tanh(),
+            Similarity::Sigmoid { gamma, offset } => scaled(dot(a, b), gamma, offset).tanh(),
         }
     }
+}
+
+fn scaled(product: f64, gamma: f32, offset: f32) -> f32 {
+    (f64::from(gamma) * product + f64::from(offset)) as f32
+}
+
+/// Summed in doubles: powers, and differences of large sums, would make much of the last digit.
+fn dot(a: &[f32], b: &[f32]) -> f64 {
+    let ((a_lanes, a_rest), (b_lanes, b_rest)) = (a.as_chunks::<8>(), b.as_chunks::<8>());
+    let mut sums = [0.0f64; 8];
+    for (a, b) in a_lanes.iter().zip(b_lanes) {
+        for lane in 0..8 {
+            sums[lane] += f64::from(a[lane]) * f64::from(b[lane]);
+        }
+    }
+    let rest: f64 = a_rest.iter().zip(b_rest).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum();
+    sums.iter().sum::<f64>() + rest
 }
 
 fn power(base: f32, degree: f32) -> f32 {
@@ -57,7 +73,7 @@ fn power(base: f32, degree: f32) -> f32 {
     }
 }
 
-/// In eight lanes, as [`dot`].
+/// In eight lanes, which compilers turn into vector instructions.
 fn squared_distance(a: &[f32], b: &[f32]) -> f32 {
     let ((a_lanes, a_rest), (b_lanes, b_rest)) = (a.as_chunks::<8>(), b.as_chunks::<8>());
     let mut sums = [0.0f32; 8];

@@ -4,10 +4,9 @@ use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
 
-use super::super::linear::dot;
 use super::super::node::{ensure_numeric, filled, floats, row_dim, rows_and_columns};
 use super::super::{Built, Kernel, Signature, kernel};
-use super::{Similarity, Vectors};
+use super::{Similarity, Vectors, dot};
 
 #[derive(Debug)]
 struct SvmRegressor {
@@ -36,7 +35,7 @@ pub(in crate::ops) fn build(_: &ParsingContext, node: &NodeProto) -> Built {
 
 impl SvmRegressor {
     fn finish(&self, similarities: &[f32]) -> f32 {
-        let score = dot(similarities, &self.weights) + self.offset;
+        let score = (dot(similarities, &self.weights) + f64::from(self.offset)) as f32;
         match self.one_class {
             true if score > 0.0 => 1.0,
             true => -1.0,

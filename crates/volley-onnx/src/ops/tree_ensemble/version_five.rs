@@ -269,3 +269,71 @@ impl Growth<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tract_onnx::pb::AttributeProto;
+
+    use super::*;
+    use crate::testing::{int, ints, ml, stored, tensor};
+
+    /// One question to column 0: 1 for yes and -1 for no, in the type of `splits`.
+    fn stump(mode: i32, splits: Tensor, weights: Tensor) -> Vec<AttributeProto> {
+        vec![
+            ints("tree_roots", &[0]),
+            ints("nodes_featureids", &[0]),
+            stored("nodes_modes", tensor(&[1], &[mode])),
+            stored("nodes_splits", splits),
+            ints("nodes_truenodeids", &[0]),
+            ints("nodes_falsenodeids", &[1]),
+            ints("nodes_trueleafs", &[1]),
+            ints("nodes_falseleafs", &[1]),
+            ints("leaf_targetids", &[0, 0]),
+            stored("leaf_weights", weights),
+        ]
+    }
+
+    fn singles(mode: i32) -> Vec<AttributeProto> {
+        stump(mode, tensor(&[1], &[2.0f32]), tensor(&[2], &[1.0f32, -1.0]))
+    }
+
+    #[test]
+    fn a_set_of_members_is_asked_for_and_missing_values_follow_the_flag() {
+        let members = stored("membership_values", tensor(&[3], &[1.0f32, 4.0, 9.0]));
+        let rows = tensor(&[5, 1], &[1.0f32, 2.0, 4.0, 9.0, f32::NAN]);
+        let mut attributes = [singles(6), vec![members]].concat();
+        ml("TreeEnsemble", attributes.clone()).gives(rows.clone(), tensor(&[5, 1], &[1.0f32, -1.0, 1.0, 1.0, -1.0]));
+        attributes.push(ints("nodes_missing_value_tracks_true", &[1]));
+        ml("TreeEnsemble", attributes).gives(rows, tensor(&[5, 1], &[1.0f32, -1.0, 1.0, 1.0, 1.0]));
+    }
+
+    #[test]
+    fn nothing_is_a_member_of_the_empty_set() {
+        let members = stored("membership_values", tensor(&[1], &[f32::NAN]));
+        ml("TreeEnsemble", [singles(6), vec![members]].concat())
+            .gives(tensor(&[2, 1], &[0.0f32, f32::NAN]), tensor(&[2, 1], &[-1.0f32, -1.0]));
+    }
+
+    #[test]
+    fn doubles_are_compared_and_given_as_doubles() {
+        let attributes = stump(0, tensor(&[1], &[0.1f64]), tensor(&[2], &[0.3f64, -0.3]));
+        ml("TreeEnsemble", attributes).gives(tensor(&[2, 1], &[0.1f64, 0.1 + 1e-12]), tensor(&[2, 1], &[0.3f64, -0.3]));
+    }
+
+    #[test]
+    fn malformed_trees_are_refused() {
+        let check = |changed: AttributeProto, reason: &str| {
+            let mut attributes = singles(0);
+            attributes.retain(|attribute| attribute.name != changed.name);
+            attributes.push(changed);
+            ml("TreeEnsemble", attributes).refuses(tensor(&[1, 1], &[0.0f32]), reason);
+        };
+        check(ints("nodes_trueleafs", &[0]), "a tree is a cycle");
+        check(ints("nodes_falsenodeids", &[2]), "a leaf that does not exist");
+        check(ints("tree_roots", &[1]), "a child that does not exist");
+        check(ints("tree_roots", &[0, 0]), "belongs to the trees 0 and 1");
+        check(ints("leaf_targetids", &[0, 1]), "target 1 of 1");
+        check(ints("nodes_featureids", &[0, 0]), "differ in length");
+        check(int("aggregate_function", 4), "is unknown");
+    }
+}
