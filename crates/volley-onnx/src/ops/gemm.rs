@@ -106,7 +106,7 @@ fn as_matrix(model: &mut TypedModel, prefix: &str, mut outlet: OutletId) -> Trac
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::{float, int, standard, tensor};
+    use crate::testing::{ModelBuilder, float, int, standard, tensor};
 
     #[test]
     fn doubles_are_multiplied_as_doubles() {
@@ -121,5 +121,21 @@ mod tests {
         standard("Gemm", vec![])
             .with(tensor(&[2, 1], &[1.0f32, 1.0]))
             .gives(tensor(&[2, 2], &[1.0f32, 2.0, 3.0, 4.0]), tensor(&[2, 1], &[3.0f32, 7.0]));
+    }
+
+    #[test]
+    fn halves_are_added_up_in_single_precision() {
+        // In half precision 2048 + 1 is 2048.
+        let ones = |shape: &[usize]| tensor(shape, &[1.0f32; 4096]);
+        let model = ModelBuilder::default()
+            .input("x", crate::Element::F32, &[-1, 4096])
+            .output("y", crate::Element::F32)
+            .constant("ones", &ones(&[4096, 1]))
+            .node("", "Cast", &["x"], &["a"], vec![int("to", 10)])
+            .node("", "Cast", &["ones"], &["b"], vec![int("to", 10)])
+            .node("", "Gemm", &["a", "b"], &["c"], vec![])
+            .node("", "Cast", &["c"], &["y"], vec![int("to", 1)]);
+        let got = model.run(1, vec![ones(&[1, 4096])]).expect("a sound model");
+        assert_eq!(crate::tensor_values::<f32>(&got[0]), Some(&[4096.0f32][..]));
     }
 }
