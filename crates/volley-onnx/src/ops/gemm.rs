@@ -2,7 +2,6 @@
 
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
-use tract_onnx::tract_core::ops::cast::cast;
 use tract_onnx::tract_core::ops::change_axes::AxisOp;
 use tract_onnx::tract_core::ops::einsum::EinSum;
 use tract_onnx::tract_core::ops::math;
@@ -57,9 +56,6 @@ impl Expansion for Gemm {
 
     fn wire(&self, prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> TractResult<TVec<OutletId>> {
         let element = model.outlet_fact(inputs[0])?.datum_type;
-        if element == DatumType::F16 {
-            return self.wire_halves(prefix, model, inputs);
-        }
         let axes = AxesMapping::for_numpy_matmul(2, self.transposed_a, self.transposed_b, false)?;
         let product = EinSum::new(axes, element);
         let product = model.wire_node(format!("{prefix}.product"), product, &inputs[..2])?[0];
@@ -70,18 +66,6 @@ impl Expansion for Gemm {
         let added = as_matrix(model, prefix, added)?;
         let added = scaled(model, &format!("{prefix}.beta"), added, self.beta)?;
         model.wire_node(format!("{prefix}.sum"), math::add(), &[product, added])
-    }
-}
-
-impl Gemm {
-    /// Half precision is how numbers are kept, not how they are added up: a sum of products would lose half its digits.
-    fn wire_halves(&self, prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> TractResult<TVec<OutletId>> {
-        let widened = inputs.iter().enumerate().map(|(slot, input)| {
-            Ok(model.wire_node(format!("{prefix}.single_{slot}"), cast(f32::datum_type()), &[*input])?[0])
-        });
-        let widened: TVec<OutletId> = widened.collect::<TractResult<_>>()?;
-        let sum = self.wire(prefix, model, &widened)?;
-        model.wire_node(format!("{prefix}.half"), cast(f16::datum_type()), &sum)
     }
 }
 
