@@ -11,29 +11,7 @@ mod comparison;
 use comparison::{Difference, Zoo};
 
 /// Models that cannot be used, and what stands in their way: taken off the list when it is gone.
-const REFUSED: [(&str, &str); 21] = [
-    ("count_binary_pattern", "TfIdfVectorizer"),
-    ("count_words", "TfIdfVectorizer"),
-    ("multi_output_classifier", "SequenceConstruct"),
-    ("nu_svc", "SVMClassifier"),
-    ("nu_svr", "SVMRegressor"),
-    ("one_class_svm", "SVMRegressor"),
-    ("svc_linear", "SVMClassifier"),
-    ("svc_one_against_one", "SVMClassifier"),
-    ("svc_poly", "SVMClassifier"),
-    ("svc_probability_binary", "SVMClassifier"),
-    ("svc_probability_names_zipmap", "SVMClassifier"),
-    ("svc_rbf", "SVMClassifier"),
-    ("svc_sigmoid", "SVMClassifier"),
-    ("svr_linear", "SVMRegressor"),
-    ("svr_poly", "SVMRegressor"),
-    ("svr_rbf", "SVMRegressor"),
-    ("svr_sigmoid", "SVMRegressor"),
-    ("tfidf_bigrams", "TfIdfVectorizer"),
-    ("tfidf_case_kept", "TfIdfVectorizer"),
-    ("tfidf_characters", "TfIdfVectorizer"),
-    ("tfidf_words", "TfIdfVectorizer"),
-];
+const REFUSED: [(&str, &str); 1] = [("multi_output_classifier", "SequenceConstruct")];
 
 fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")

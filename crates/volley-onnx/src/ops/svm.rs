@@ -38,12 +38,13 @@ impl Similarity {
         })
     }
 
-    fn of(self, a: &[f32], b: &[f32]) -> f32 {
+    /// In doubles: hundreds of large products of either sign are added to a small score.
+    fn of(self, a: &[f32], b: &[f32]) -> f64 {
         match self {
-            Similarity::Linear => dot(a, b) as f32,
-            Similarity::Polynomial { gamma, offset, degree } => power(scaled(dot(a, b), gamma, offset), degree),
-            Similarity::Radial { gamma } => (-gamma * squared_distance(a, b)).exp(),
-            Similarity::Sigmoid { gamma, offset } => scaled(dot(a, b), gamma, offset).tanh(),
+            Similarity::Linear => dot(a, b),
+            Similarity::Polynomial { gamma, offset, degree } => power(scaled(dot(a, b), gamma, offset), degree).into(),
+            Similarity::Radial { gamma } => (-gamma * squared_distance(a, b)).exp().into(),
+            Similarity::Sigmoid { gamma, offset } => scaled(dot(a, b), gamma, offset).tanh().into(),
         }
     }
 }
@@ -105,7 +106,7 @@ impl Vectors {
     }
 
     /// Calls `each` with every row's number and its similarity to each vector.
-    fn compare(&self, input: &Tensor, mut each: impl FnMut(usize, &[f32])) -> TractResult<()> {
+    fn compare(&self, input: &Tensor, mut each: impl FnMut(usize, &[f64])) -> TractResult<()> {
         let (_, columns) = rows_and_columns(input)?;
         if columns != self.columns {
             return refuse(format!("{columns} columns where the model has {}", self.columns));
