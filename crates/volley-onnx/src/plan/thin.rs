@@ -5,6 +5,7 @@
 
 use tract_onnx::tract_core::ops::binary::TypedBinOp;
 use tract_onnx::tract_core::ops::einsum::EinSum;
+use tract_onnx::tract_core::ops::element_wise::ElementWiseOp;
 use tract_onnx::tract_hir::internal::*;
 
 use crate::ops::{Arithmetic, ByColumn, product, typed};
@@ -86,10 +87,21 @@ fn by_column(model: &TypedModel, node: &TypedNode) -> TractResult<Found> {
     let Some(numbers) = singles(model, row)? else { return Ok(None) };
     let is_row = numbers.len() > 1 && model.outlet_fact(row)?.shape.as_concrete() == Some(&[1, numbers.len()]);
     let same = model.outlet_fact(rows)?.shape == node.outputs[0].fact.shape;
-    if op.1.is_some() || !is_row || !same || !is_single_matrix(model, rows)? {
+    if op.1.is_some() || !is_row || !same || !is_single_matrix(model, rows)? || follows_product(model, rows) {
         return Ok(None);
     }
     Ok(Some((rows, typed(ByColumn { arithmetic, numbers }))))
+}
+
+/// tract does what follows a product of its own together with that.
+fn follows_product(model: &TypedModel, outlet: OutletId) -> bool {
+    let mut node = model.node(outlet.node);
+    while node.op_is::<TypedBinOp>() || node.op_is::<ElementWiseOp>() {
+        let is_constant = |it: &&OutletId| model.outlet_fact(**it).is_ok_and(|fact| fact.konst.is_some());
+        let Some(input) = node.inputs.iter().find(|it| !is_constant(it)) else { return false };
+        node = model.node(input.node);
+    }
+    node.op_is::<EinSum>()
 }
 
 fn is_single_matrix(model: &TypedModel, outlet: OutletId) -> TractResult<bool> {
