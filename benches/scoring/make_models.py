@@ -66,7 +66,7 @@ def catboost(trees):
     from catboost import CatBoostRegressor
     import onnx
 
-    estimator = CatBoostRegressor(iterations=trees, depth=6, verbose=0, thread_count=1).fit(X, y_reg)
+    estimator = CatBoostRegressor(iterations=trees, depth=6, verbose=0, thread_count=1, allow_writing_files=False).fit(X, y_reg)
     path = FOLDER / "catboost.tmp"
     estimator.save_model(str(path), format="onnx")
     try:
