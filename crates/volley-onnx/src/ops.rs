@@ -6,6 +6,7 @@
 mod activation;
 mod array_feature_extractor;
 mod binarizer;
+mod by_column;
 mod cast;
 mod double;
 mod extreme;
@@ -24,6 +25,7 @@ mod scaler;
 mod svm;
 mod text;
 mod tree_ensemble;
+mod wide;
 
 use std::fmt;
 use std::sync::Arc;
@@ -33,6 +35,8 @@ use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
 
+pub(crate) use by_column::{Arithmetic, ByColumn};
+pub(crate) use linear::product;
 pub(crate) use node::Refusal;
 pub(crate) use post_transform::PostTransform;
 
@@ -190,6 +194,11 @@ pub(crate) fn kernel(node: &NodeProto, inputs: std::ops::RangeInclusive<usize>, 
     }
     let kept = (0..node.output.len()).filter(|&at| !node.output[at].is_empty()).collect();
     Ok((expand(Operator { kernel: Arc::new(kernel), inputs: given, kept }), vec![]))
+}
+
+/// `kernel`, which has one output, as a node of a model whose types are known.
+pub(crate) fn typed(kernel: impl Kernel) -> Box<dyn TypedOp> {
+    Box::new(Operator { kernel: Arc::new(kernel), inputs: 1, kept: tvec![0] })
 }
 
 /// A kernel in tract's clothes.

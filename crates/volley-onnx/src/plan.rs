@@ -4,6 +4,7 @@
 mod blueprint;
 mod engine;
 mod rows;
+mod thin;
 
 use std::sync::Arc;
 

@@ -4,11 +4,17 @@
 //! nothing of ONNX attributes beyond the six comparisons, so that other model formats can be read
 //! into them.
 
+mod columns;
+mod complete;
+mod cuts;
 mod description;
 mod forest;
 mod layout;
 mod membership;
+mod ranked;
+mod ranked_forest;
 mod real;
+mod scan;
 mod walk;
 
 use std::sync::OnceLock;
@@ -18,7 +24,10 @@ pub(crate) use forest::Aggregate;
 pub(crate) use membership::Membership;
 pub(crate) use real::Real;
 
-use forest::Forest;
+use cuts::Ruler;
+use forest::{Forest, Leaves};
+use ranked_forest::RankedForest;
+use scan::Lanes;
 
 /// Why a tree cannot be walked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -28,13 +37,16 @@ pub(crate) struct Malformed(pub(crate) String);
 /// Trees that are ready to score rows of single or double precision.
 #[derive(Debug)]
 pub(crate) struct Ensemble {
-    precision: Precision,
+    form: Form,
     targets: usize,
     columns_min: usize,
 }
 
 #[derive(Debug)]
-enum Precision {
+enum Form {
+    /// Thresholds are ranked, which they are if there are not too many of them. Rows of singles have a ruler if all
+    /// thresholds are singles; that for doubles is made when the first double comes.
+    Ranked { forest: RankedForest, singles: Option<Vec<Ruler<f32>>>, doubles: OnceLock<Vec<Ruler<f64>>> },
     /// Thresholds are singles; the forest for doubles is made when the first double comes.
     Single(Forest<f32>, OnceLock<Forest<f64>>),
     /// Thresholds are doubles that no single can hold.
@@ -44,13 +56,15 @@ enum Precision {
 impl Ensemble {
     /// Checks and lays out the trees.
     pub(crate) fn new(description: &Description, aggregate: Aggregate) -> Result<Self, Malformed> {
-        let precision = if description.is_single_precision() {
-            Precision::Single(Forest::new(description, aggregate)?, OnceLock::new())
-        } else {
-            Precision::Double(Forest::new(description, aggregate)?)
+        let form = match ranked(description, aggregate, Lanes::detect())? {
+            Some(ranked) => ranked,
+            None => walked(description, aggregate)?,
         };
-        let columns_min = description.columns_min();
-        Ok(Ensemble { precision, targets: description.targets, columns_min })
+        Ok(Ensemble::of(description, form))
+    }
+
+    fn of(description: &Description, form: Form) -> Ensemble {
+        Ensemble { form, targets: description.targets, columns_min: description.columns_min() }
     }
 
     /// Numbers in a row's score.
@@ -65,7 +79,7 @@ impl Ensemble {
 
     /// Whether rows of singles need no conversion.
     pub(crate) fn is_single_precision(&self) -> bool {
-        matches!(self.precision, Precision::Single(..))
+        matches!(self.form, Form::Ranked { singles: Some(_), .. } | Form::Single(..))
     }
 
     /// Scores rows of singles, if [`Ensemble::is_single_precision`]. `columns` is the length of a
@@ -77,21 +91,55 @@ impl Ensemble {
         columns: usize,
         each: impl FnMut(usize, &mut [f32], &[bool]),
     ) -> Option<()> {
-        match &self.precision {
-            Precision::Single(forest, _) => forest.score(rows, columns, each),
-            Precision::Double(_) => return None,
+        match &self.form {
+            Form::Ranked { forest, singles: Some(rulers), .. } => {
+                forest.score(rulers, rows.len() / columns, by_row(rows, columns), each);
+            }
+            Form::Single(forest, _) => forest.score(rows, columns, each),
+            Form::Ranked { singles: None, .. } | Form::Double(_) => return None,
         }
         Some(())
     }
 
     /// Scores rows of doubles, compared as doubles.
     pub(crate) fn score_doubles(&self, rows: &[f64], columns: usize, each: impl FnMut(usize, &mut [f64], &[bool])) {
-        let forest = match &self.precision {
-            Precision::Single(single, double) => double.get_or_init(|| single.widened()),
-            Precision::Double(forest) => forest,
-        };
-        forest.score(rows, columns, each);
+        match &self.form {
+            Form::Ranked { forest, doubles, .. } => {
+                let rulers = doubles.get_or_init(|| forest.rulers());
+                forest.score(rulers, rows.len() / columns, by_row(rows, columns), each);
+            }
+            Form::Single(single, double) => double.get_or_init(|| single.widened()).score(rows, columns, each),
+            Form::Double(forest) => forest.score(rows, columns, each),
+        }
     }
+}
+
+/// Reads a feature of rows that lie one behind the other.
+fn by_row<T: Copy>(rows: &[T], columns: usize) -> impl Fn(usize, usize, &mut [T]) {
+    move |feature, first, values| {
+        let rows = rows[first * columns..].chunks_exact(columns);
+        values.iter_mut().zip(rows).for_each(|(value, row)| *value = row[feature]);
+    }
+}
+
+fn ranked(description: &Description, aggregate: Aggregate, lanes: Lanes) -> Result<Option<Form>, Malformed> {
+    let single = description.is_single_precision();
+    let leaves = match single {
+        true => Leaves::<f32>::new(description, aggregate)?.widened(),
+        false => Leaves::new(description, aggregate)?,
+    };
+    let forest = RankedForest::new(description, aggregate, leaves, lanes)?;
+    Ok(forest.map(|forest| {
+        let singles = single.then(|| forest.rulers());
+        Form::Ranked { forest, singles, doubles: OnceLock::new() }
+    }))
+}
+
+fn walked(description: &Description, aggregate: Aggregate) -> Result<Form, Malformed> {
+    Ok(match description.is_single_precision() {
+        true => Form::Single(Forest::new(description, aggregate)?, OnceLock::new()),
+        false => Form::Double(Forest::new(description, aggregate)?),
+    })
 }
 
 #[cfg(test)]
@@ -170,27 +218,136 @@ mod tests {
         Description { trees, weights, targets: 1 }
     }
 
-    #[test]
-    fn rows_in_lockstep_end_where_each_would_alone() {
-        let mut dice = Dice(7);
-        for depth in [0, 1, 3, 12] {
-            let trees: Vec<Vec<TreeNode>> = (0..20).map(|_| dice.tree(depth)).collect();
-            let rows: Vec<f32> = (0..3 * 150).map(|_| dice.value()).collect();
-            let description = description(trees);
-            let ensemble = Ensemble::new(&description, Aggregate::Sum).expect("sound trees");
-            let doubles: Vec<f64> = rows.iter().map(|&v| f64::from(v)).collect();
-            let expected: Vec<f64> = doubles
-                .chunks_exact(3)
-                .map(|row| {
-                    let leaves = description.trees.iter().map(|tree| leaf(tree, row)).enumerate();
-                    leaves.map(|(tree, node)| (tree * 1000 + node) as f64).sum()
-                })
-                .collect();
+    /// The description in all forms in which it is scored anywhere.
+    fn forms(description: &Description, aggregate: Aggregate) -> Vec<Ensemble> {
+        let ranked = Lanes::all().into_iter().map(|lanes| ranked(description, aggregate, lanes));
+        let ranked = ranked.map(|form| form.expect("sound trees").expect("few thresholds"));
+        let walked = walked(description, aggregate).expect("sound trees");
+        ranked.chain([walked]).map(|form| Ensemble::of(description, form)).collect()
+    }
+
+    fn check(description: &Description, rows: &[f32], columns: usize) {
+        let doubles: Vec<f64> = rows.iter().map(|&v| f64::from(v)).collect();
+        let expected: Vec<f64> = doubles
+            .chunks_exact(columns)
+            .map(|row| {
+                let leaves = description.trees.iter().map(|tree| leaf(tree, row)).enumerate();
+                leaves.map(|(tree, node)| (tree * 1000 + node) as f64).sum()
+            })
+            .collect();
+        for ensemble in forms(description, Aggregate::Sum) {
             let (mut singly, mut doubly) = (vec![], vec![]);
-            ensemble.score_singles(&rows, 3, |_, scores, _| singly.push(f64::from(scores[0])));
-            ensemble.score_doubles(&doubles, 3, |_, scores, _| doubly.push(scores[0]));
-            assert_eq!(singly, expected, "depth {depth}");
-            assert_eq!(doubly, expected, "depth {depth}, doubles");
+            ensemble.score_singles(rows, columns, |_, scores, _| singly.push(scores[0]));
+            ensemble.score_doubles(&doubles, columns, |_, scores, _| doubly.push(scores[0]));
+            let wrong = |row: usize| singly[row] != expected[row] as f32 || doubly[row] != expected[row];
+            assert_eq!((0..expected.len()).find(|&row| wrong(row)), None, "a row");
+        }
+    }
+
+    #[test]
+    fn rows_end_together_where_each_would_alone() {
+        let mut dice = Dice(7);
+        for depth in [0, 1, 2, 3, 4, 5, 6, 7, 12] {
+            let trees: Vec<Vec<TreeNode>> = (0..20).map(|_| dice.tree(depth)).collect();
+            let rows: Vec<f32> = (0..3 * 300).map(|_| dice.value()).collect();
+            check(&description(trees), &rows, 3);
+        }
+    }
+
+    /// A tree of `depth` levels of the questions that `ask` gives for a level and a place in it.
+    fn complete(depth: usize, mut ask: impl FnMut(usize) -> Split) -> Vec<TreeNode> {
+        let inner = (1 << depth) - 1;
+        let node = |at: usize| match at < inner {
+            true => TreeNode::Split(Split { yes: 2 * at + 1, no: 2 * at + 2, ..ask((at + 1).ilog2() as usize) }),
+            false => TreeNode::Leaf,
+        };
+        (0..=2 * inner).map(node).collect()
+    }
+
+    #[test]
+    fn a_tree_that_asks_the_same_on_all_paths_is_scored_like_any() {
+        let mut dice = Dice(11);
+        for depth in [1, 2, 6] {
+            let mut question = || Split {
+                feature: dice.below(3) as u32,
+                comparison: dice.comparison(),
+                threshold: f64::from(dice.value()),
+                missing_is_yes: dice.below(2) == 0,
+                yes: 0,
+                no: 0,
+            };
+            let trees = (0..20).map(|_| {
+                let questions: Vec<Split> = (0..depth).map(|_| question()).collect();
+                complete(depth, |level| questions[level])
+            });
+            let trees = trees.collect();
+            let rows: Vec<f32> = (0..3 * 300).map(|_| dice.value()).collect();
+            check(&description(trees), &rows, 3);
+        }
+    }
+
+    #[test]
+    fn many_thresholds_are_told_apart() {
+        let mut dice = Dice(13);
+        let mut number = || dice.below(1 << 20) as f32 / 1024.0 - 300.0;
+        let mut rows: Vec<f32> = (0..400).map(|_| number().powi(3)).collect();
+        let thresholds: Vec<f32> = (0..3000).map(|_| number().powi(3)).collect();
+        rows.extend(thresholds.iter().flat_map(|it| [*it, it.next_up(), it.next_down()]));
+        let tree = |threshold: &f32| {
+            complete(1, |_| Split {
+                feature: 0,
+                comparison: Comparison::LessOrEqual,
+                threshold: f64::from(*threshold),
+                missing_is_yes: false,
+                yes: 0,
+                no: 0,
+            })
+        };
+        check(&description(thresholds.iter().map(tree).collect()), &rows, 1);
+    }
+
+    #[test]
+    fn a_chain_of_equalities_is_one_of_several() {
+        for missing_is_yes in [false, true] {
+            let equal = |threshold: f64, no: usize| {
+                let (comparison, feature) = (Comparison::Equal, 0);
+                TreeNode::Split(Split { feature, comparison, threshold, missing_is_yes, yes: 4, no })
+            };
+            let tree = vec![equal(3.0, 1), equal(0.0, 2), equal(7.0, 3), TreeNode::Leaf, TreeNode::Leaf];
+            let rows = [-0.0, 0.0, 0.5, 3.0, 3.000_000_2, 6.0, 7.0, 8.0, f32::INFINITY, f32::NAN];
+            check(&description(vec![tree]), &rows, 1);
+        }
+    }
+
+    #[test]
+    fn several_targets_are_summed_or_compared_for_themselves() {
+        let mut dice = Dice(17);
+        for aggregate in [Aggregate::Sum, Aggregate::Average, Aggregate::Min, Aggregate::Max] {
+            let trees: Vec<Vec<TreeNode>> = (0..9).map(|_| dice.tree(8)).collect();
+            let mut weights = vec![];
+            for (tree, nodes) in trees.iter().enumerate() {
+                for node in 0..nodes.len() {
+                    let targets = if tree < 3 { vec![tree] } else { (0..dice.below(3)).collect() };
+                    let weight = |target| Weight { tree, node, target, value: dice.below(64) as f64 };
+                    weights.extend(targets.into_iter().map(weight));
+                }
+            }
+            let description = Description { trees, weights, targets: 3 };
+            let rows: Vec<f32> = (0..3 * 300).map(|_| dice.value()).collect();
+            let scores = forms(&description, aggregate).into_iter().map(|ensemble| {
+                let mut all = vec![];
+                ensemble.score_singles(&rows, 3, |row, scores, spoken| {
+                    all.push((row, scores.to_vec(), spoken.to_vec()));
+                });
+                all
+            });
+            let mut scores: Vec<_> = scores.collect();
+            let mut walked = scores.pop().expect("a form");
+            if aggregate == Aggregate::Sum {
+                assert!(walked.iter().any(|(_, scores, _)| scores[2] > 0.0));
+            }
+            walked.sort_by_key(|it| it.0);
+            assert!(scores.iter().all(|ranked| *ranked == walked), "{aggregate:?}");
         }
     }
 }

@@ -67,11 +67,12 @@ fn impute<T: Datum + Copy + tract_num_traits::Zero>(
 ) -> TractResult<Tensor> {
     let columns = input.shape().last().copied().unwrap_or(1);
     ensure_per_column("the list of imputed values", imputed.len(), columns)?;
+    let imputed: Vec<T> = (0..columns).map(|at| per_column(imputed, at)).collect();
     let rows = values::<T>(input)?.chunks_exact(columns.max(1));
     filled(input.shape(), |out| {
         for (out, row) in out.chunks_exact_mut(columns.max(1)).zip(rows) {
-            for (at, (out, &v)) in out.iter_mut().zip(row).enumerate() {
-                *out = if missing(v) { per_column(imputed, at) } else { v };
+            for ((out, &v), &imputed) in out.iter_mut().zip(row).zip(&imputed) {
+                *out = if missing(v) { imputed } else { v };
             }
         }
         Ok(())

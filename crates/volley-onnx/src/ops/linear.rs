@@ -4,8 +4,9 @@ use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
 
-use super::node::{ensure_numeric, filled, floats, labels, refuse, row_dim, rows_and_columns, singles};
+use super::node::{ensure_numeric, floats, labels, refuse, row_dim, rows_and_columns, singles};
 use super::post_transform::{PostTransform, logistic};
+use super::wide::{Work, widely};
 use super::{Built, Kernel, Signature, kernel};
 use crate::port::ClassLabels;
 
@@ -29,37 +30,112 @@ impl Linear {
         Ok(Linear { coefficients, intercepts, targets })
     }
 
-    /// Calls `each` with every row's number and sums.
-    fn sums(&self, input: &Tensor, mut each: impl FnMut(usize, &mut [f32])) -> TractResult<()> {
-        let (_, columns) = rows_and_columns(input)?;
+    /// The sums of all rows, `targets` each.
+    fn sums(&self, input: &Tensor) -> TractResult<Vec<f32>> {
+        let (rows, columns) = rows_and_columns(input)?;
         let expected = self.coefficients.len() / self.targets;
         if columns != expected {
             return refuse(format!("{columns} columns where the model has {expected} coefficients"));
         }
+        let mut sums = vec![0.0; rows * self.targets];
         let input = singles(input)?;
-        let mut sums = vec![0.0; self.targets];
-        for (at, row) in input.chunks_exact(columns).enumerate() {
-            let weights = self.coefficients.chunks_exact(columns);
-            for (target, (sum, weights)) in sums.iter_mut().zip(weights).enumerate() {
-                *sum = dot(row, weights) + self.intercepts.get(target).copied().unwrap_or(0.0);
-            }
-            each(at, &mut sums);
+        if self.targets <= FEW {
+            widely(Few { linear: self, rows: &input, columns, sums: &mut sums });
+        } else {
+            widely(Many { linear: self, rows: &input, columns, sums: &mut sums });
         }
-        Ok(())
+        Ok(sums)
+    }
+
+    fn intercept(&self, target: usize) -> f32 {
+        self.intercepts.get(target).copied().unwrap_or(0.0)
     }
 }
 
-/// In eight lanes, which compilers turn into vector instructions.
+/// Columns or targets that are dealt with together, which compilers turn into vector instructions.
+const LANES: usize = 8;
+/// Up to so many targets, a vector holds columns; for more, it holds targets.
+const FEW: usize = 2;
+
+struct Few<'a> {
+    linear: &'a Linear,
+    rows: &'a [f32],
+    columns: usize,
+    sums: &'a mut [f32],
+}
+
+impl Work for Few<'_> {
+    #[inline(always)]
+    fn run(self) {
+        for target in 0..self.linear.targets {
+            let weights = &self.linear.coefficients[target * self.columns..][..self.columns];
+            let intercept = self.linear.intercept(target);
+            let sums = self.sums[target..].iter_mut().step_by(self.linear.targets);
+            for (sum, row) in sums.zip(self.rows.chunks_exact(self.columns)) {
+                *sum = dot(row, weights) + intercept;
+            }
+        }
+    }
+}
+
+#[inline(always)]
 fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let ((a_lanes, a_rest), (b_lanes, b_rest)) = (a.as_chunks::<8>(), b.as_chunks::<8>());
-    let mut sums = [0.0f32; 8];
+    let ((a_lanes, a), (b_lanes, b)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
+    let mut sums = [0.0f32; LANES];
     for (a, b) in a_lanes.iter().zip(b_lanes) {
-        for lane in 0..8 {
+        for lane in 0..LANES {
             sums[lane] += a[lane] * b[lane];
         }
     }
-    let rest: f32 = a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum();
-    sums.iter().sum::<f32>() + rest
+    let mut halves: [f32; 4] = std::array::from_fn(|lane| sums[lane] + sums[lane + 4]);
+    let ((a_lanes, a), (b_lanes, b)) = (a.as_chunks::<4>(), b.as_chunks::<4>());
+    for (a, b) in a_lanes.iter().zip(b_lanes) {
+        for lane in 0..4 {
+            halves[lane] += a[lane] * b[lane];
+        }
+    }
+    let rest: f32 = a.iter().zip(b).map(|(a, b)| a * b).sum();
+    (halves[0] + halves[2]) + (halves[1] + halves[3]) + rest
+}
+
+struct Many<'a> {
+    linear: &'a Linear,
+    rows: &'a [f32],
+    columns: usize,
+    sums: &'a mut [f32],
+}
+
+impl Work for Many<'_> {
+    #[inline(always)]
+    fn run(self) {
+        let targets = self.linear.targets;
+        for first in (0..targets).step_by(LANES) {
+            let lanes = LANES.min(targets - first);
+            let coefficient = |target: usize, column| self.linear.coefficients[target * self.columns + column];
+            let weight =
+                |column: usize, lane: usize| if lane < lanes { coefficient(first + lane, column) } else { 0.0 };
+            let weights: Vec<[f32; LANES]> =
+                (0..self.columns).map(|column| std::array::from_fn(|lane| weight(column, lane))).collect();
+            let intercepts: [f32; LANES] = std::array::from_fn(|lane| self.linear.intercept(first + lane));
+            for (sums, row) in self.sums.chunks_exact_mut(targets).zip(self.rows.chunks_exact(self.columns)) {
+                let mut lane_sums = [0.0f32; LANES];
+                for (&value, weights) in row.iter().zip(&weights) {
+                    for lane in 0..LANES {
+                        lane_sums[lane] += value * weights[lane];
+                    }
+                }
+                for lane in 0..lanes {
+                    sums[first + lane] = lane_sums[lane] + intercepts[lane];
+                }
+            }
+        }
+    }
+}
+
+/// A matrix of singles multiplied by one whose columns lie behind each other in `coefficients`.
+pub(crate) fn product(coefficients: Vec<f32>, targets: usize) -> impl Kernel {
+    let linear = Linear { coefficients, intercepts: vec![], targets };
+    LinearRegressor { linear, transform: PostTransform::None }
 }
 
 #[derive(Debug)]
@@ -86,15 +162,10 @@ impl Kernel for LinearRegressor {
     }
 
     fn eval(&self, inputs: &[&Tensor]) -> TractResult<Vec<Tensor>> {
-        let (rows, _) = rows_and_columns(inputs[0])?;
         let targets = self.linear.targets;
-        let output = filled::<f32>(&[rows, targets], |out| {
-            self.linear.sums(inputs[0], |at, sums| {
-                self.transform.apply(sums);
-                out[at * targets..][..targets].copy_from_slice(sums);
-            })
-        })?;
-        Ok(vec![output])
+        let mut sums = self.linear.sums(inputs[0])?;
+        self.transform.apply_to_rows(&mut sums, targets);
+        Ok(vec![crate::tensor_from(&[sums.len() / targets, targets], sums)])
     }
 }
 
@@ -133,16 +204,21 @@ impl Kernel for LinearClassifier {
     }
 
     fn eval(&self, inputs: &[&Tensor]) -> TractResult<Vec<Tensor>> {
-        let (rows, _) = rows_and_columns(inputs[0])?;
-        let classes = self.classes.len();
-        let mut winners = vec![0u32; rows];
-        let scores = filled::<f32>(&[rows, classes], |out| {
-            self.linear.sums(inputs[0], |at, sums| {
-                winners[at] = self.winner(sums);
-                self.finish(sums, &mut out[at * classes..][..classes]);
-            })
-        })?;
-        Ok(vec![self.classes.tensor(&winners), scores])
+        let (targets, classes) = (self.linear.targets, self.classes.len());
+        let mut sums = self.linear.sums(inputs[0])?;
+        let winners: Vec<u32> = match targets {
+            2 => sums.as_chunks::<2>().0.iter().map(|[first, second]| u32::from(second > first)).collect(),
+            _ => sums.chunks_exact(targets).map(|sums| self.winner(sums)).collect(),
+        };
+        let scores = match (targets, classes) {
+            // One score for two classes: it speaks for the second.
+            (1, 2) => sums.iter().flat_map(|&sum| self.both(sum)).collect(),
+            _ => {
+                self.transform.apply_to_rows(&mut sums, targets);
+                sums
+            }
+        };
+        Ok(vec![self.classes.tensor(&winners), crate::tensor_from(&[winners.len(), classes], scores)])
     }
 }
 
@@ -161,27 +237,16 @@ impl LinearClassifier {
         best as u32
     }
 
-    fn finish(&self, sums: &mut [f32], out: &mut [f32]) {
-        match (&*sums, &mut *out) {
-            // One score for two classes: it speaks for the second.
-            ([sum], [first, second]) => (*first, *second) = self.both(*sum),
-            _ => {
-                self.transform.apply(sums);
-                out.copy_from_slice(sums);
-            }
-        }
-    }
-
     /// What one score says of two classes, as in ONNX Runtime.
-    fn both(&self, sum: f32) -> (f32, f32) {
+    fn both(&self, sum: f32) -> [f32; 2] {
         match self.transform {
-            PostTransform::Logistic => (logistic(-sum), logistic(sum)),
+            PostTransform::Logistic => [logistic(-sum), logistic(sum)],
             PostTransform::Probit => {
                 let mut pair = [1.0 - sum, sum];
                 self.transform.apply(&mut pair);
-                (pair[0], pair[1])
+                pair
             }
-            _ => (1.0 - sum, sum),
+            _ => [1.0 - sum, sum],
         }
     }
 }

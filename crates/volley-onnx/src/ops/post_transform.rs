@@ -3,6 +3,8 @@
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
 
+use super::wide::{Work, exp_of_negative, widely};
+
 /// The `post_transform` attribute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum PostTransform {
@@ -26,6 +28,16 @@ impl PostTransform {
         })
     }
 
+    /// [`PostTransform::apply`] to rows of `targets` scores each.
+    pub(crate) fn apply_to_rows(self, scores: &mut [f32], targets: usize) {
+        match self {
+            PostTransform::None => {}
+            PostTransform::Softmax if targets > 1 => widely(Softmax { scores, targets }),
+            PostTransform::Logistic if targets > 1 => widely(Logistic(scores)),
+            _ => scores.chunks_exact_mut(targets).for_each(|row| self.apply(row)),
+        }
+    }
+
     /// Transforms the scores of one row. A score that stands alone is left as it is, except by
     /// PROBIT: exporters rely on ONNX Runtime, which does so.
     pub(crate) fn apply(self, scores: &mut [f32]) {
@@ -34,26 +46,51 @@ impl PostTransform {
             PostTransform::None => {}
             PostTransform::Softmax => softmax(scores),
             PostTransform::SoftmaxZero => softmax_zero(scores),
-            PostTransform::Logistic => scores.iter_mut().for_each(|v| *v = logistic(*v)),
+            PostTransform::Logistic => widely(Logistic(scores)),
             PostTransform::Probit => scores.iter_mut().for_each(|v| *v = probit(*v)),
         }
     }
 }
 
 /// `1 / (1 + e^-x)`, without overflow.
+#[inline(always)]
 pub(crate) fn logistic(x: f32) -> f32 {
-    let upper = 1.0 / (1.0 + (-x.abs()).exp());
+    let upper = 1.0 / (1.0 + exp_of_negative(-x.abs()));
     if x < 0.0 { 1.0 - upper } else { upper }
 }
 
-fn softmax(scores: &mut [f32]) {
-    let largest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let mut sum = 0.0;
-    for v in &mut *scores {
-        *v = (*v - largest).exp();
-        sum += *v;
+struct Logistic<'s>(&'s mut [f32]);
+
+impl Work for Logistic<'_> {
+    #[inline(always)]
+    fn run(self) {
+        self.0.iter_mut().for_each(|v| *v = logistic(*v));
     }
-    scores.iter_mut().for_each(|v| *v /= sum);
+}
+
+fn softmax(scores: &mut [f32]) {
+    let targets = scores.len();
+    widely(Softmax { scores, targets });
+}
+
+struct Softmax<'s> {
+    scores: &'s mut [f32],
+    targets: usize,
+}
+
+impl Work for Softmax<'_> {
+    #[inline(always)]
+    fn run(self) {
+        for row in self.scores.chunks_exact_mut(self.targets) {
+            let largest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            row.iter_mut().for_each(|v| *v -= largest);
+        }
+        self.scores.iter_mut().for_each(|v| *v = exp_of_negative(*v));
+        for row in self.scores.chunks_exact_mut(self.targets) {
+            let sum: f32 = row.iter().sum();
+            row.iter_mut().for_each(|v| *v /= sum);
+        }
+    }
 }
 
 fn softmax_zero(scores: &mut [f32]) {

@@ -35,31 +35,27 @@ impl Kernel for Scaler {
         let columns = input.shape().last().copied().unwrap_or(1);
         ensure_per_column("offset", self.offset.len(), columns)?;
         ensure_per_column("scale", self.scale.len(), columns)?;
+        let each = |list: &[f32]| -> Vec<f32> { (0..columns).map(|at| per_column(list, at)).collect() };
+        let (offset, scale) = (each(&self.offset), each(&self.scale));
         let output = filled(input.shape(), |out| {
+            let out = out.chunks_exact_mut(columns.max(1));
             // Differences of large doubles are small: they are taken before precision is dropped.
             if input.datum_type() == DatumType::F64 {
-                let doubles = values::<f64>(input)?.chunks_exact(columns.max(1));
-                out.chunks_exact_mut(columns.max(1)).zip(doubles).for_each(|(out, x)| {
-                    self.scale_row(out, |at, offset, scale| ((x[at] - f64::from(offset)) * f64::from(scale)) as f32);
-                });
+                for (out, x) in out.zip(values::<f64>(input)?.chunks_exact(columns.max(1))) {
+                    for (((out, x), &offset), &scale) in out.iter_mut().zip(x).zip(&offset).zip(&scale) {
+                        *out = ((x - f64::from(offset)) * f64::from(scale)) as f32;
+                    }
+                }
             } else {
-                let singles = singles(input)?;
-                let rows = singles.chunks_exact(columns.max(1));
-                out.chunks_exact_mut(columns.max(1)).zip(rows).for_each(|(out, x)| {
-                    self.scale_row(out, |at, offset, scale| (x[at] - offset) * scale);
-                });
+                for (out, x) in out.zip(singles(input)?.chunks_exact(columns.max(1))) {
+                    for (((out, x), offset), scale) in out.iter_mut().zip(x).zip(&offset).zip(&scale) {
+                        *out = (x - offset) * scale;
+                    }
+                }
             }
             Ok(())
         })?;
         Ok(vec![output])
-    }
-}
-
-impl Scaler {
-    fn scale_row(&self, out: &mut [f32], scaled: impl Fn(usize, f32, f32) -> f32) {
-        for (at, out) in out.iter_mut().enumerate() {
-            *out = scaled(at, per_column(&self.offset, at), per_column(&self.scale, at));
-        }
     }
 }
 

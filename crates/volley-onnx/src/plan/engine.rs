@@ -9,6 +9,7 @@ use tract_onnx::tract_hir::internal::*;
 
 use super::Batch;
 use super::blueprint::invalid;
+use super::thin;
 use crate::error::Error;
 use crate::ops::Refusal;
 
@@ -23,7 +24,10 @@ pub(super) struct Engine {
 
 impl Engine {
     pub(super) fn new(model: TypedModel, batch: Batch) -> Result<Engine, Error> {
-        let plan = model.into_optimized().and_then(TypedSimplePlan::new);
+        let plan = model.into_decluttered().and_then(|mut model| {
+            thin::replace(&mut model)?;
+            TypedSimplePlan::new(model.into_optimized()?)
+        });
         let plan = plan.map_err(|error| invalid(&error))?;
         Ok(Engine { plan, idle: Mutex::default(), batch })
     }

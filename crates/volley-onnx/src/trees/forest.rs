@@ -26,9 +26,24 @@ pub(super) struct Forest<T> {
     aggregate: Aggregate,
 }
 
+impl Aggregate {
+    #[inline(always)]
+    pub(super) fn adds(self) -> bool {
+        matches!(self, Aggregate::Sum | Aggregate::Average)
+    }
+
+    #[inline(always)]
+    pub(super) fn prefers(self, weight: f64, other: f64) -> bool {
+        match self {
+            Aggregate::Min => weight < other,
+            _ => weight > other,
+        }
+    }
+}
+
 /// What each leaf contributes, by its number.
 #[derive(Debug)]
-enum Leaves<T> {
+pub(super) enum Leaves<T> {
     /// Exactly one sum for one target.
     One(Vec<T>),
     /// Any number: leaf `i` has `entries[starts[i]..starts[i + 1]]`.
@@ -117,23 +132,15 @@ impl<T: Real> Forest<T> {
     }
 
     fn add(&self, said: &[(u32, T)], sums: &mut [f64], spoken: &mut [bool]) {
-        let adds = matches!(self.aggregate, Aggregate::Sum | Aggregate::Average);
         for &(target, weight) in said {
             let (sum, spoken) = (&mut sums[target as usize], &mut spoken[target as usize]);
             let weight = weight.double();
-            if adds {
+            if self.aggregate.adds() {
                 *sum += weight;
-            } else if !*spoken || self.prefers(weight, *sum) {
+            } else if !*spoken || self.aggregate.prefers(weight, *sum) {
                 *sum = weight;
             }
             *spoken = true;
-        }
-    }
-
-    fn prefers(&self, weight: f64, other: f64) -> bool {
-        match self.aggregate {
-            Aggregate::Min => weight < other,
-            _ => weight > other,
         }
     }
 
@@ -158,7 +165,7 @@ impl Forest<f32> {
 }
 
 impl<T: Real> Leaves<T> {
-    fn new(description: &Description, aggregate: Aggregate) -> Result<Self, Malformed> {
+    pub(super) fn new(description: &Description, aggregate: Aggregate) -> Result<Self, Malformed> {
         let weights = description.leaf_weights()?;
         let sizes = description.trees.iter().map(Vec::len);
         let leaves: usize = sizes.sum();
@@ -176,7 +183,7 @@ impl<T: Real> Leaves<T> {
             })
             .collect();
         let leaf = |weight: &Weight| firsts[weight.tree] + weight.node;
-        if description.targets == 1 && matches!(aggregate, Aggregate::Sum | Aggregate::Average) {
+        if description.targets == 1 && aggregate.adds() {
             let mut one = vec![T::default(); leaves];
             for weight in &weights {
                 one[leaf(weight)] += T::of(weight.value);
@@ -195,8 +202,19 @@ impl<T: Real> Leaves<T> {
     }
 }
 
+impl<T> Leaves<T> {
+    /// The targets and weights of a leaf, where leaves have several.
+    #[inline(always)]
+    pub(super) fn of(&self, leaf: usize) -> &[(u32, T)] {
+        match self {
+            Leaves::One(_) => &[],
+            Leaves::Many { starts, entries } => &entries[starts[leaf] as usize..starts[leaf + 1] as usize],
+        }
+    }
+}
+
 impl Leaves<f32> {
-    fn widened(&self) -> Leaves<f64> {
+    pub(super) fn widened(&self) -> Leaves<f64> {
         match self {
             Leaves::One(weights) => Leaves::One(weights.iter().map(|&v| f64::from(v)).collect()),
             Leaves::Many { starts, entries } => Leaves::Many {

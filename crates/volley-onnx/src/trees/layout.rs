@@ -130,7 +130,7 @@ pub(super) fn lay<T: Real>(tree: &[TreeNode], first_leaf: u32) -> Result<Laid<T>
 }
 
 /// The one node that is nobody's child.
-fn root(tree: &[TreeNode]) -> Result<usize, Malformed> {
+pub(super) fn root(tree: &[TreeNode]) -> Result<usize, Malformed> {
     let mut is_child = vec![false; tree.len()];
     for (at, node) in tree.iter().enumerate() {
         if let TreeNode::Split(split) = node {
@@ -153,7 +153,7 @@ fn root(tree: &[TreeNode]) -> Result<usize, Malformed> {
 }
 
 /// Steps from `root` to the farthest leaf; an error for a cycle.
-fn depth(tree: &[TreeNode], root: usize) -> Result<usize, Malformed> {
+pub(super) fn depth(tree: &[TreeNode], root: usize) -> Result<usize, Malformed> {
     #[derive(Clone, Copy)]
     enum Visit {
         None,

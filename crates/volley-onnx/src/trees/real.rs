@@ -1,11 +1,21 @@
 //! The two precisions in which trees are walked.
 
 use std::fmt::Debug;
-use std::ops::{AddAssign, Neg, Sub};
+use std::ops::{AddAssign, Mul, Neg, Sub};
 
 /// `f32` or `f64`.
 pub(crate) trait Real:
-    Copy + PartialOrd + Debug + Default + AddAssign + Neg<Output = Self> + Sub<Output = Self> + Send + Sync + 'static
+    Copy
+    + PartialOrd
+    + Debug
+    + Default
+    + AddAssign
+    + Mul<Output = Self>
+    + Neg<Output = Self>
+    + Sub<Output = Self>
+    + Send
+    + Sync
+    + 'static
 {
     const INFINITY: Self;
     const ONE: Self;
@@ -19,6 +29,10 @@ pub(crate) trait Real:
     /// The largest number below; NaN below negative infinity, which nothing is.
     fn below(self) -> Self;
     fn is_nan(self) -> bool;
+    /// What brings numbers from `low` to `high` onto `buckets` buckets; 0 where nothing does.
+    fn scale(low: Self, high: Self, buckets: usize) -> Self;
+    /// The bucket of a number, from 0 to `last`; that of NaN is 0.
+    fn bucket(self, last: usize) -> usize;
 }
 
 macro_rules! real {
@@ -48,6 +62,17 @@ macro_rules! real {
             #[inline(always)]
             fn is_nan(self) -> bool {
                 self != self
+            }
+
+            fn scale(low: Self, high: Self, buckets: usize) -> Self {
+                let scale = buckets as $type / (high - low);
+                if scale.is_finite() { scale } else { 0.0 }
+            }
+
+            #[inline(always)]
+            fn bucket(self, last: usize) -> usize {
+                // In this order, NaN becomes 0.
+                self.max(0.0).min(last as $type) as u32 as usize
             }
         }
     };
