@@ -34,7 +34,7 @@ fn same_graph(a: &Contract, b: &Contract) -> bool {
     let inputs =
         |contract: &Contract| contract.inputs.iter().map(|input| (input.slot, input.element)).collect::<Vec<_>>();
     let outputs =
-        |contract: &Contract| contract.outputs.iter().map(|output| (output.shape, output.element)).collect::<Vec<_>>();
+        |contract: &Contract| contract.scored().map(|output| (output.shape, output.element)).collect::<Vec<_>>();
     a.graph_inputs == b.graph_inputs && inputs(a) == inputs(b) && outputs(a) == outputs(b)
 }
 
@@ -62,7 +62,7 @@ impl Scorer for TractScorer {
         };
         let inputs = tensor::tensors(&self.contract, binding, &feeds, kept_count)?;
         let tensors = self.plan.run(kept_count, inputs)?;
-        let outputs = output::arrays(&self.contract.outputs, &tensors, kept_count)?;
+        let outputs = output::arrays(self.contract.scored(), &tensors, kept_count)?;
         let outputs = output::nan_to_null(outputs, binding.null_rules)?;
         output::scores(outputs, kept.as_ref())
     }
@@ -70,7 +70,7 @@ impl Scorer for TractScorer {
 
 impl TractScorer {
     fn nothing(&self, rows: usize) -> Scores {
-        let outputs = self.contract.outputs.iter().map(|output| new_null_array(&output.tensor_type(), rows)).collect();
+        let outputs = self.contract.scored().map(|output| new_null_array(&output.tensor_type(), rows)).collect();
         Scores { outputs, null_scores: rows }
     }
 }

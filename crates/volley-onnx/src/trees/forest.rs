@@ -13,9 +13,17 @@ const BLOCK_ROWS: usize = 128;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Aggregate {
     Sum,
+    /// The sum, rounded to the precision of the rows after each tree, in their order: as XGBoost adds.
+    SumInTurn,
     Average,
     Min,
     Max,
+}
+
+impl Aggregate {
+    fn adds(self) -> bool {
+        matches!(self, Aggregate::Sum | Aggregate::SumInTurn | Aggregate::Average)
+    }
 }
 
 #[derive(Debug)]
@@ -100,7 +108,7 @@ impl<T: Real> Forest<T> {
             match &self.leaves {
                 Leaves::One(weights) => {
                     for (sum, place) in sums[first..first + lanes].iter_mut().zip(places) {
-                        *sum += weights[nodes[place as usize].leaf_number()].double();
+                        *sum = self.sum(*sum, weights[nodes[place as usize].leaf_number()].double());
                     }
                 }
                 Leaves::Many { starts, entries } => {
@@ -117,17 +125,24 @@ impl<T: Real> Forest<T> {
     }
 
     fn add(&self, said: &[(u32, T)], sums: &mut [f64], spoken: &mut [bool]) {
-        let adds = matches!(self.aggregate, Aggregate::Sum | Aggregate::Average);
+        let adds = self.aggregate.adds();
         for &(target, weight) in said {
             let (sum, spoken) = (&mut sums[target as usize], &mut spoken[target as usize]);
             let weight = weight.double();
             if adds {
-                *sum += weight;
+                *sum = self.sum(*sum, weight);
             } else if !*spoken || self.prefers(weight, *sum) {
                 *sum = weight;
             }
             *spoken = true;
         }
+    }
+
+    /// Two doubles that hold singles, added and rounded, are the singles' own sum.
+    #[inline(always)]
+    fn sum(&self, sum: f64, weight: f64) -> f64 {
+        let sum = sum + weight;
+        if self.aggregate == Aggregate::SumInTurn { T::of(sum).double() } else { sum }
     }
 
     fn prefers(&self, weight: f64, other: f64) -> bool {
@@ -176,7 +191,7 @@ impl<T: Real> Leaves<T> {
             })
             .collect();
         let leaf = |weight: &Weight| firsts[weight.tree] + weight.node;
-        if description.targets == 1 && matches!(aggregate, Aggregate::Sum | Aggregate::Average) {
+        if description.targets == 1 && aggregate.adds() {
             let mut one = vec![T::default(); leaves];
             for weight in &weights {
                 one[leaf(weight)] += T::of(weight.value);
