@@ -125,7 +125,7 @@ def xgboost_model(folder, number, rounds, scored):
     if objective == "reg:squarederror" and random.random() < 0.6:
         label = np.column_stack([label, -2 * label])
         settings.update(booster="gbtree", tree_method="hist", multi_strategy=random.choice(["one_output_per_tree", "multi_output_tree"]))
-    if settings["booster"] == "gblinear":
+    if settings["booster"] == "gblinear" or settings.get("multi_strategy") == "multi_output_tree":
         names = [name for name in names if name in NUMBERS]
     elif "code" in names or "word" in names:
         settings["tree_method"] = "hist"

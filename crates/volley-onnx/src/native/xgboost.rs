@@ -91,7 +91,9 @@ impl<'v> Reader<'v> {
         let grove = Grove::new(self.groups, self.features, self.file_bytes, self.limits)?;
         if self.booster == "gblinear" {
             let weights = self.model.numbers("weights")?.iter().map(|&weight| weight as f32).collect();
-            return Ok(Sums::Linear(Linear::new(weights, self.base()?, self.features)?));
+            // XGBoost's linear predictor (3.2) starts every group from the base of the first, and we answer as it does.
+            let base = vec![self.base()?[0]; self.groups];
+            return Ok(Sums::Linear(Linear::new(weights, base, self.features)?));
         }
         let trees = self.trees(grove)?.ensemble(Aggregate::SumInTurn)?;
         if !trees.is_single_precision() {

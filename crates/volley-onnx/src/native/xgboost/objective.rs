@@ -32,7 +32,7 @@ const OBJECTIVES: [Objective; 24] = [
     objective("reg:tweedie", Link::Exp, Base::Mean, Classes::None),
     objective("count:poisson", Link::Exp, Base::Mean, Classes::None),
     objective("binary:logistic", Link::Sigmoid(1.0), Base::Probability, Classes::Two),
-    objective("binary:logitraw", Link::Identity, Base::Probability, Classes::None),
+    objective("binary:logitraw", Link::Identity, Base::Sum, Classes::None),
     objective("binary:hinge", Link::Step, Base::Sum, Classes::None),
     objective("multi:softmax", Link::Softmax, Base::Sum, Classes::Each),
     objective("multi:softprob", Link::Softmax, Base::Sum, Classes::Each),
