@@ -186,7 +186,7 @@ async fn external_and_inline_weights_give_the_same_bits() {
 }
 
 /// What a broken or unsupported model is refused with.
-const REFUSED: [(&str, &str); 17] = [
+const REFUSED: [(&str, &str); 12] = [
     ("broken_truncated_onnx", "model_invalid"),
     ("broken_missing_data", "model_file_missing"),
     ("broken_mlmodel_yaml", "mlmodel_invalid"),
@@ -199,11 +199,6 @@ const REFUSED: [(&str, &str); 17] = [
     ("iris_sklearn_skops", "unsupported_flavor"),
     ("iris_sklearn_cloudpickle", "unsupported_flavor"),
     ("iris_lightgbm_skops", "unsupported_flavor"),
-    ("iris_xgboost_sklearn", "unsupported_flavor"),
-    ("cancer_xgboost_json", "unsupported_flavor"),
-    ("cancer_xgboost_ubj", "unsupported_flavor"),
-    ("cancer_lightgbm_booster", "unsupported_flavor"),
-    ("cats_lightgbm_booster", "unsupported_flavor"),
 ];
 
 #[tokio::test(flavor = "multi_thread")]

@@ -22,6 +22,9 @@ pub struct Contract {
     pub inputs: Vec<Input>,
     /// What a call gets, in the graph's order.
     pub outputs: Vec<Output>,
+    /// What `predict` leaves out, as the model's library does: the label and the probabilities of a classifier.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub asides: Vec<Output>,
     /// The signature's parameters.
     pub params: Vec<Param>,
     /// The graph's own inputs, in its order; `Slot::tensor` counts in them.
@@ -186,11 +189,16 @@ pub struct Param {
 pub enum Runtime {
     /// tract with our own kernels.
     Tract,
+    /// Our trees alone, read from their library's own file.
+    Native,
 }
 
 impl fmt::Display for Runtime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("tract")
+        f.write_str(match self {
+            Runtime::Tract => "tract",
+            Runtime::Native => "native",
+        })
     }
 }
 

@@ -1,5 +1,6 @@
 //! From a model's files to its contract, with every check that needs no row.
 
+mod features;
 mod feeding;
 mod outputs;
 mod shape;
@@ -28,10 +29,12 @@ pub(crate) fn contract(graph: &Graph, signature: Option<&Signature>) -> Result<C
     let params = params(graph, signature, &rows)?;
     let open: Vec<_> = (0..rows.len()).filter(|t| !params.iter().any(|p| p.graph_input == Some(*t))).collect();
     let inputs = feeding::inputs(graph, signature.map(|signature| &signature.inputs), &open, &mut rows)?;
+    let (outputs, asides) = outputs::outputs(graph, signature)?;
     Ok(Contract {
         signature: kind(signature),
         inputs,
-        outputs: outputs::outputs(graph, signature)?,
+        outputs,
+        asides,
         params,
         graph_inputs: graph
             .inputs()
@@ -39,7 +42,7 @@ pub(crate) fn contract(graph: &Graph, signature: Option<&Signature>) -> Result<C
             .zip(rows)
             .map(|(port, row)| row.graph_input(port))
             .collect::<Result<_, _>>()?,
-        runtime: Runtime::Tract,
+        runtime: if graph.features().is_some() { Runtime::Native } else { Runtime::Tract },
         operators: graph.operators(),
         fixed_batch: graph.fixed_batch(),
     })

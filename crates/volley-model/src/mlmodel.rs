@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::Value;
+use volley_onnx::Predictor;
 
 use crate::ModelError;
 use crate::signature::Signature;
@@ -14,10 +15,20 @@ pub(crate) const FILE: &str = "MLmodel";
 /// What an `MLmodel` file says that scoring needs. Written by MLflow 1 to 3; keys it does not name are ignored.
 #[derive(Debug)]
 pub(crate) struct MlModel {
-    /// Relative path of the ONNX file, as written.
+    /// Relative path of the model's file, as written.
     pub data: String,
+    /// What is in it.
+    pub format: Format,
     /// Absent when the model was logged without one.
     pub signature: Option<Signature>,
+}
+
+/// The form of a model's file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Format {
+    Onnx,
+    Xgboost(Predictor),
+    Lightgbm(Predictor),
 }
 
 #[derive(Deserialize)]
@@ -40,21 +51,50 @@ struct SignatureTexts {
 }
 
 impl MlModel {
-    /// Reads the file. Fails with `mlmodel_invalid`, `no_flavor`, or `unsupported_flavor` when none of its flavors is `onnx`.
+    /// Reads the file. Fails with `mlmodel_invalid`, `no_flavor`, or `unsupported_flavor` when none of its flavors can be scored.
     pub(crate) fn parse(text: &[u8]) -> Result<Self, ModelError> {
         let document: Document = serde_saphyr::from_slice(text).map_err(|error| {
             ModelError::Invalid(format!("the MLmodel file is not what MLflow writes: {}", first_line(&error)))
         })?;
         let signature = document.signature.map(|texts| texts.signature()).transpose()?.flatten();
         let flavors = document.flavors.unwrap_or_default();
-        let onnx = flavors.get("onnx").ok_or_else(|| unsupported(&flavors))?;
-        let data = onnx.get("data").and_then(Value::as_str).ok_or_else(|| {
-            ModelError::Invalid(
-                "the onnx flavor of the MLmodel file names no data file; log the model again".to_owned(),
-            )
+        let known = ["onnx", "xgboost", "lightgbm"].into_iter().find_map(|name| Some((name, flavors.get(name)?)));
+        let (name, flavor) = known.ok_or_else(|| unsupported(&flavors))?;
+        let data = flavor.get("data").and_then(Value::as_str).ok_or_else(|| {
+            ModelError::Invalid(format!(
+                "the {name} flavor of the MLmodel file names no data file; log the model again"
+            ))
         })?;
-        Ok(Self { data: data.to_owned(), signature })
+        check_is_no_pickle(name, data)?;
+        let format = match name {
+            "xgboost" => Format::Xgboost(predictor(flavor)),
+            "lightgbm" => Format::Lightgbm(predictor(flavor)),
+            _ => Format::Onnx,
+        };
+        Ok(Self { data: data.to_owned(), format, signature })
     }
+}
+
+/// Whose `predict` MLflow calls: that of the class it was given.
+fn predictor(flavor: &Value) -> Predictor {
+    match flavor.get("model_class").and_then(Value::as_str) {
+        Some(class) if class.contains("sklearn") && class.ends_with("Classifier") => Predictor::Classifier,
+        Some(class) if class.contains("sklearn") => Predictor::Estimator,
+        _ => Predictor::Booster,
+    }
+}
+
+/// MLflow writes what is not a booster as Python objects.
+fn check_is_no_pickle(flavor: &str, data: &str) -> Result<(), ModelError> {
+    let Some(kind) = [".skops", ".pkl", ".pickle", ".joblib"].into_iter().find(|kind| data.ends_with(kind)) else {
+        return Ok(());
+    };
+    let step = match flavor {
+        "lightgbm" => "log its booster, `mlflow.lightgbm.log_model(model.booster_, …)`, or convert it to ONNX",
+        _ => "log it with mlflow.xgboost, which writes a .ubj file, or convert it to ONNX",
+    };
+    let reason = format!("the {flavor} model is a {kind} file, which only Python can read; {step}");
+    Err(ModelError::Flavor { reason, none: false, converts: true })
 }
 
 impl SignatureTexts {
@@ -112,7 +152,7 @@ fn unsupported(flavors: &BTreeMap<String, Value>) -> ModelError {
 fn converter(flavors: &[&str]) -> Option<&'static str> {
     Some(match flavors.first().copied() {
         Some("sklearn") => "with skl2onnx and log it with mlflow.onnx",
-        Some("xgboost" | "lightgbm" | "spark") => "with onnxmltools and log it with mlflow.onnx",
+        Some("spark") => "with onnxmltools and log it with mlflow.onnx",
         Some("catboost") => "with its own save_model(format='onnx') and log it with mlflow.onnx",
         Some("pytorch") => "with torch.onnx.export and log it with mlflow.onnx",
         Some("tensorflow" | "keras") => "with tf2onnx and log it with mlflow.onnx",
@@ -159,7 +199,33 @@ mod tests {
         assert_eq!(code("mlflow_version: 3.17.2"), "no_flavor");
         assert_eq!(code("flavors: {onnx: {data: null}}"), "mlmodel_invalid");
         assert_eq!(code("flavors: {sklearn: {}, python_function: {}}"), "unsupported_flavor");
+        assert_eq!(code("flavors: {xgboost: {model_class: x}}"), "mlmodel_invalid");
         assert_eq!(code("flavors: {onnx: {data: m}}\nsignature: {inputs: '[{'}"), "mlmodel_invalid");
+    }
+
+    fn format(flavors: &str) -> Format {
+        MlModel::parse(format!("flavors: {flavors}").as_bytes()).expect("valid").format
+    }
+
+    #[test]
+    fn the_class_that_was_logged_says_what_predict_gives() {
+        assert_eq!(format("{onnx: {data: a}, xgboost: {data: b}}"), Format::Onnx);
+        assert_eq!(format("{lightgbm: {data: a}, xgboost: {data: b}}"), Format::Xgboost(Predictor::Booster));
+        let of = |class: &str| format(&format!("{{xgboost: {{data: m.ubj, model_class: {class}}}}}"));
+        assert_eq!(of("xgboost.core.Booster"), Format::Xgboost(Predictor::Booster));
+        assert_eq!(of("xgboost.sklearn.XGBRegressor"), Format::Xgboost(Predictor::Estimator));
+        assert_eq!(of("xgboost.sklearn.XGBRFClassifier"), Format::Xgboost(Predictor::Classifier));
+        let booster = format("{lightgbm: {data: model.lgb, model_class: lightgbm.basic.Booster}}");
+        assert_eq!(booster, Format::Lightgbm(Predictor::Booster));
+    }
+
+    #[test]
+    fn a_pickle_is_refused_with_the_next_step() {
+        let text = "flavors: {lightgbm: {data: model.skops, model_class: lightgbm.sklearn.LGBMClassifier}}";
+        let error = MlModel::parse(text.as_bytes()).expect_err("refused");
+        assert_eq!(error.code(), "unsupported_flavor");
+        assert!(error.to_string().contains("model.booster_"), "{error}");
+        assert_eq!(code("flavors: {xgboost: {data: model.pkl}}"), "unsupported_flavor");
     }
 
     #[test]

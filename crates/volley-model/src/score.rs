@@ -24,7 +24,7 @@ pub trait Scorer: Send + Sync + fmt::Debug {
 /// The scores of a batch.
 #[derive(Clone, Debug)]
 pub struct Scores {
-    /// In the contract's order, as long as the batch. A ZipMap comes as the list of its probabilities.
+    /// In the contract's order, asides behind, as long as the batch. A ZipMap comes as the list of its probabilities.
     pub outputs: Vec<ArrayRef>,
     /// Rows with a NULL in any output.
     pub null_scores: usize,

@@ -49,6 +49,7 @@ fn contract(inputs: Vec<Input>, graph_inputs: Vec<GraphInput>) -> Contract {
         signature: SignatureKind::Columns,
         inputs,
         outputs: vec![output("y", Element::F32, OutputShape::Scalar)],
+        asides: Vec::new(),
         params: Vec::new(),
         graph_inputs,
         runtime: Runtime::Tract,

@@ -36,7 +36,7 @@ fn same_graph(a: &Contract, b: &Contract) -> bool {
     let inputs =
         |contract: &Contract| contract.inputs.iter().map(|input| (input.slot, input.element)).collect::<Vec<_>>();
     let outputs =
-        |contract: &Contract| contract.outputs.iter().map(|output| (output.shape, output.element)).collect::<Vec<_>>();
+        |contract: &Contract| contract.scored().map(|output| (output.shape, output.element)).collect::<Vec<_>>();
     a.graph_inputs == b.graph_inputs && inputs(a) == inputs(b) && outputs(a) == outputs(b)
 }
 
@@ -67,7 +67,7 @@ impl Scorer for TractScorer {
             .plan
             .run(kept_count, inputs)
             .map_err(|error| among_all(self.at_row(error, binding, &feeds, kept_count), kept.as_ref()))?;
-        let outputs = output::arrays(&self.contract.outputs, &tensors, kept_count)?;
+        let outputs = output::arrays(self.contract.scored(), &tensors, kept_count)?;
         let outputs = output::nan_to_null(outputs, binding.null_rules)?;
         output::scores(outputs, kept.as_ref())
     }
@@ -83,7 +83,7 @@ impl TractScorer {
     }
 
     fn nothing(&self, rows: usize) -> Scores {
-        let outputs = self.contract.outputs.iter().map(|output| new_null_array(&output.tensor_type(), rows)).collect();
+        let outputs = self.contract.scored().map(|output| new_null_array(&output.tensor_type(), rows)).collect();
         Scores { outputs, null_scores: rows }
     }
 }

@@ -24,6 +24,7 @@ use tract_onnx::pb::{GraphProto, ModelProto};
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::limits::Limits;
+use crate::native::{FeatureNames, Native, Predictor};
 use crate::plan::{Blueprint, Draft, Plan};
 use crate::port::{ClassLabels, Dim, Port};
 use labels::Found;
@@ -38,9 +39,17 @@ pub struct Graph {
     tracked: BTreeSet<String>,
     operators: Vec<String>,
     fixed_batch: Option<usize>,
-    blueprint: Arc<Blueprint>,
-    draft: Draft,
+    /// Outputs that the library's own `predict` leaves out.
+    asides: BTreeSet<String>,
+    road: Road,
     limits: Limits,
+}
+
+/// What a graph is run by.
+#[derive(Debug)]
+enum Road {
+    Tract { blueprint: Arc<Blueprint>, draft: Box<Draft> },
+    Native(Arc<Native>),
 }
 
 impl Graph {
@@ -85,10 +94,41 @@ impl Graph {
             tracked,
             operators,
             fixed_batch,
-            blueprint: Arc::new(blueprint),
-            draft,
+            asides: BTreeSet::new(),
+            road: Road::Tract { blueprint: Arc::new(blueprint), draft: Box::new(draft) },
             limits,
         })
+    }
+
+    /// Reads an XGBoost model, JSON or UBJSON, and checks it within `limits`.
+    ///
+    /// The first output, `prediction`, is what `predict` of the `predictor` gives; a label or probabilities beside it,
+    /// where the model has classes, are asides. NaN is a missing value.
+    pub fn from_xgboost(file: &[u8], predictor: Predictor, limits: &Limits) -> Result<Graph, Error> {
+        Native::xgboost(file, predictor, limits).map(|native| Graph::of_native(native, limits))
+    }
+
+    /// Reads a LightGBM model in text, and checks it within `limits`. Its outputs are those of
+    /// [`Graph::from_xgboost`], its numbers doubles.
+    pub fn from_lightgbm(file: &[u8], predictor: Predictor, limits: &Limits) -> Result<Graph, Error> {
+        Native::lightgbm(file, predictor, limits).map(|native| Graph::of_native(native, limits))
+    }
+
+    fn of_native(native: Native, limits: &Limits) -> Graph {
+        let of_outputs = native.outputs.iter().map(|output| (output.port.name.clone(), output));
+        let labelled = of_outputs.clone().filter_map(|(name, output)| Some((name, output.classes.clone()?)));
+        Graph {
+            inputs: native.inputs.clone(),
+            outputs: native.outputs.iter().map(|output| output.port.clone()).collect(),
+            classes: labelled.map(|(name, classes)| (name, Found { classes, derived: false })).collect(),
+            zipmaps: BTreeSet::new(),
+            tracked: native.inputs.iter().map(|port| port.name.clone()).collect(),
+            operators: native.operators.clone(),
+            fixed_batch: None,
+            asides: of_outputs.filter(|(_, output)| output.aside).map(|(name, _)| name).collect(),
+            road: Road::Native(Arc::new(native)),
+            limits: *limits,
+        }
     }
 
     /// What must be given, in order. Inputs with a stored value are constants and not listed.
@@ -124,6 +164,20 @@ impl Graph {
         self.tracked.contains(input)
     }
 
+    /// Whether `output` is one that the library's own `predict` leaves out, and is there for labels and probabilities.
+    pub fn is_aside(&self, output: &str) -> bool {
+        self.asides.contains(output)
+    }
+
+    /// The features of a model in its library's own file, in its order: the columns of its one input, or, if there are
+    /// several, an input each. `None` for ONNX.
+    pub fn features(&self) -> Option<&FeatureNames> {
+        match &self.road {
+            Road::Native(native) => Some(&native.features),
+            Road::Tract { .. } => None,
+        }
+    }
+
     /// The operators used, with their domain unless it is the default one, sorted.
     pub fn operators(&self) -> Vec<String> {
         self.operators.clone()
@@ -136,7 +190,10 @@ impl Graph {
 
     /// Optimises the graph and makes it ready to run.
     pub fn plan(&self) -> Result<Plan, Error> {
-        Plan::new(&self.blueprint, &self.draft, &self.limits)
+        match &self.road {
+            Road::Tract { blueprint, draft } => Plan::new(blueprint, draft, &self.limits),
+            Road::Native(native) => Ok(Plan::of_native(native.clone())),
+        }
     }
 }
 

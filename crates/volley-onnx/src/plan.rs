@@ -15,6 +15,7 @@ pub(crate) use blueprint::{Blueprint, Draft, invalid};
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::limits::Limits;
+use crate::native::Native;
 use crate::port::{Dim, Port};
 use engine::Engine;
 
@@ -41,8 +42,20 @@ impl Batch {
 /// A model that is ready to run. It is shared between threads; each run takes a state of its own.
 #[derive(Debug)]
 pub struct Plan {
-    blueprint: Arc<Blueprint>,
+    inputs: Vec<Port>,
     outputs: Vec<Port>,
+    road: Road,
+}
+
+#[derive(Debug)]
+enum Road {
+    Tract(Engines),
+    Native(Arc<Native>),
+}
+
+/// The plans of one graph for few rows and for many.
+#[derive(Debug)]
+struct Engines {
     wide: Engine,
     small: Option<Engine>,
 }
@@ -54,7 +67,12 @@ impl Plan {
         let wide = deadline.within(move || Engine::new(model, batch))?;
         let small = small(blueprint, draft.batch, deadline);
         let outputs = draft.ports(blueprint.outputs.clone());
-        Ok(Plan { blueprint: blueprint.clone(), outputs, wide, small })
+        Ok(Plan { inputs: blueprint.inputs.clone(), outputs, road: Road::Tract(Engines { wide, small }) })
+    }
+
+    pub(crate) fn of_native(native: Arc<Native>) -> Plan {
+        let outputs = native.outputs.iter().map(|output| output.port.clone()).collect();
+        Plan { inputs: native.inputs.clone(), outputs, road: Road::Native(native) }
     }
 
     /// Scores `rows` rows, any number of them.
@@ -68,18 +86,18 @@ impl Plan {
         if rows == 0 {
             return Ok(self.outputs.iter().map(empty).collect());
         }
-        let engine = self.engine(rows);
-        if rows <= engine.rows_max() {
-            return engine.score(rows, inputs);
+        match &self.road {
+            Road::Native(native) => native.run(rows, &inputs),
+            Road::Tract(engines) if rows <= engines.at(rows).rows_max() => engines.at(rows).score(rows, inputs),
+            Road::Tract(engines) => self.run_in_batches(engines, rows, &inputs),
         }
-        self.run_in_batches(rows, &inputs)
     }
 
-    fn run_in_batches(&self, rows: usize, inputs: &[Tensor]) -> Result<Vec<Tensor>, Error> {
+    fn run_in_batches(&self, engines: &Engines, rows: usize, inputs: &[Tensor]) -> Result<Vec<Tensor>, Error> {
         let mut parts: Vec<Vec<Tensor>> = vec![Vec::new(); self.outputs.len()];
         let mut start = 0;
         while start < rows {
-            let engine = self.engine(rows - start);
+            let engine = engines.at(rows - start);
             let end = rows.min(start + engine.rows_max());
             let batch: Vec<Tensor> = inputs.iter().map(|input| slice(input, start, end)).collect::<Result<_, _>>()?;
             for (output, part) in parts.iter_mut().zip(engine.score(end - start, batch)?) {
@@ -90,20 +108,22 @@ impl Plan {
         parts.iter().zip(&self.outputs).map(|(parts, port)| stack(parts, port)).collect()
     }
 
-    /// The engine for the next batch, of which at most `rows` rows are left.
-    fn engine(&self, rows: usize) -> &Engine {
-        match &self.small {
-            Some(small) if rows <= small.rows_max() => small,
-            _ => &self.wide,
-        }
-    }
-
     fn check(&self, rows: usize, inputs: &[Tensor]) -> Result<(), Error> {
-        let ports = &self.blueprint.inputs;
+        let ports = &self.inputs;
         if inputs.len() != ports.len() {
             return Err(Error::Input(format!("{} tensors for {}", inputs.len(), ports.len())));
         }
         ports.iter().zip(inputs).try_for_each(|(port, tensor)| check_input(port, rows, tensor))
+    }
+}
+
+impl Engines {
+    /// The engine for the next batch, of which at most `rows` rows are left.
+    fn at(&self, rows: usize) -> &Engine {
+        match &self.small {
+            Some(small) if rows <= small.rows_max() => small,
+            _ => &self.wide,
+        }
     }
 }
 

@@ -320,6 +320,33 @@ mod tests {
     }
 
     #[test]
+    fn sums_in_turn_are_those_of_singles() {
+        let mut dice = Dice(23);
+        let trees: Vec<Vec<TreeNode>> = (0..60).map(|_| dice.tree(5)).collect();
+        let mut description = description(trees);
+        for weight in &mut description.weights {
+            weight.value = f64::from(0.1 + 1e-3 * weight.value as f32);
+        }
+        let rows: Vec<f32> = (0..300).map(|_| dice.value()).collect();
+        let value = |tree: usize, node: usize| 0.1 + 1e-3 * (tree * 1000 + node) as f32;
+        let in_turn = |row: &f32| {
+            let leaves = description.trees.iter().map(|tree| leaf(tree, &[f64::from(*row)])).enumerate();
+            leaves.fold(0.0f32, |sum, (tree, node)| sum + value(tree, node))
+        };
+        let expected: Vec<f32> = rows.iter().map(in_turn).collect();
+        let at_once = |row: &f32| {
+            let leaves = description.trees.iter().map(|tree| leaf(tree, &[f64::from(*row)])).enumerate();
+            leaves.map(|(tree, node)| f64::from(value(tree, node))).sum::<f64>() as f32
+        };
+        assert!(rows.iter().map(at_once).ne(expected.iter().copied()), "rounding shows");
+        for ensemble in forms(&description, Aggregate::SumInTurn) {
+            let mut scores = vec![];
+            ensemble.score_singles(&rows, 1, |_, row, _| scores.push(row[0]));
+            assert_eq!(scores, expected);
+        }
+    }
+
+    #[test]
     fn several_targets_are_summed_or_compared_for_themselves() {
         let mut dice = Dice(17);
         for aggregate in [Aggregate::Sum, Aggregate::Average, Aggregate::Min, Aggregate::Max] {

@@ -53,21 +53,30 @@ impl Contract {
         }
     }
 
+    /// All that is scored, in the order of [`crate::Scores::outputs`].
+    pub(crate) fn scored(&self) -> impl Iterator<Item = &Output> {
+        self.outputs.iter().chain(&self.asides)
+    }
+
+    fn scored_at(&self, index: usize) -> &Output {
+        self.outputs.get(index).unwrap_or_else(|| &self.asides[index - self.outputs.len()])
+    }
+
     /// The output that holds class probabilities, and its classes.
     pub(crate) fn probabilities(&self) -> Result<(usize, ClassLabels), ModelError> {
-        let labelled = self.outputs.iter().enumerate().filter_map(|(index, output)| {
+        let labelled = self.scored().enumerate().filter_map(|(index, output)| {
             let labels = output.class_labels.as_ref().filter(|labels| output.could_hold(labels))?;
             Some((index, labels))
         });
         let all: Vec<_> = labelled.collect();
         // A map from class to probability says itself what it is.
-        let maps: Vec<_> = all.iter().copied().filter(|(index, _)| self.outputs[*index].zipmap).collect();
+        let maps: Vec<_> = all.iter().copied().filter(|(index, _)| self.scored_at(*index).zipmap).collect();
         match if maps.is_empty() { all } else { maps }.as_slice() {
             [] => self.probabilities_of_the_label().ok_or(ModelError::NoClassLabels),
             [(index, labels)] => Ok((*index, (*labels).clone())),
             [(first, _), (second, _), ..] => Err(ModelError::AmbiguousProbabilities {
-                first: self.outputs[*first].name.clone(),
-                second: self.outputs[*second].name.clone(),
+                first: self.scored_at(*first).name.clone(),
+                second: self.scored_at(*second).name.clone(),
             }),
         }
     }
@@ -86,7 +95,7 @@ impl Contract {
 
     /// The output that holds the class.
     pub(crate) fn label_output(&self) -> Result<(usize, &Output), ModelError> {
-        let candidates = || self.outputs.iter().enumerate().filter(|(_, output)| output.is_label_like());
+        let candidates = || self.scored().enumerate().filter(|(_, output)| output.is_label_like());
         let mut known = candidates().filter(|(_, output)| output.class_labels.is_some());
         if let Some(label) = known.next() {
             return Ok(label);

@@ -2,6 +2,7 @@
 
 use volley_onnx::{Graph, Port};
 
+use super::features;
 use super::shape::Row;
 use crate::coercion::composes;
 use crate::signature::{Column, ColumnType, Specs, TensorSpec};
@@ -16,20 +17,22 @@ pub(super) fn inputs(
     rows: &mut [Row],
 ) -> Result<Vec<Input>, ModelError> {
     let ports = graph.inputs();
-    let declarations = match signature {
-        None => open.iter().map(|&tensor| undeclared(&ports[tensor], tensor, &rows[tensor])).collect(),
-        Some(Specs::Columns(columns)) => Columns { columns, ports, open }.declarations(rows)?,
-        Some(Specs::Tensors(tensors)) => tensor_declarations(tensors, ports, open, rows)?,
+    let of_features = graph.features().map(|names| features::declarations(names, ports, signature)).transpose()?;
+    let declarations = match (signature, of_features.flatten()) {
+        (_, Some(declarations)) => declarations,
+        (None, None) => open.iter().map(|&tensor| undeclared(&ports[tensor], tensor, &rows[tensor])).collect(),
+        (Some(Specs::Columns(columns)), None) => Columns { columns, ports, open }.declarations(rows)?,
+        (Some(Specs::Tensors(tensors)), None) => tensor_declarations(tensors, ports, open, rows)?,
     };
     declarations.into_iter().enumerate().map(|(index, declaration)| declaration.input(index, graph)).collect()
 }
 
 /// An input before it is checked against the graph's element.
-struct Declaration {
-    name: Option<String>,
-    declared: InputType,
-    required: bool,
-    slot: Slot,
+pub(super) struct Declaration {
+    pub(super) name: Option<String>,
+    pub(super) declared: InputType,
+    pub(super) required: bool,
+    pub(super) slot: Slot,
 }
 
 impl Declaration {
@@ -274,7 +277,7 @@ impl Columns<'_> {
 }
 
 /// The type of a column, or of an array's items; whether it is an array.
-fn scalar_or_items(spec: &Column, index: usize) -> Result<(InputType, bool), ModelError> {
+pub(super) fn scalar_or_items(spec: &Column, index: usize) -> Result<(InputType, bool), ModelError> {
     match &spec.data_type {
         ColumnType::Scalar(scalar) => Ok((scalar.clone(), false)),
         ColumnType::Array(items) => match items.as_ref() {

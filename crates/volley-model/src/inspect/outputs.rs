@@ -7,16 +7,21 @@ use volley_onnx::{Dim, Graph, Port};
 use crate::signature::Signature;
 use crate::{ClassLabels, ModelError, Output, OutputShape};
 
-pub(super) fn outputs(graph: &Graph, signature: Option<&Signature>) -> Result<Vec<Output>, ModelError> {
+/// What `predict` gives, and what it leaves out.
+pub(super) fn outputs(graph: &Graph, signature: Option<&Signature>) -> Result<(Vec<Output>, Vec<Output>), ModelError> {
     if graph.outputs().is_empty() {
         return Err(ModelError::UnsupportedOutput("the graph has no outputs".to_owned()));
     }
-    let names = names(graph.outputs(), signature.map_or(&[], |signature| &signature.outputs));
-    let outputs = graph.outputs().iter().zip(names).map(|(port, name)| output(graph, port, name));
+    // Asides stand behind the others, and the signature does not speak of them.
+    let given = graph.outputs().iter().take_while(|port| !graph.is_aside(&port.name)).count();
+    let (given, asides) = graph.outputs().split_at(given);
+    let names = names(given, signature.map_or(&[], |signature| &signature.outputs));
+    let outputs = given.iter().zip(names).map(|(port, name)| output(graph, port, name));
     let mut outputs: Vec<Output> = outputs.collect::<Result<_, _>>()?;
-    let derived: Vec<bool> = graph.outputs().iter().map(|port| graph.is_derived(&port.name)).collect();
+    let derived: Vec<bool> = given.iter().map(|port| graph.is_derived(&port.name)).collect();
     forget_derived_classes(&mut outputs, &derived);
-    Ok(outputs)
+    let asides = asides.iter().map(|port| output(graph, port, port.name.clone()));
+    Ok((outputs, asides.collect::<Result<_, _>>()?))
 }
 
 /// What arithmetic makes of probabilities counts as probabilities only where the graph gives none: beside them it

@@ -15,11 +15,16 @@ use volley_onnx::{Tensor, tensor_values};
 use crate::{Element, ModelError, NullRules, Output, OutputShape, Scores};
 
 /// The outputs of `rows` scored rows, in the contract's order.
-pub(super) fn arrays(outputs: &[Output], tensors: &[Tensor], rows: usize) -> Result<Vec<ArrayRef>, ModelError> {
+pub(super) fn arrays<'c>(
+    outputs: impl IntoIterator<Item = &'c Output>,
+    tensors: &[Tensor],
+    rows: usize,
+) -> Result<Vec<ArrayRef>, ModelError> {
+    let outputs: Vec<_> = outputs.into_iter().collect();
     if outputs.len() != tensors.len() {
         return Err(ModelError::Score("the model gives another number of outputs than its graph declares".to_owned()));
     }
-    outputs.iter().zip(tensors).map(|(output, tensor)| array(output, tensor, rows)).collect()
+    outputs.into_iter().zip(tensors).map(|(output, tensor)| array(output, tensor, rows)).collect()
 }
 
 fn array(output: &Output, tensor: &Tensor, rows: usize) -> Result<ArrayRef, ModelError> {

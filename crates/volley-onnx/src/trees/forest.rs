@@ -13,6 +13,8 @@ const BLOCK_ROWS: usize = 128;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Aggregate {
     Sum,
+    /// The sum, rounded to single precision after each tree, in their order: as XGBoost adds.
+    SumInTurn,
     Average,
     Min,
     Max,
@@ -29,7 +31,14 @@ pub(super) struct Forest<T> {
 impl Aggregate {
     #[inline(always)]
     pub(super) fn adds(self) -> bool {
-        matches!(self, Aggregate::Sum | Aggregate::Average)
+        matches!(self, Aggregate::Sum | Aggregate::SumInTurn | Aggregate::Average)
+    }
+
+    /// Two doubles that hold singles, added and rounded, are the singles' own sum.
+    #[inline(always)]
+    pub(super) fn sum(self, sum: f64, weight: f64) -> f64 {
+        let sum = sum + weight;
+        if self == Aggregate::SumInTurn { f64::from(sum as f32) } else { sum }
     }
 
     #[inline(always)]
@@ -115,7 +124,7 @@ impl<T: Real> Forest<T> {
             match &self.leaves {
                 Leaves::One(weights) => {
                     for (sum, place) in sums[first..first + lanes].iter_mut().zip(places) {
-                        *sum += weights[nodes[place as usize].leaf_number()].double();
+                        *sum = self.aggregate.sum(*sum, weights[nodes[place as usize].leaf_number()].double());
                     }
                 }
                 Leaves::Many { starts, entries } => {
@@ -136,7 +145,7 @@ impl<T: Real> Forest<T> {
             let (sum, spoken) = (&mut sums[target as usize], &mut spoken[target as usize]);
             let weight = weight.double();
             if self.aggregate.adds() {
-                *sum += weight;
+                *sum = self.aggregate.sum(*sum, weight);
             } else if !*spoken || self.aggregate.prefers(weight, *sum) {
                 *sum = weight;
             }

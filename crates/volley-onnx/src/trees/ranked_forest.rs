@@ -115,7 +115,7 @@ impl RankedForest {
             Said::Lone { target, weights } => {
                 sums.spoken_of_all[*target] = true;
                 for (row, sum) in sums.of(*target)[..rows].iter_mut().enumerate() {
-                    *sum += weights[place(row)];
+                    *sum = self.aggregate.sum(*sum, weights[place(row)]);
                 }
             }
             Said::Many(numbers) => {
@@ -147,8 +147,7 @@ impl Said {
             _ => None,
         });
         let weights = weights.collect::<Option<_>>()?;
-        let adds = matches!(aggregate, Aggregate::Sum | Aggregate::Average);
-        target.filter(|_| adds).map(|target| Said::Lone { target: target as usize, weights })
+        target.filter(|_| aggregate.adds()).map(|target| Said::Lone { target: target as usize, weights })
     }
 }
 
@@ -217,7 +216,7 @@ impl Sums {
         let at = target * BLOCK_ROWS + row;
         let (sum, spoken) = (&mut self.sums[at], &mut self.spoken[at]);
         if aggregate.adds() {
-            *sum += weight;
+            *sum = aggregate.sum(*sum, weight);
         } else if !*spoken || aggregate.prefers(weight, *sum) {
             *sum = weight;
         }

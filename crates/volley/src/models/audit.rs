@@ -41,6 +41,7 @@ impl Road {
 impl From<Runtime> for Road {
     fn from(runtime: Runtime) -> Self {
         match runtime {
+            Runtime::Native => Road::Native,
             Runtime::Tract => Road::Tract,
         }
     }
