@@ -14,6 +14,7 @@ mod feature_vectorizer;
 mod gemm;
 mod imputer;
 mod label_encoder;
+mod larger;
 mod linear;
 mod log_of_exp;
 mod node;
@@ -36,6 +37,7 @@ use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
 
 pub(crate) use by_column::{Arithmetic, ByColumn};
+pub(crate) use larger::{Chosen, NanOf};
 pub(crate) use linear::product;
 pub(crate) use node::Refusal;
 pub(crate) use post_transform::PostTransform;

@@ -3,6 +3,7 @@
 
 mod blueprint;
 mod engine;
+mod nans;
 mod rows;
 mod thin;
 

@@ -327,22 +327,21 @@ mod tests {
         for weight in &mut description.weights {
             weight.value = f64::from(0.1 + 1e-3 * weight.value as f32);
         }
-        let rows: Vec<f32> = (0..300).map(|_| dice.value()).collect();
+        let rows: Vec<f32> = (0..3 * 300).map(|_| dice.value()).collect();
         let value = |tree: usize, node: usize| 0.1 + 1e-3 * (tree * 1000 + node) as f32;
-        let in_turn = |row: &f32| {
-            let leaves = description.trees.iter().map(|tree| leaf(tree, &[f64::from(*row)])).enumerate();
-            leaves.fold(0.0f32, |sum, (tree, node)| sum + value(tree, node))
+        let leaves = |row: &[f32]| -> Vec<f32> {
+            let row: Vec<f64> = row.iter().map(|&v| f64::from(v)).collect();
+            description.trees.iter().enumerate().map(|(tree, nodes)| value(tree, leaf(nodes, &row))).collect()
         };
-        let expected: Vec<f32> = rows.iter().map(in_turn).collect();
-        let at_once = |row: &f32| {
-            let leaves = description.trees.iter().map(|tree| leaf(tree, &[f64::from(*row)])).enumerate();
-            leaves.map(|(tree, node)| f64::from(value(tree, node))).sum::<f64>() as f32
-        };
-        assert!(rows.iter().map(at_once).ne(expected.iter().copied()), "rounding shows");
+        let in_turn = |row: &[f32]| leaves(row).iter().fold(0.0f32, |sum, leaf| sum + leaf);
+        let at_once = |row: &[f32]| leaves(row).iter().map(|&leaf| f64::from(leaf)).sum::<f64>() as f32;
+        let expected: Vec<f32> = rows.chunks_exact(3).map(in_turn).collect();
+        assert!(rows.chunks_exact(3).map(at_once).ne(expected.iter().copied()), "rounding shows");
         for ensemble in forms(&description, Aggregate::SumInTurn) {
             let mut scores = vec![];
-            ensemble.score_singles(&rows, 1, |_, row, _| scores.push(row[0]));
-            assert_eq!(scores, expected);
+            ensemble.score_singles(&rows, 3, |row, sums, _| scores.push((row, sums[0])));
+            scores.sort_by_key(|it| it.0);
+            assert!(scores.iter().map(|it| it.1).eq(expected.iter().copied()));
         }
     }
 

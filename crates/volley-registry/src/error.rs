@@ -151,10 +151,10 @@ impl Error {
 #[derive(Debug, thiserror::Error)]
 pub enum LocationFault {
     /// Nothing lies there.
-    #[error("no model directory and no .onnx file at this location")]
+    #[error("no model directory and no model file at this location")]
     Missing,
     /// It is a file, and not an ONNX file.
-    #[error("neither a model directory nor an .onnx file")]
+    #[error("neither a model directory nor a model file (.onnx, .json, .ubj, .txt, .lgb)")]
     NotAModel,
     /// It is a folder that holds models, and none itself.
     #[error("a folder without an MLmodel file{}", nearer(.0))]

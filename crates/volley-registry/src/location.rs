@@ -1,4 +1,4 @@
-//! Reading a model directory or an `.onnx` file of this machine.
+//! Reading a model directory or a model file of this machine.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -37,6 +37,9 @@ pub(crate) fn absolute(path: &Path) -> io::Result<PathBuf> {
     Ok(fs::canonicalize(&clean).unwrap_or(clean))
 }
 
+/// How model files end: ONNX, XGBoost (JSON and UBJSON), LightGBM.
+const ENDINGS: [&str; 5] = [".onnx", ".json", ".ubj", ".txt", ".lgb"];
+
 /// A model of this machine, all its bytes in memory.
 #[derive(Debug)]
 pub(crate) struct LocalModel {
@@ -46,19 +49,19 @@ pub(crate) struct LocalModel {
 }
 
 impl LocalModel {
-    /// Reads a directory with everything in it, or an `.onnx` file with the tensor data beside it.
+    /// Reads a directory with everything in it, or a model file with the tensor data beside it.
     pub(crate) fn read(path: &Path, bounds: Bounds) -> Result<Self, LocationFault> {
         let path = fs::canonicalize(path).map_err(unreadable)?;
         let mut found = Found { files: Vec::new(), bounds, room: bounds.bytes_max };
         if path.is_dir() {
             found.directory(&path, &path, "")?;
         } else {
-            found.onnx_file(&path)?;
+            found.model_file(&path)?;
         }
         Ok(LocalModel { artifact: Artifact::new(found.read()?), path })
     }
 
-    /// The name of the folder, or of the file without `.onnx`.
+    /// The name of the folder, or of the file without its ending.
     pub(crate) fn name(&self) -> String {
         let name = if self.path.is_dir() { self.path.file_name() } else { self.path.file_stem() };
         name.map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
@@ -98,8 +101,9 @@ impl Found {
     }
 
     /// Exporters put tensors beside `NAME.onnx` as `NAME.onnx.data` or `NAME.onnx_data`.
-    fn onnx_file(&mut self, path: &Path) -> Result<(), LocationFault> {
-        let Some(name) = path.file_name().and_then(|name| name.to_str()).filter(|name| name.ends_with(".onnx")) else {
+    fn model_file(&mut self, path: &Path) -> Result<(), LocationFault> {
+        let is_model = |name: &&str| ENDINGS.iter().any(|ending| name.ends_with(ending));
+        let Some(name) = path.file_name().and_then(|name| name.to_str()).filter(is_model) else {
             return Err(LocationFault::NotAModel);
         };
         self.file(path, name.to_owned())?;

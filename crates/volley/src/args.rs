@@ -166,7 +166,7 @@ pub enum ModelsCommand {
 /// `volley models register`.
 #[derive(Debug, Args)]
 pub struct RegisterArgs {
-    /// An MLflow model directory, or an .onnx file
+    /// An MLflow model directory, or a model file (.onnx, .json, .ubj, .txt, .lgb)
     #[arg(value_name = "DIR|FILE")]
     pub location: String,
     /// The name to register it under

@@ -106,6 +106,11 @@ fn files(folder: &Path, ending: &str) -> Vec<Vec<u8>> {
     found
 }
 
+/// Files of XGBoost and LightGBM in every configuration.
+fn natives(ending: &str) -> Vec<Vec<u8>> {
+    files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/data/native"), ending)
+}
+
 fn bare(name: &str, bytes: Vec<u8>) -> Artifact {
     Artifact::new([(name.to_owned(), Bytes::from(bytes))].into())
 }
@@ -113,6 +118,21 @@ fn bare(name: &str, bytes: Vec<u8>) -> Artifact {
 #[test]
 fn onnx() {
     Kind { name: "ONNX", seeds: files(&fixtures(), ".onnx"), artifact: |bytes| bare("model.onnx", bytes) }.check();
+}
+
+#[test]
+fn xgboost_json() {
+    Kind { name: "XGBoost JSON", seeds: natives(".json"), artifact: |bytes| bare("model.json", bytes) }.check();
+}
+
+#[test]
+fn xgboost_ubj() {
+    Kind { name: "XGBoost UBJSON", seeds: natives(".ubj"), artifact: |bytes| bare("model.ubj", bytes) }.check();
+}
+
+#[test]
+fn lightgbm() {
+    Kind { name: "LightGBM", seeds: natives(".txt"), artifact: |bytes| bare("model.txt", bytes) }.check();
 }
 
 #[test]

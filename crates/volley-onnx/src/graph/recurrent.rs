@@ -24,7 +24,7 @@ pub(super) fn name_states(graph: &mut GraphProto) {
     for mut node in std::mem::take(&mut graph.node) {
         let missing = |&&slot: &&usize| node.input.get(slot).is_none_or(String::is_empty);
         let missing: Vec<usize> = states(&node).iter().filter(missing).copied().collect();
-        if let (false, Some(size)) = (missing.is_empty(), hidden_size(&node)) {
+        if let (false, false, Some(size)) = (missing.is_empty(), is_bidirectional(&node), hidden_size(&node)) {
             let zeros = Zeros::new(&node, nodes.len(), size);
             node.input.resize(node.input.len().max(missing[missing.len() - 1] + 1), String::new());
             missing.iter().for_each(|&slot| node.input[slot] = zeros.name("zeros"));
@@ -40,16 +40,15 @@ fn hidden_size(node: &NodeProto) -> Option<i64> {
     node.attribute.iter().find(|it| it.name == "hidden_size").map(|it| it.i)
 }
 
-fn directions(node: &NodeProto) -> i64 {
-    let direction = node.attribute.iter().find(|it| it.name == "direction");
-    if direction.is_some_and(|it| it.s == b"bidirectional") { 2 } else { 1 }
+/// tract gives each direction the states of both, if there are any.
+fn is_bidirectional(node: &NodeProto) -> bool {
+    node.attribute.iter().any(|it| it.name == "direction" && it.s == b"bidirectional")
 }
 
 /// The nodes that make one state of zeros.
 struct Zeros {
     prefix: String,
     input: String,
-    directions: i64,
     size: i64,
     rows_first: bool,
 }
@@ -60,7 +59,6 @@ impl Zeros {
         Zeros {
             prefix: format!("{}.{}.{at}", node.name, node.output.join(".")),
             input: node.input.first().cloned().unwrap_or_default(),
-            directions: directions(node),
             size,
             rows_first: layout.is_some_and(|it| it.i == 1),
         }
@@ -86,7 +84,7 @@ impl Zeros {
             float_data: vec![0.0],
             ..TensorProto::default()
         };
-        vec![long("axis", axis), long("directions", self.directions), long("size", self.size), zero]
+        vec![long("axis", axis), long("directions", 1), long("size", self.size), zero]
     }
 
     /// The zero, expanded to the directions, the rows of the input, and the hidden size.

@@ -2,6 +2,7 @@
 
 mod classifier;
 mod coupling;
+mod fused;
 mod regressor;
 
 use tract_onnx::pb::NodeProto;
@@ -38,32 +39,16 @@ impl Similarity {
         })
     }
 
-    /// In doubles: hundreds of large products of either sign are added to a small score.
-    fn of(self, a: &[f32], b: &[f32]) -> f64 {
+    /// Makes similarities of the products with all vectors, or of the squared distances from them.
+    fn finish(self, similarities: &mut [f32]) {
+        let mut change = |to: &dyn Fn(f32) -> f32| similarities.iter_mut().for_each(|it| *it = to(*it));
         match self {
-            Similarity::Linear => dot(a, b),
-            Similarity::Polynomial { gamma, offset, degree } => power(scaled(dot(a, b), gamma, offset), degree).into(),
-            Similarity::Radial { gamma } => (-gamma * squared_distance(a, b)).exp().into(),
-            Similarity::Sigmoid { gamma, offset } => scaled(dot(a, b), gamma, offset).tanh().into(),
+            Similarity::Linear => {}
+            Similarity::Polynomial { gamma, offset, degree } => change(&|it| power(gamma * it + offset, degree)),
+            Similarity::Radial { gamma } => change(&|it| (-gamma * it).exp()),
+            Similarity::Sigmoid { gamma, offset } => change(&|it| (gamma * it + offset).tanh()),
         }
     }
-}
-
-fn scaled(product: f64, gamma: f32, offset: f32) -> f32 {
-    (f64::from(gamma) * product + f64::from(offset)) as f32
-}
-
-/// Summed in doubles: powers, and differences of large sums, would make much of the last digit.
-fn dot(a: &[f32], b: &[f32]) -> f64 {
-    let ((a_lanes, a_rest), (b_lanes, b_rest)) = (a.as_chunks::<8>(), b.as_chunks::<8>());
-    let mut sums = [0.0f64; 8];
-    for (a, b) in a_lanes.iter().zip(b_lanes) {
-        for lane in 0..8 {
-            sums[lane] += f64::from(a[lane]) * f64::from(b[lane]);
-        }
-    }
-    let rest: f64 = a_rest.iter().zip(b_rest).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum();
-    sums.iter().sum::<f64>() + rest
 }
 
 fn power(base: f32, degree: f32) -> f32 {
@@ -92,7 +77,7 @@ fn squared_distance(a: &[f32], b: &[f32]) -> f32 {
 #[derive(Debug)]
 struct Vectors {
     similarity: Similarity,
-    /// One after the other.
+    /// One vector after the other where distances are asked for; else the first value of all, then the second of all.
     values: Vec<f32>,
     columns: usize,
     count: usize,
@@ -102,11 +87,16 @@ impl Vectors {
     fn new(similarity: Similarity, values: Vec<f32>, count: usize) -> TractResult<Vectors> {
         ensure!(count > 0 && !values.is_empty(), "there are no vectors");
         ensure!(values.len().is_multiple_of(count), "the vectors differ in length");
-        Ok(Vectors { similarity, columns: values.len() / count, values, count })
+        let columns = values.len() / count;
+        let values = match similarity {
+            Similarity::Radial { .. } => values,
+            _ => (0..columns).flat_map(|column| values.iter().skip(column).step_by(columns)).copied().collect(),
+        };
+        Ok(Vectors { similarity, columns, values, count })
     }
 
     /// Calls `each` with every row's number and its similarity to each vector.
-    fn compare(&self, input: &Tensor, mut each: impl FnMut(usize, &[f64])) -> TractResult<()> {
+    fn compare(&self, input: &Tensor, mut each: impl FnMut(usize, &[f32])) -> TractResult<()> {
         let (_, columns) = rows_and_columns(input)?;
         if columns != self.columns {
             return refuse(format!("{columns} columns where the model has {}", self.columns));
@@ -114,9 +104,14 @@ impl Vectors {
         let input = singles(input)?;
         let mut similarities = vec![0.0; self.count];
         for (at, row) in input.chunks_exact(columns).enumerate() {
-            for (similarity, vector) in similarities.iter_mut().zip(self.values.chunks_exact(columns)) {
-                *similarity = self.similarity.of(row, vector);
+            match self.similarity {
+                Similarity::Radial { .. } => {
+                    let vectors = self.values.chunks_exact(columns);
+                    similarities.iter_mut().zip(vectors).for_each(|(it, vector)| *it = squared_distance(row, vector));
+                }
+                _ => fused::products(row, &self.values, &mut similarities),
             }
+            self.similarity.finish(&mut similarities);
             each(at, &similarities);
         }
         Ok(())

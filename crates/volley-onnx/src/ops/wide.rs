@@ -1,6 +1,6 @@
 //! Plain loops, compiled a second time for wider instructions.
 //!
-//! Nothing is added in another order for it, and nothing fused: results have the same bits on every
+//! Nothing is added in another order for it, and nothing fused but by `mul_add`: results have the same bits on every
 //! processor.
 
 /// A loop over slices.
@@ -12,16 +12,16 @@ pub(super) trait Work {
 /// Does the work with the widest instructions of this processor.
 pub(super) fn widely(work: impl Work) {
     #[cfg(target_arch = "x86_64")]
-    if is_x86_feature_detected!("avx2") {
+    if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
         #[expect(unsafe_code, reason = "only what was detected may be called")]
-        // SAFETY: the processor has AVX2.
+        // SAFETY: the processor has AVX2 and FMA.
         return unsafe { with_avx2(work) };
     }
     work.run();
 }
 
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,fma")]
 fn with_avx2(work: impl Work) {
     work.run();
 }

@@ -9,7 +9,7 @@ use tract_onnx::tract_hir::internal::*;
 
 use super::Batch;
 use super::blueprint::invalid;
-use super::thin;
+use super::{nans, thin};
 use crate::error::Error;
 use crate::ops::Refusal;
 
@@ -26,6 +26,7 @@ impl Engine {
     pub(super) fn new(model: TypedModel, batch: Batch) -> Result<Engine, Error> {
         let plan = model.into_decluttered().and_then(|mut model| {
             thin::replace(&mut model)?;
+            nans::keep(&mut model)?;
             TypedSimplePlan::new(model.into_optimized()?)
         });
         let plan = plan.map_err(|error| invalid(&error))?;

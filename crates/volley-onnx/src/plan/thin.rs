@@ -94,7 +94,7 @@ fn by_column(model: &TypedModel, node: &TypedNode) -> TractResult<Found> {
 }
 
 /// tract does what follows a product of its own together with that.
-fn follows_product(model: &TypedModel, outlet: OutletId) -> bool {
+pub(super) fn follows_product(model: &TypedModel, outlet: OutletId) -> bool {
     let mut node = model.node(outlet.node);
     while node.op_is::<TypedBinOp>() || node.op_is::<ElementWiseOp>() {
         let is_constant = |it: &&OutletId| model.outlet_fact(**it).is_ok_and(|fact| fact.konst.is_some());

@@ -102,7 +102,7 @@ impl Pairs {
     }
 
     /// A score for each two classes, above zero where the lower one is preferred.
-    fn scores(&self, similarities: &[f64], scores: &mut [f32]) {
+    fn scores(&self, similarities: &[f32], scores: &mut [f32]) {
         for ((score, (one, other)), &offset) in scores.iter_mut().zip(self.each()).zip(&self.offsets) {
             let sum = self.weighed(one, other - 1, similarities) + self.weighed(other, one, similarities);
             *score = (sum + f64::from(offset)) as f32;
@@ -110,10 +110,10 @@ impl Pairs {
     }
 
     /// What the vectors of `class` say by the weights of one row.
-    fn weighed(&self, class: usize, row: usize, similarities: &[f64]) -> f64 {
+    fn weighed(&self, class: usize, row: usize, similarities: &[f32]) -> f64 {
         let range = self.of_class[class].clone();
         let weights = &self.weights[row * similarities.len()..][range.clone()];
-        weights.iter().zip(&similarities[range]).map(|(&weight, v)| f64::from(weight) * v).sum()
+        weights.iter().zip(&similarities[range]).map(|(weight, v)| f64::from(weight * v)).sum()
     }
 
     /// The first of the classes that most others lose against.
@@ -192,10 +192,10 @@ impl SvmClassifier {
     }
 
     /// The position of the winning class of a row; its scores go into `out`.
-    fn score(&self, similarities: &[f64], out: &mut [f32]) -> usize {
+    fn score(&self, similarities: &[f32], out: &mut [f32]) -> usize {
         match &self.scoring {
             Scoring::Linear { offset, no_weight_is_negative } => {
-                out.iter_mut().zip(similarities).for_each(|(out, sum)| *out = (sum + f64::from(*offset)) as f32);
+                out.iter_mut().zip(similarities).for_each(|(out, sum)| *out = sum + offset);
                 let winner = linear_winner(out, *no_weight_is_negative);
                 self.transform.apply(out);
                 winner
@@ -204,7 +204,7 @@ impl SvmClassifier {
         }
     }
 
-    fn score_pairs(&self, pairs: &Pairs, similarities: &[f64], out: &mut [f32]) -> usize {
+    fn score_pairs(&self, pairs: &Pairs, similarities: &[f32], out: &mut [f32]) -> usize {
         let mut scores = vec![0.0; self.machines()];
         pairs.scores(similarities, &mut scores);
         let winner = pairs.winner(&scores);

@@ -6,7 +6,7 @@ use tract_onnx::tract_hir::internal::*;
 
 use super::super::node::{ensure_numeric, filled, floats, row_dim, rows_and_columns};
 use super::super::{Built, Kernel, Signature, kernel};
-use super::{Similarity, Vectors};
+use super::{Similarity, Vectors, fused};
 
 #[derive(Debug)]
 struct SvmRegressor {
@@ -34,9 +34,8 @@ pub(in crate::ops) fn build(_: &ParsingContext, node: &NodeProto) -> Built {
 }
 
 impl SvmRegressor {
-    fn finish(&self, similarities: &[f64]) -> f32 {
-        let sum: f64 = similarities.iter().zip(&self.weights).map(|(v, &weight)| v * f64::from(weight)).sum();
-        let score = (sum + f64::from(self.offset)) as f32;
+    fn finish(&self, similarities: &[f32]) -> f32 {
+        let score = fused::product(similarities, &self.weights) + self.offset;
         match self.one_class {
             true if score > 0.0 => 1.0,
             true => -1.0,

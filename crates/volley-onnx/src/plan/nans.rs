@@ -1,0 +1,151 @@
+//! NaN kept where tract would lose it: in the larger and the smaller of two numbers, Relu and Clip among them, in
+//! Sigmoid and in Tanh. A row that has no score would get one.
+//!
+//! What follows a product of tract's own is done together with it, in instructions that keep the NaN.
+
+use tract_onnx::tract_core::ops::binary::TypedBinOp;
+use tract_onnx::tract_core::ops::element_wise::ElementWiseOp;
+use tract_onnx::tract_core::ops::scan::Scan;
+use tract_onnx::tract_hir::internal::*;
+
+use super::thin::follows_product;
+use crate::ops::{Chosen, NanOf, typed};
+
+/// Puts operators that keep NaN in the place of those of a decluttered model that do not.
+pub(super) fn keep(model: &mut TypedModel) -> TractResult<()> {
+    for id in model.eval_order()? {
+        let node = model.node(id);
+        let patch = match (chosen(model, node)?, node.op_as::<ElementWiseOp>(), node.op_as::<Scan>()) {
+            (Some(chosen), ..) => choice(model, node, chosen)?,
+            (_, Some(op), _) if matches!(&*op.0.name(), "Sigmoid" | "Tanh") => with_nan_of_input(model, node)?,
+            (_, _, Some(scan)) => {
+                let mut scan = scan.clone();
+                keep(&mut scan.body)?;
+                TypedModelPatch::replace_single_op(model, node, &node.inputs, scan)?
+            }
+            _ => continue,
+        };
+        patch.apply(model)?;
+    }
+    model.compact()
+}
+
+fn chosen(model: &TypedModel, node: &TypedNode) -> TractResult<Option<Chosen>> {
+    let Some(op) = node.op_as::<TypedBinOp>() else { return Ok(None) };
+    let chosen = match op.0.name() {
+        "Max" => Chosen::Larger,
+        "Min" => Chosen::Smaller,
+        _ => return Ok(None),
+    };
+    let is_float = node.outputs[0].fact.datum_type.is_float();
+    let is_fused = node.inputs.iter().any(|&input| follows_product(model, input));
+    Ok((is_float && !is_fused).then_some(chosen))
+}
+
+fn choice(model: &TypedModel, node: &TypedNode, chosen: Chosen) -> TractResult<TypedModelPatch> {
+    let [mut a, mut b] = [node.inputs[0], node.inputs[1]];
+    if model.outlet_fact(a)?.konst.is_some() {
+        (a, b) = (b, a);
+    }
+    TypedModelPatch::replace_single_op(model, node, &[a, b], typed(chosen))
+}
+
+fn with_nan_of_input(model: &TypedModel, node: &TypedNode) -> TractResult<TypedModelPatch> {
+    let mut patch = TypedModelPatch::default();
+    let input = patch.tap_model(model, node.inputs[0])?;
+    let output = patch.wire_node(&node.name, node.op.clone(), &[input])?[0];
+    let kept = patch.wire_node(format!("{}.nan", node.name), typed(NanOf), &[output, input])?[0];
+    patch.shunt_outside(model, node.id.into(), kept)?;
+    Ok(patch)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{ModelBuilder, assert_close, standard, tensor};
+    use crate::{Element, tensor_values};
+
+    const NAN: f32 = f32::NAN;
+
+    #[test]
+    fn an_activation_of_nan_is_nan() {
+        let rows = tensor(&[3, 1], &[NAN, -1.0, 2.0]);
+        standard("Relu", vec![]).gives(rows.clone(), tensor(&[3, 1], &[NAN, 0.0, 2.0]));
+        let zero = || tensor(&[1], &[0.0f32]);
+        for (operator, expected) in [("Max", [NAN, 0.0, 2.0]), ("Min", [NAN, -1.0, 0.0])] {
+            standard(operator, vec![]).with(zero()).gives(rows.clone(), tensor(&[3, 1], &expected));
+        }
+        let clip = standard("Clip", vec![]).with(tensor(&[], &[0.0f32])).with(tensor(&[], &[1.0f32]));
+        clip.gives(rows, tensor(&[3, 1], &[NAN, 0.0, 1.0]));
+    }
+
+    #[test]
+    fn other_activations_of_nan_are_nan_too() {
+        let mut lost = vec![];
+        for operator in [
+            "Abs",
+            "Ceil",
+            "Cos",
+            "Elu",
+            "Erf",
+            "Exp",
+            "Floor",
+            "HardSigmoid",
+            "HardSwish",
+            "LeakyRelu",
+            "Log",
+            "Mish",
+            "Neg",
+            "Reciprocal",
+            "Round",
+            "Selu",
+            "Sigmoid",
+            "Sign",
+            "Sin",
+            "Softplus",
+            "Softsign",
+            "Sqrt",
+            "Tanh",
+        ] {
+            let model = ModelBuilder::default().input("x", Element::F32, &[-1, 1]).output("y", Element::F32);
+            let model = model.node("", operator, &["x"], &["y"], vec![]);
+            let scores = model.run(2, vec![tensor(&[2, 1], &[NAN, 0.5])]).expect(operator);
+            let scores = tensor_values::<f32>(&scores[0]).expect("singles");
+            if !(scores[0].is_nan() && !scores[1].is_nan()) {
+                lost.push((operator, scores.to_vec()));
+            }
+        }
+        assert!(lost.is_empty(), "{lost:?}");
+    }
+
+    #[test]
+    fn a_layer_of_any_width_keeps_nan() {
+        for width in [3, 24, 200] {
+            let model = ModelBuilder::default()
+                .input("x", Element::F32, &[-1, 2])
+                .output("y", Element::F32)
+                .constant("weights", &tensor(&[2, width], &vec![1.0f32; 2 * width]))
+                .constant("bias", &tensor(&[width], &vec![-1.0f32; width]))
+                .node("", "MatMul", &["x", "weights"], &["sums"], vec![])
+                .node("", "Add", &["sums", "bias"], &["moved"], vec![])
+                .node("", "Relu", &["moved"], &["y"], vec![]);
+            for rows in [2, 1024] {
+                let values = [[NAN, 1.0], [1.0, 2.0]].concat().repeat(rows / 2);
+                let scores = model.clone().run(rows, vec![tensor(&[rows, 2], &values)]).expect("a sound model");
+                let expected = [vec![NAN; width], vec![2.0; width]].concat().repeat(rows / 2);
+                assert_close(&scores[0], &tensor(&[rows, width], &expected));
+            }
+        }
+    }
+
+    #[test]
+    fn two_columns_are_compared_row_by_row() {
+        let model = ModelBuilder::default()
+            .input("a", Element::F32, &[-1, 2])
+            .input("b", Element::F32, &[-1, 1])
+            .output("y", Element::F32)
+            .node("", "Max", &["a", "b"], &["y"], vec![]);
+        let inputs = vec![tensor(&[2, 2], &[1.0f32, 5.0, NAN, 0.0]), tensor(&[2, 1], &[3.0f32, NAN])];
+        let scores = model.run(2, inputs).expect("a sound model");
+        assert_close(&scores[0], &tensor(&[2, 2], &[3.0, 5.0, NAN, NAN]));
+    }
+}
