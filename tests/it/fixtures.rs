@@ -36,6 +36,15 @@ const MODELS: [(&str, Inputs); 23] = [
     ("multi1d_onnx", Inputs::Named),
 ];
 
+/// Models in the files of the libraries that trained them.
+const NATIVE: [&str; 5] = [
+    "cancer_lightgbm_booster",
+    "cancer_xgboost_json",
+    "cancer_xgboost_ubj",
+    "cats_lightgbm_booster",
+    "iris_xgboost_sklearn",
+];
+
 #[derive(Clone, Copy, PartialEq)]
 enum Inputs {
     /// From scope, by struct, and by position.
@@ -64,7 +73,7 @@ fn the_list_is_the_folder() {
 fn every_fixture_is_scored_or_refused() {
     let folders = std::fs::read_dir(root().join("tests/data/models")).unwrap().flatten();
     let folders = folders.filter(|entry| entry.path().is_dir()).map(|entry| entry.file_name().into_string().unwrap());
-    let listed = MODELS.iter().map(|(name, _)| name).chain(REFUSED.iter().map(|(name, _)| name));
+    let listed = MODELS.iter().map(|(name, _)| name).chain(&NATIVE).chain(REFUSED.iter().map(|(name, _)| name));
     assert_eq!(folders.collect::<BTreeSet<_>>(), listed.map(|name| name.to_string()).collect());
 }
 
@@ -73,6 +82,17 @@ async fn every_onnx_model_gives_its_expected_scores() {
     let mut house = House::new().await;
     for (name, inputs) in MODELS {
         check(&mut house, name, inputs, "input", "expected").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_model_in_its_library_s_own_file_gives_its_expected_scores_nulls_or_not() {
+    let mut house = House::new().await;
+    for name in NATIVE {
+        check(&mut house, name, Inputs::Named, "input", "expected").await;
+        if fixture(name).join("expected_nulls.parquet").is_file() {
+            check(&mut house, name, Inputs::Named, "input_nulls", "expected_nulls").await;
+        }
     }
 }
 

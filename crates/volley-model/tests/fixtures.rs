@@ -1,5 +1,8 @@
 //! Every fixture of `tests/data/models`: the ONNX ones score as the framework does, the others are refused with their own code.
 
+#[path = "fixtures/native.rs"]
+mod native;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -322,71 +325,6 @@ fn labels_and_probabilities_of_every_classifier_are_those_of_predict() {
             assert_eq!(column.as_primitive::<Float64Type>().value(2), third, "{fixture}");
         }
     }
-}
-
-#[test]
-fn every_model_in_its_library_s_own_file_scores_as_the_library_does() {
-    for fixture in NATIVE {
-        let model = Model::open(fixture);
-        assert_eq!(model.contract.runtime, Runtime::Native, "{fixture}");
-        assert!(model.contract.inputs.iter().all(|input| input.null_rule == NullRule::Nan), "{fixture}");
-        for suffix in ["", "_nulls"] {
-            if !folder(fixture).join(format!("input{suffix}.parquet")).exists() {
-                continue;
-            }
-            let input = table(fixture, &format!("input{suffix}.parquet"));
-            let expected = table(fixture, &format!("expected{suffix}.parquet"));
-            assert_scores(fixture, &model.contract, &model.by_position(&input), &expected);
-            assert_scores(fixture, &model.contract, &model.by_name(&input), &expected);
-        }
-    }
-}
-
-#[test]
-fn a_classifier_predicts_labels_and_gives_its_probabilities_when_asked() {
-    let model = Model::open("iris_xgboost_sklearn");
-    let scores = model.by_position(&table("iris_xgboost_sklearn", "input.parquet"));
-    let result = |function| scores.result(&model.contract, function).expect("a column");
-    assert_eq!(result(Function::Predict).data_type(), &DataType::Int64);
-    assert_eq!(&result(Function::Predict), &result(Function::PredictLabel));
-    let probabilities = result(Function::PredictProba);
-    assert_eq!(probabilities.data_type(), &model.contract.result_type(Function::PredictProba).expect("a type"));
-    assert_eq!(probabilities.as_struct().column_names(), ["0", "1", "2"]);
-    let booster = Model::open("cancer_xgboost_json");
-    let scores = booster.by_position(&table("cancer_xgboost_json", "input.parquet"));
-    let result = |function| scores.result(&booster.contract, function).expect("a column");
-    assert_eq!(result(Function::Predict).data_type(), &DataType::Float32);
-    let second = result(Function::PredictProba).as_struct().column_by_name("1").expect("a class").clone();
-    assert_eq!(&cast(&second, &DataType::Float32).expect("singles"), &result(Function::Predict));
-}
-
-#[test]
-fn a_bare_file_of_a_library_takes_columns_by_its_own_names() {
-    for fixture in ["cancer_xgboost_ubj", "cancer_lightgbm_booster"] {
-        let mut files = artifact(fixture).files().clone();
-        files.retain(|path, _| path.starts_with("model."));
-        let artifact = Artifact::new(files);
-        let contract = inspect(&artifact, &Limits::default()).expect("a contract");
-        assert_eq!(contract.inputs[3].name.as_deref(), Some("mean_area"));
-        let model = Model { scorer: load(&artifact, &contract, &Limits::default()).expect("a scorer"), contract };
-        let (input, expected) = (table(fixture, "input.parquet"), table(fixture, "expected.parquet"));
-        assert_scores(fixture, &model.contract, &model.by_name(&input), &expected);
-    }
-}
-
-#[test]
-fn a_signature_of_other_features_than_those_of_the_training_is_refused() {
-    let mut files = artifact("cats_lightgbm_booster").files().clone();
-    let mut refused = |inputs: &str| {
-        let model = format!("flavors: {{lightgbm: {{data: model.lgb}}}}\nsignature:\n  inputs: '{inputs}'\n");
-        files.insert("MLmodel".to_owned(), Bytes::from(model));
-        inspect(&Artifact::new(files.clone()), &Limits::default()).err().map(|error| error.to_string())
-    };
-    let column = |name: &str| format!(r#"{{"type": "double", "name": "{name}"}}"#);
-    assert_eq!(refused(&format!("[{}, {}]", column("num"), column("cat"))), None);
-    let other = refused(&format!("[{}, {}]", column("num"), column("dog"))).expect("refused");
-    assert!(other.contains("`cat`"), "{other}");
-    assert!(refused(&format!("[{}]", column("num"))).is_some());
 }
 
 #[test]

@@ -104,12 +104,12 @@ async fn a_registry_path_is_relative_to_its_base_however_it_is_written() {
 #[tokio::test]
 async fn what_is_no_model_is_refused() {
     let base = folder();
-    write(&base.path().join("notes.txt"), "");
+    write(&base.path().join("notes.md"), "");
     for (location, code) in [
         ("./nothing", "model_location_missing"),
         ("nothing.onnx", "model_location_missing"),
-        ("./notes.txt", "model_location_missing"),
-        ("./notes.txt/model", "model_location_missing"),
+        ("./notes.md", "model_location_missing"),
+        ("./notes.md/model", "model_location_missing"),
         ("s3://bucket/model", "unsupported_location"),
         ("https://host/net.onnx", "unsupported_location"),
     ] {
