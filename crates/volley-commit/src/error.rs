@@ -62,6 +62,17 @@ pub enum Error {
         /// Path of the staged object.
         file: String,
     },
+    /// What was scored again differs from what the receipt of the split promises: the model, or the query, does
+    /// not give the same rows twice. An operator is needed. Trying again does not help.
+    #[error("split {split} of job {job} cannot be repaired: {reason}")]
+    RepairDiffers {
+        /// The job.
+        job: String,
+        /// The split.
+        split: u32,
+        /// The difference.
+        reason: String,
+    },
     /// A writer sealed figures that contradict each other, a fault in the writer. Trying again does not help.
     #[error("split {split} cannot be sealed: {reason}")]
     ReceiptInvalid {
@@ -85,10 +96,19 @@ pub enum Error {
         job: String,
     },
     /// A mode that does not exist. Trying again does not help.
-    #[error("unknown mode '{mode}': use 'error', 'append' or 'overwrite'")]
+    #[error("unknown mode '{mode}': use 'error', 'append', 'overwrite' or 'overwrite_partitions'")]
     UnknownMode {
         /// What was asked for.
         mode: String,
+    },
+    /// Another process has taken the state over, so this one must not touch destinations any more. Trying again
+    /// does not help; whoever is the owner now finishes the job.
+    #[error("owner {epoch} of the state {state} was replaced: another process has taken it over")]
+    OwnerReplaced {
+        /// URL of the state.
+        state: String,
+        /// Which owner was replaced.
+        epoch: u64,
     },
     /// A record in the state cannot be read: damaged, or of a newer Volley. Trying again does not help.
     #[error("record {path} cannot be understood: it is damaged or of a newer version")]
@@ -143,10 +163,12 @@ impl Error {
             Self::DestinationInvalid { .. } => "destination_invalid",
             Self::SplitsMissing { .. } => "splits_missing",
             Self::StagedMissing { .. } => "staged_missing",
+            Self::RepairDiffers { .. } => "repair_differs",
             Self::ReceiptInvalid { .. } => "receipt_invalid",
             Self::JobMisused { .. } => "job_misused",
             Self::UnknownJob { .. } => "unknown_job",
             Self::UnknownMode { .. } => "unknown_mode",
+            Self::OwnerReplaced { .. } => "owner_replaced",
             Self::RecordInvalid { .. } => "record_invalid",
             Self::Unconfirmed { .. } => "outcome_unknown",
             Self::DiskFull { .. } => "disk_full",

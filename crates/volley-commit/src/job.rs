@@ -12,6 +12,8 @@ use uuid::Uuid;
 use crate::destination::Destination;
 use crate::error::{Error, Result};
 use crate::location::{CONCURRENT_MAX, Location, run_all};
+use crate::owner::Owner;
+use crate::publish::Published;
 use crate::receipt::{Attempt, Receipt, StagedFile, Tally};
 use crate::record::{self, Records};
 
@@ -70,6 +72,9 @@ pub enum Mode {
     Append,
     /// Replaces it, if Volley wrote all of it.
     Overwrite,
+    /// Replaces the folders that rows were written to, with all below them, if Volley wrote all that is there;
+    /// keeps everything else. Without partitions that is the whole destination.
+    OverwritePartitions,
 }
 
 impl FromStr for Mode {
@@ -79,6 +84,7 @@ impl FromStr for Mode {
             "error" => Ok(Self::Error),
             "append" => Ok(Self::Append),
             "overwrite" => Ok(Self::Overwrite),
+            "overwrite_partitions" => Ok(Self::OverwritePartitions),
             _ => Err(Error::UnknownMode { mode: text.to_owned() }),
         }
     }
@@ -90,6 +96,7 @@ impl fmt::Display for Mode {
             Self::Error => "error",
             Self::Append => "append",
             Self::Overwrite => "overwrite",
+            Self::OverwritePartitions => "overwrite_partitions",
         })
     }
 }
@@ -149,6 +156,8 @@ pub struct Job {
     pub(crate) destination: Destination,
     pub(crate) staging: Location,
     pub(crate) plan: Arc<JobPlan>,
+    /// Whose right it is to touch the destination; none where a lock that dies with its holder says so.
+    owner: Option<Arc<Owner>>,
 }
 
 impl Job {
@@ -194,6 +203,22 @@ impl Job {
             staging: staging.clone(),
             records,
             plan: Arc::new(plan),
+            owner: None,
+        }
+    }
+
+    /// The same job, which from now on touches its destination only while `owner` is the state's owner.
+    #[must_use]
+    pub fn owned_by(mut self, owner: Arc<Owner>) -> Self {
+        self.owner = Some(owner);
+        self
+    }
+
+    /// To be asked right before each call that would do harm under two owners.
+    pub(crate) async fn check_owner(&self) -> Result<()> {
+        match &self.owner {
+            Some(owner) => owner.check().await,
+            None => Ok(()),
         }
     }
 
@@ -236,7 +261,11 @@ impl Job {
         self.records.read(&record::outcome_key(self.id())).await
     }
 
-    /// Whether the result lies at the destination, with nothing left to do but to tidy up.
+    /// What lies at the destination; none before all of it does and only tidying up is left.
+    pub async fn published(&self) -> Result<Option<Published>> {
+        self.records.read(&record::published_key(self.id())).await
+    }
+
     pub(crate) async fn is_published(&self) -> Result<bool> {
         self.records.exists(&record::published_key(self.id())).await
     }
@@ -259,6 +288,8 @@ impl Job {
                 self.leave().await?;
                 Ok(outcome)
             }
+            // So does a commit by another owner, whose publish has taken away what was staged.
+            Ok(Some(outcome)) => Ok(outcome),
             _ => Err(error),
         }
     }
@@ -270,10 +301,14 @@ impl Job {
         let receipts = self.all_receipts().await?;
         self.check_staged(&receipts).await?;
         self.take_turn().await?;
-        // An abort that ended before we had the turn could not pass it on.
-        if let Some(outcome @ Outcome::Aborted { .. }) = self.outcome().await? {
-            self.leave().await?;
-            return Ok(outcome);
+        // An abort that ended before we had the turn could not pass it on, nor could a publish.
+        match self.outcome().await? {
+            Some(outcome @ Outcome::Aborted { .. }) => {
+                self.leave().await?;
+                return Ok(outcome);
+            }
+            Some(outcome) => return Ok(outcome),
+            None => {}
         }
         let (version, claim) = self.destination.claim(&self.plan.spec, &receipts).await?;
         self.destination.check_ground(&self.staging, claim.folders()).await?;
@@ -290,13 +325,19 @@ impl Job {
     ///
     /// Attempts that still run must be stopped before, or what they stage stays behind.
     pub async fn abort(&self, reason: &str) -> Result<Outcome> {
-        let aborted = Outcome::Aborted { reason: reason.to_owned() };
-        let stands = self.records.create_once(&record::outcome_key(self.id()), &aborted).await?;
+        let stands = self.cancel(reason).await?;
         if matches!(stands, Outcome::Aborted { .. }) {
             self.leave().await?;
             self.records.remove(&record::open_key(self.id())).await?;
         }
         Ok(stands)
+    }
+
+    /// Decides against the result as [`Job::abort`] does and leaves the rest to the job's owner or to
+    /// [`crate::collect`]: for whoever has not the right to touch destinations, at any moment.
+    pub async fn cancel(&self, reason: &str) -> Result<Outcome> {
+        let aborted = Outcome::Aborted { reason: reason.to_owned() };
+        self.records.create_once(&record::outcome_key(self.id()), &aborted).await
     }
 
     async fn all_receipts(&self) -> Result<Vec<Receipt>> {

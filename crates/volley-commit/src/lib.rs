@@ -34,16 +34,22 @@ mod error;
 mod job;
 mod local;
 mod location;
+#[cfg(test)]
+mod model;
+mod mutants;
+mod owner;
 mod publish;
 mod receipt;
 mod record;
 mod recover;
+mod repair;
 mod turn;
 
 pub use destination::PublishedFile;
 pub use error::{Error, Result, is_disk_full};
 pub use job::{Job, JobId, JobPlan, JobSpec, Mode, Opener, Outcome};
 pub use location::Location;
+pub use owner::{Before, Owner, Waits};
 pub use publish::Published;
 pub use receipt::{Attempt, Receipt, Staged, StagedFile, Tally};
 pub use recover::{Recovered, Side, is_unfinished, recover, unfinished};

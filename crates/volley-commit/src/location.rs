@@ -13,6 +13,7 @@ use url::Url;
 
 use crate::error::{Error, Result};
 use crate::local::LocalFolder;
+use crate::owner::Waits;
 
 /// How many store calls of one job are under way at once.
 pub(crate) const CONCURRENT_MAX: usize = 32;
@@ -44,12 +45,14 @@ pub struct Location {
     pub prefix: Path,
     /// The absolute URL of the folder: its identity. One folder must always be spelled the same way.
     pub url: String,
+    /// How long records that are kept here, and their owners, wait for what.
+    pub waits: Waits,
 }
 
 impl Location {
     /// A folder `prefix` of `store`, known as `url` (`file:///…`, `s3://…`; a slash at the end does not matter).
     pub fn new(store: Arc<dyn ObjectStore>, prefix: Path, url: impl Into<String>) -> Self {
-        Self { store, prefix, url: url.into() }
+        Self { store, prefix, url: url.into(), waits: Waits::default() }
     }
 
     /// The URL with exactly one slash at its end, so that a prefix is a containing folder.

@@ -1,7 +1,5 @@
 //! The records of a state: created once, read back, never changed.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode};
@@ -12,9 +10,7 @@ use sha2::{Digest, Sha256};
 use crate::error::{Error, Result, is_permanent};
 use crate::job::JobId;
 use crate::location::Location;
-
-/// Waits between the tries of [`Records::create_once`]. Short: the clients of remote stores retry by themselves.
-const PAUSES: [Duration; 3] = [Duration::from_millis(100), Duration::from_millis(400), Duration::from_millis(1600)];
+use crate::mutants::{Mutant, planted};
 
 /// The names of a job's records.
 pub(crate) fn open_key(job: JobId) -> String {
@@ -37,6 +33,19 @@ pub(crate) fn outcome_key(job: JobId) -> String {
 }
 pub(crate) fn published_key(job: JobId) -> String {
     format!("jobs/{job}/published.json")
+}
+
+pub(crate) fn repair_gate_key(job: JobId) -> String {
+    format!("jobs/{job}/repair.json")
+}
+pub(crate) fn repair_key(job: JobId, split: u32) -> String {
+    format!("jobs/{job}/splits/{split:06}.repair")
+}
+pub(crate) fn owner_key(epoch: u64) -> String {
+    format!("owners/{epoch:020}.json")
+}
+pub(crate) fn released_key(epoch: u64) -> String {
+    format!("owners/{epoch:020}.released")
 }
 
 /// The folder of a destination's version claims.
@@ -88,9 +97,19 @@ impl Records {
     {
         let path = self.0.path(key)?;
         let body = json(record);
-        let mut pauses = PAUSES.iter();
+        if by_plain_put(key) {
+            self.0.store.put(&path, body.clone().into()).await.map_err(|source| self.0.failed(&path, source))?;
+            return self.parsed(&path, &body);
+        }
+        let mut pauses = self.0.waits.pauses.iter();
         loop {
             let created = self.create(&path, &body, draft).await;
+            if planted(Mutant::LostMeansDone) && created.is_err() && !says_exists(&created) {
+                return self.parsed(&path, &body);
+            }
+            if planted(Mutant::ExistsMeansLost) && key.contains("/splits/") && says_exists(&created) {
+                return Err(Error::UnknownJob { job: "another attempt won".to_owned() });
+            }
             let cause = match (self.read_path(&path).await, created) {
                 (Ok(Some(stands)), _) => return Ok(stands),
                 (Err(error), _) if !error.is_transient() => return Err(error),
@@ -126,11 +145,13 @@ impl Records {
 
     async fn read_path<T: DeserializeOwned>(&self, path: &Path) -> Result<Option<T>> {
         match self.0.read(path).await? {
-            Some(body) => serde_json::from_slice(&body)
-                .map(Some)
-                .map_err(|source| Error::RecordInvalid { path: self.0.shown(path), source }),
+            Some(body) => self.parsed(path, &body).map(Some),
             None => Ok(None),
         }
+    }
+
+    fn parsed<T: DeserializeOwned>(&self, path: &Path, body: &Bytes) -> Result<T> {
+        serde_json::from_slice(body).map_err(|source| Error::RecordInvalid { path: self.0.shown(path), source })
     }
 
     pub(crate) async fn exists(&self, key: &str) -> Result<bool> {
@@ -146,6 +167,15 @@ impl Records {
         let files = self.0.files(folder).await?;
         Ok(files.into_keys().filter_map(|key| key.rsplit('/').next().map(str::to_owned)).collect())
     }
+}
+
+fn by_plain_put(key: &str) -> bool {
+    planted(Mutant::OutcomeByPut) && key.ends_with("/outcome.json")
+        || planted(Mutant::ClaimByPut) && key.starts_with("dests/")
+}
+
+fn says_exists(created: &object_store::Result<()>) -> bool {
+    matches!(created, Err(object_store::Error::AlreadyExists { .. }))
 }
 
 /// The store said created and then did not have it: it cannot carry this protocol.
