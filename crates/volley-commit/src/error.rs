@@ -143,6 +143,22 @@ pub enum Error {
         /// The cause.
         source: object_store::Error,
     },
+    /// A key stands for one request, and another one came with it. Trying again does not help.
+    #[error("key '{key}' was used before for another request, which is job {job}: choose another key")]
+    KeyReused {
+        /// The key.
+        key: String,
+        /// The job it stands for.
+        job: String,
+    },
+    /// A store does not do what the protocol needs. Trying again does not help.
+    #[error("{url} cannot hold jobs: {reason}")]
+    StoreUnfit {
+        /// URL of the location.
+        url: String,
+        /// What it does wrong.
+        reason: &'static str,
+    },
     /// A location recorded in a job's plan cannot be opened. Try again with the connection restored.
     #[error("{url} cannot be opened")]
     Unreachable {
@@ -173,6 +189,8 @@ impl Error {
             Self::Unconfirmed { .. } => "outcome_unknown",
             Self::DiskFull { .. } => "disk_full",
             Self::Store { .. } => "store_failed",
+            Self::KeyReused { .. } => "key_reused",
+            Self::StoreUnfit { .. } => "store_unfit",
             Self::Unreachable { .. } => "location_unreachable",
         }
     }

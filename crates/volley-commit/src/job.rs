@@ -127,6 +127,21 @@ pub struct JobPlan {
     pub destination: String,
     /// URL of the staging folder.
     pub staging: String,
+    /// What the job's splits were cut from.
+    #[serde(default, flatten)]
+    pub pinned: Pinned,
+}
+
+/// What makes a split the same rows whoever scores it, and whenever. Means nothing to this crate.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Pinned {
+    /// The inputs as they were meant: paths, sizes, tags, row groups, and how they are packed into splits.
+    #[serde(skip_serializing_if = "serde_json::Value::is_null")]
+    pub inputs: serde_json::Value,
+    /// Whether splits keep their rows from one attempt to the next, or the job can only be run again as a whole.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub determinism: Option<String>,
 }
 
 /// The decision about a job. Written once; whoever reads it may act on it.
@@ -165,7 +180,18 @@ impl Job {
     /// `foreign_files`, or `destination_invalid` when destination, staging and state overlap, staging is
     /// in another store, or nothing could be published there. Touches neither the destination nor staging.
     pub async fn begin(state: &Location, destination: &Location, staging: &Location, spec: JobSpec) -> Result<Job> {
-        let plan = JobPlan { spec, destination: destination.url.clone(), staging: staging.url.clone() };
+        Self::begin_pinned(state, destination, staging, spec, Pinned::default()).await
+    }
+
+    /// The same for a job that can be resumed, because its plan says what its splits are.
+    pub async fn begin_pinned(
+        state: &Location,
+        destination: &Location,
+        staging: &Location,
+        spec: JobSpec,
+        pinned: Pinned,
+    ) -> Result<Job> {
+        let plan = JobPlan { spec, destination: destination.url.clone(), staging: staging.url.clone(), pinned };
         let job = Self::assemble(state, destination, staging, plan);
         job.destination.check_layout(state, staging)?;
         job.destination.check_ground(staging, BTreeSet::from([String::new()])).await?;
@@ -214,9 +240,13 @@ impl Job {
         self
     }
 
+    pub(crate) fn owner(&self) -> Option<&Owner> {
+        self.owner.as_deref()
+    }
+
     /// To be asked right before each call that would do harm under two owners.
     pub(crate) async fn check_owner(&self) -> Result<()> {
-        match &self.owner {
+        match self.owner() {
             Some(owner) => owner.check().await,
             None => Ok(()),
         }

@@ -29,15 +29,18 @@
 //! still possible; the claim of an aborted job counts for nothing. The turn is taken before the claim
 //! and passed on when the job is over, so that two states never change one destination at once.
 
+mod collect;
 mod destination;
 mod error;
 mod job;
+mod key;
 mod local;
 mod location;
 #[cfg(test)]
 mod model;
 mod mutants;
 mod owner;
+mod preflight;
 mod publish;
 mod receipt;
 mod record;
@@ -45,11 +48,14 @@ mod recover;
 mod repair;
 mod turn;
 
+pub use collect::{COLLECT_AGE_MIN, collect};
 pub use destination::PublishedFile;
 pub use error::{Error, Result, is_disk_full};
-pub use job::{Job, JobId, JobPlan, JobSpec, Mode, Opener, Outcome};
+pub use job::{Job, JobId, JobPlan, JobSpec, Mode, Opener, Outcome, Pinned};
+pub use key::job_of_key;
 pub use location::Location;
 pub use owner::{Before, Owner, Waits};
+pub use preflight::preflight;
 pub use publish::Published;
 pub use receipt::{Attempt, Receipt, Staged, StagedFile, Tally};
 pub use recover::{Recovered, Side, is_unfinished, recover, unfinished};

@@ -4,7 +4,6 @@
 
 /// One deliberate fault, named for what the protocol would do wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(not(test), expect(dead_code, reason = "only tests plant them"))]
 pub(crate) enum Mutant {
     /// An error of a create is taken for success, without reading back.
     LostMeansDone,

@@ -1,6 +1,6 @@
 //! Rolling a committed job forward: the only code that changes a destination.
 
-use std::io;
+use std::collections::BTreeSet;
 
 use futures::FutureExt;
 use object_store::ObjectStoreExt;
@@ -81,13 +81,18 @@ impl Job {
         if !planted(Mutant::MarkerKept) {
             to.delete(&to.path(SUCCESS)?).await?;
         }
+        // After a loss of power, no new part may lie beside the old marker.
+        to.sync_folders(BTreeSet::from([String::new()])).await?;
         self.move_parts(&claim.added, &replacements).await?;
         to.delete_all(&claim.removed).await?;
         if let Some(local) = LocalFolder::of(to) {
             local.prune(&claim.removed).await;
         }
         self.settle(claim, &replacements).await?;
-        self.write_success(claim).await
+        to.sync_folders(claim.folders()).await?;
+        self.write_success(claim).await?;
+        to.sync_folders(BTreeSet::from([String::new()])).await?;
+        to.sync_itself().await
     }
 
     async fn create_folders(&self, claim: &Claim) -> Result<()> {
@@ -95,8 +100,7 @@ impl Job {
         let Some(local) = LocalFolder::of(to) else {
             return Ok(());
         };
-        let failed = |error: io::Error| object_store::Error::Generic { store: "folders", source: error.into() };
-        local.create(claim.folders_of_added()).await.map_err(|error| to.failed(&to.prefix, failed(error)))
+        local.create(claim.folders_of_added()).await.map_err(|error| to.failed_on_disk(error))
     }
 
     async fn move_parts(&self, added: &[Addition], replacements: &Replacements) -> Result<()> {
@@ -169,6 +173,7 @@ impl Job {
         let staged = self.staged_path("_SUCCESS.staged")?;
         let at = &self.destination.location;
         at.store.put(&staged, body.into()).await.map_err(|source| at.failed(&staged, source))?;
+        self.staging.sync_files(vec![format!("{}/_SUCCESS.staged", self.id())]).await?;
         self.check_owner().await?;
         self.rename(&staged, &at.path(SUCCESS)?, Some(bytes)).await
     }

@@ -187,8 +187,10 @@ impl Attempt {
         Ok(mine)
     }
 
-    pub(crate) async fn make_durable(&self, _receipt: &Receipt) -> Result<()> {
-        Ok(())
+    /// Before a record says that they are there.
+    pub(crate) async fn make_durable(&self, receipt: &Receipt) -> Result<()> {
+        let files = receipt.files.iter().map(|file| format!("{}/{}", self.job.id(), file.staged.name()));
+        self.job.staging.sync_files(files.collect()).await
     }
 
     /// Deletes what this attempt staged. Only for attempts that were not sealed.

@@ -11,6 +11,7 @@ use crate::error::{Error, Result, is_permanent};
 use crate::job::JobId;
 use crate::location::Location;
 use crate::mutants::{Mutant, planted};
+use crate::owner::Owner;
 
 /// The names of a job's records.
 pub(crate) fn open_key(job: JobId) -> String {
@@ -40,6 +41,9 @@ pub(crate) fn repair_gate_key(job: JobId) -> String {
 }
 pub(crate) fn repair_key(job: JobId, split: u32) -> String {
     format!("jobs/{job}/splits/{split:06}.repair")
+}
+pub(crate) fn idem_key(key: &str) -> String {
+    format!("idem/{}.json", sha256(key.as_bytes()))
 }
 pub(crate) fn owner_key(epoch: u64) -> String {
     format!("owners/{epoch:020}.json")
@@ -79,19 +83,24 @@ impl Records {
     where
         T: Serialize + DeserializeOwned,
     {
-        self.create_once_by(key, record, None).await
+        let stands = self.create_once_by(key, record, None, None).await?;
+        // Whoever made it: what is done because of it must not outlive it.
+        self.0.sync_files(vec![key.to_owned()]).await?;
+        Ok(stands)
     }
 
-    /// The same by way of `draft`, a place of the caller's own: a creation that is cut off leaves its remains
-    /// there. For stores that copy an object to a new name in one step.
-    pub(crate) async fn create_once_from<T>(&self, key: &str, record: &T, draft: &Path) -> Result<T>
-    where
-        T: Serialize + DeserializeOwned,
-    {
-        self.create_once_by(key, record, Some(draft)).await
-    }
-
-    async fn create_once_by<T>(&self, key: &str, record: &T, draft: Option<&Path>) -> Result<T>
+    /// The same for a record that is removed again, so that a late try would bring it back: each is made only
+    /// while `owner` is the owner.
+    ///
+    /// With a `draft`, a place of the caller's own, a creation that is cut off leaves its remains there. For
+    /// stores that copy an object to a new name in one step.
+    pub(crate) async fn create_once_by<T>(
+        &self,
+        key: &str,
+        record: &T,
+        draft: Option<&Path>,
+        owner: Option<&Owner>,
+    ) -> Result<T>
     where
         T: Serialize + DeserializeOwned,
     {
@@ -103,6 +112,9 @@ impl Records {
         }
         let mut pauses = self.0.waits.pauses.iter();
         loop {
+            if let Some(owner) = owner {
+                owner.check().await?;
+            }
             let created = self.create(&path, &body, draft).await;
             if planted(Mutant::LostMeansDone) && created.is_err() && !says_exists(&created) {
                 return self.parsed(&path, &body);

@@ -24,14 +24,14 @@ impl Job {
     pub(crate) async fn take_turn(&self) -> Result<()> {
         let state = &self.records.0;
         let mine = Turn { job: self.id(), state: state.folder_url() };
-        self.check_owner().await?;
+        let (key, owner) = (self.turn_key(), self.owner());
         let stands = match LocalFolder::of(&self.staging) {
             // Nobody could tell whose it is if half a turn were left.
             Some(_) => {
                 let draft = self.staged_path("turn.staged")?;
-                self.turns().create_once_from(&self.turn_key(), &mine, &draft).await?
+                self.turns().create_once_by(&key, &mine, Some(&draft), owner).await?
             }
-            None => self.turns().create_once(&self.turn_key(), &mine).await?,
+            None => self.turns().create_once_by(&key, &mine, None, owner).await?,
         };
         if stands.job == mine.job {
             return Ok(());

@@ -171,12 +171,17 @@ pub(super) async fn own(hands: Hands, plays: Vec<Play>) {
 }
 
 async fn drive(hands: &Hands, play: &Play, owner: &Arc<Owner>) {
-    let Ok(job) = patiently(async || hands.begin(play).await).await else { return };
-    let job = job.owned_by(owner.clone());
-    for _ in 0..ROUNDS {
-        match go_on(hands, play, &job).await {
+    for round in 0..ROUNDS as u64 {
+        // A refusal may be another state's doing, whose publish is under way: its parts have no marker yet.
+        let job = patiently(async || hands.begin(play).await).await.map(|job| job.owned_by(owner.clone()));
+        let went = match &job {
+            Ok(job) => go_on(hands, play, job).await,
+            Err(_) => Ok(false),
+        };
+        match went {
             Ok(true) | Err(Error::OwnerReplaced { .. }) => return,
-            Ok(false) | Err(_) => sleep(Duration::from_millis(30)).await,
+            // Longer and longer: another state's owner, who has the turn, may have to wait out a takeover.
+            Ok(false) | Err(_) => sleep(Duration::from_millis(30 + 10 * round)).await,
         }
     }
 }
@@ -250,6 +255,12 @@ pub(super) async fn repair(hands: Hands, play: Play, split: u32) {
     if let Ok(job) = hands.open(&play).await {
         let _ = make_again(&hands, &play, &job, split).await;
     }
+}
+
+/// Takes away what is left in staging of jobs that are over.
+pub(super) async fn sweep(hands: Hands, state: &'static str) {
+    let staging = hands.at("out/.volley-staging");
+    let _ = crate::collect(&hands.at(state), &staging, super::now(), crate::COLLECT_AGE_MIN).await;
 }
 
 /// Someone who changes their mind.

@@ -30,6 +30,14 @@ pub(super) struct Ended {
 struct Actor {
     future: Pin<Box<dyn Future<Output = ()>>>,
     gates: Arc<Mutex<Gates>>,
+    kind: Kind,
+}
+
+/// Who is cut off how often: what an owner leaves half done is what the others stumble over.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Owner,
+    Other,
 }
 
 /// A world with actors in it.
@@ -55,10 +63,10 @@ struct Weather {
 }
 
 const ACTORS_MAX: usize = 24;
-const STORM: Weather = Weather { steps: 3000, ends: 12, vanishes: 40, wakes: 0, jumps: 3 };
+const STORM: Weather = Weather { steps: 3000, ends: 14, vanishes: 400, wakes: 0, jumps: 3 };
 const STILL: Weather = Weather { steps: 2000, ends: 0, vanishes: 0, wakes: 0, jumps: 0 };
 const CALM: Weather = Weather { steps: 20_000, ends: 0, vanishes: 0, wakes: 0, jumps: 1 };
-const HAUNTED: Weather = Weather { steps: 20_000, ends: 0, vanishes: 0, wakes: 60, jumps: 3 };
+const HAUNTED: Weather = Weather { steps: 20_000, ends: 0, vanishes: 0, wakes: 200, jumps: 3 };
 
 impl World {
     fn new(seed: u64) -> Self {
@@ -87,10 +95,18 @@ impl World {
     }
 
     fn add<F: Future<Output = ()> + 'static>(&mut self, play: impl FnOnce(Hands) -> F) {
+        self.add_as(Kind::Other, play);
+    }
+
+    fn add_owner(&mut self, plays: Vec<Play>) {
+        self.add_as(Kind::Owner, |hands| cast::own(hands, plays));
+    }
+
+    fn add_as<F: Future<Output = ()> + 'static>(&mut self, kind: Kind, play: impl FnOnce(Hands) -> F) {
         let gates = Arc::new(Mutex::new(Gates::default()));
         let client = Client { shared: self.shared.clone(), gates: gates.clone(), renames: self.renames };
         let hands = Hands { client, chance: self.minds.clone(), calls: self.calls.clone() };
-        self.actors.push(Actor { future: Box::pin(play(hands)), gates });
+        self.actors.push(Actor { future: Box::pin(play(hands)), gates, kind });
     }
 
     fn with<T>(&self, look: impl FnOnce(&mut Shared) -> T) -> T {
@@ -123,13 +139,22 @@ impl World {
                 self.wake_a_zombie();
             }
             let Some(nth) = self.pick() else { return };
-            if self.chance.of_1000(weather.ends) {
+            let ends = weather.ends * self.danger(nth);
+            if self.chance.of_1000(ends) {
                 self.end(nth);
             } else if Self::step(&self.clock, &mut self.chance, &mut self.actors[nth]) {
                 self.actors.swap_remove(nth);
             }
         }
         self.actors.clear();
+    }
+
+    fn danger(&self, nth: usize) -> u64 {
+        match self.actors[nth].kind {
+            Kind::Owner if self.with(|shared| shared.watch.is_publishing) => 8,
+            Kind::Owner => 2,
+            Kind::Other => 1,
+        }
     }
 
     fn pick(&mut self) -> Option<usize> {
@@ -162,8 +187,8 @@ impl World {
     fn end(&mut self, nth: usize) {
         let mut actor = self.actors.swap_remove(nth);
         match self.chance.below(10) {
-            0..3 => {}
-            3..6 => {
+            0..2 => {}
+            2..4 => {
                 Self::step(&self.clock, &mut self.chance, &mut actor);
             }
             _ => self.zombies.push(actor),
@@ -192,14 +217,18 @@ impl World {
         }
     }
 
-    /// Only what a receipt names: a replacement that is lost too needs a person.
-    fn is_sealed(&self, path: &str) -> bool {
-        let name = path.rsplit('/').next().unwrap();
+    /// Only what a receipt names, and seldom before the decision: a replacement that is lost too needs a person,
+    /// and a job that loses anything before is merely given up.
+    fn is_sealed(&mut self, path: &str) -> bool {
+        let before = self.chance.of_1000(20);
+        let (folder, name) = path.rsplit_once('/').unwrap();
+        let job = format!("/jobs/{}/", folder.rsplit('/').next().unwrap());
         let names = |body: &[u8]| String::from_utf8_lossy(body).contains(name);
         self.with(|shared| {
-            let mut receipts = shared.objects.iter().filter(|(key, _)| key.contains("/splits/"));
-            let mut slots = shared.objects.keys().filter(|key| key.ends_with("/outcome.json"));
-            slots.next().is_some() && receipts.any(|(key, object)| key.ends_with(".json") && names(&object.body))
+            let records = || shared.objects.iter().filter(|(key, _)| key.contains(&job));
+            let is_decided = records().any(|(key, _)| key.ends_with("/outcome.json"));
+            let mut receipts = records().filter(|(key, _)| key.contains("/splits/") && key.ends_with(".json"));
+            (is_decided || before) && receipts.any(|(_, object)| names(&object.body))
         })
     }
 }
@@ -231,6 +260,7 @@ pub(super) fn run(seed: u64) -> Ended {
         second_job(&mut world, second);
     }
     haunt(&mut world);
+    sweep(&mut world);
     ended(&world, first, second)
 }
 
@@ -254,21 +284,20 @@ fn storm(world: &mut World, first: Play, second: Play) {
         world.with(|shared| shared.watch.expect(second));
     }
     world.with(|shared| shared.faults = 150);
-    for _ in 0..2 {
-        let plays = plays.clone();
-        world.add(|hands| cast::own(hands, plays));
+    for _ in 0..3 {
+        world.add_owner(plays.clone());
     }
     if beside && second.state == "s2" {
-        world.add(|hands| cast::own(hands, vec![second]));
+        world.add_owner(vec![second]);
     }
     if world.chance.of_1000(400) {
         world.add(|hands| cast::cancel(hands, first));
     }
     world.run(&STORM);
     world.with(|shared| shared.faults = 0);
-    world.add(|hands| cast::own(hands, plays));
+    world.add_owner(plays);
     if beside && second.state == "s2" {
-        world.add(|hands| cast::own(hands, vec![second]));
+        world.add_owner(vec![second]);
     }
     world.run(&CALM);
 }
@@ -279,11 +308,29 @@ fn second_job(world: &mut World, second: Play) {
         shared.watch.expect(second);
         shared.faults = 50;
     });
-    world.add(|hands| cast::own(hands, vec![second]));
+    world.add_owner(vec![second]);
+    if world.chance.of_1000(300) {
+        world.advance(crate::COLLECT_AGE_MIN * 2);
+        world.add(|hands| cast::sweep(hands, "s1"));
+    }
     world.run(&HAUNTED);
     world.with(|shared| shared.faults = 0);
-    world.add(|hands| cast::own(hands, vec![second]));
+    world.add_owner(vec![second]);
     world.run(&CALM);
+}
+
+/// What is over for long leaves nothing in staging, whatever zombies have put there.
+fn sweep(world: &mut World) {
+    world.advance(crate::COLLECT_AGE_MIN * 2);
+    for state in ["s1", "s2"] {
+        world.add(|hands| cast::sweep(hands, state));
+    }
+    world.run(&STILL);
+    world.with(|shared| {
+        if shared.objects.keys().any(|key| key.starts_with("out/.volley-staging/")) {
+            shared.watch.found("something is left in staging for ever");
+        }
+    });
 }
 
 /// All is over, and whoever was cut off goes on to its end.

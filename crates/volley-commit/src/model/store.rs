@@ -166,8 +166,8 @@ impl Shared {
     }
 
     pub(super) fn remove(&mut self, path: &str) -> Result<()> {
-        self.objects.remove(path).ok_or_else(|| missing(path))?;
-        self.watch.after_removal(&self.objects, path);
+        let gone = self.objects.remove(path).ok_or_else(|| missing(path))?;
+        self.watch.after_removal(&self.objects, path, &gone);
         Ok(())
     }
 

@@ -23,6 +23,8 @@ struct Marker {
 pub(super) struct Watch {
     pub(super) violations: BTreeSet<String>,
     started: bool,
+    /// A committed job is not yet published: the moment to disturb.
+    pub(super) is_publishing: bool,
     plays: Vec<Play>,
     marker: Option<String>,
     /// The jobs whose marker was seen, the last one last.
@@ -57,6 +59,12 @@ impl Watch {
             let kind = kind.trim_start_matches(|c: char| c.is_ascii_digit());
             self.found(format!("a record was changed: {kind}"));
         }
+        if self.started && path.ends_with("/outcome.json") {
+            self.is_publishing = String::from_utf8_lossy(&objects[path].body).contains("\"committed\"");
+        }
+        if path.ends_with("/published.json") {
+            self.is_publishing = false;
+        }
         if path.ends_with("/_SUCCESS") {
             let marker = serde_json::from_slice(&objects[path].body).map(|marker: Marker| marker.job);
             self.marker = marker.ok();
@@ -64,11 +72,22 @@ impl Watch {
         self.look(objects, path);
     }
 
-    pub(super) fn after_removal(&mut self, objects: &Objects, path: &str) {
+    pub(super) fn after_removal(&mut self, objects: &Objects, path: &str, gone: &Object) {
+        if path.ends_with(".turn") && !self.is_over(objects, gone) {
+            self.found("the turn of a job that is not over was taken away");
+        }
         if path.ends_with("/_SUCCESS") {
             self.marker = None;
         }
         self.look(objects, path);
+    }
+
+    /// Whether the job whose turn this was needs it no more.
+    fn is_over(&self, objects: &Objects, turn: &Object) -> bool {
+        let text = String::from_utf8_lossy(&turn.body);
+        let Some(play) = self.plays.iter().find(|play| text.contains(&play.id.to_string())) else { return true };
+        let record = |name: &str| objects.contains_key(&format!("{}/jobs/{}/{name}", play.state, play.id));
+        record("published.json") || record("outcome.json") && !is_committed(objects, play)
     }
 
     fn look(&mut self, objects: &Objects, path: &str) {
