@@ -6,6 +6,7 @@ use object_store::{ObjectStore, ObjectStoreExt, PutMode};
 use uuid::Uuid;
 
 use crate::error::{Error, Result};
+use crate::local::LocalFolder;
 use crate::location::Location;
 
 /// Tries everything that the protocol asks of a store in a folder of its own, and removes it again. For state
@@ -18,6 +19,9 @@ pub async fn preflight(location: &Location) -> Result<()> {
     let probe = Probe { location, folder: &folder };
     let tried = probe.run().await;
     let removed = location.delete_folder(&folder).await;
+    if let Some(local) = LocalFolder::of(location) {
+        local.prune(std::slice::from_ref(&folder)).await;
+    }
     tried.and(removed)
 }
 

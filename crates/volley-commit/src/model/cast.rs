@@ -163,7 +163,8 @@ pub(super) async fn alone(hands: Hands, play: Play) {
 }
 
 /// Takes a state over and drives its jobs to their end.
-pub(super) async fn own(hands: Hands, plays: Vec<Play>) {
+pub(super) async fn own(hands: Hands, plays: Vec<Play>, after: Duration) {
+    sleep(after).await;
     let state = hands.at(plays[0].state);
     let taken = patiently(async || Owner::take_over(&state, "model", Before::Unknown).await).await;
     let Ok(owner) = taken.map(Arc::new) else { return };

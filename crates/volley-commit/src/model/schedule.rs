@@ -63,7 +63,7 @@ struct Weather {
 }
 
 const ACTORS_MAX: usize = 24;
-const STORM: Weather = Weather { steps: 3000, ends: 14, vanishes: 400, wakes: 0, jumps: 3 };
+const STORM: Weather = Weather { steps: 3000, ends: 4, vanishes: 60, wakes: 0, jumps: 3 };
 const STILL: Weather = Weather { steps: 2000, ends: 0, vanishes: 0, wakes: 0, jumps: 0 };
 const CALM: Weather = Weather { steps: 20_000, ends: 0, vanishes: 0, wakes: 0, jumps: 1 };
 const HAUNTED: Weather = Weather { steps: 20_000, ends: 0, vanishes: 0, wakes: 200, jumps: 3 };
@@ -98,8 +98,10 @@ impl World {
         self.add_as(Kind::Other, play);
     }
 
-    fn add_owner(&mut self, plays: Vec<Play>) {
-        self.add_as(Kind::Owner, |hands| cast::own(hands, plays));
+    /// An owner that takes over in the middle of what those before it do, or at once.
+    fn add_owner(&mut self, plays: Vec<Play>, latest: u64) {
+        let after = Duration::from_millis(self.chance.below(latest + 1));
+        self.add_as(Kind::Owner, |hands| cast::own(hands, plays, after));
     }
 
     fn add_as<F: Future<Output = ()> + 'static>(&mut self, kind: Kind, play: impl FnOnce(Hands) -> F) {
@@ -151,9 +153,9 @@ impl World {
 
     fn danger(&self, nth: usize) -> u64 {
         match self.actors[nth].kind {
-            Kind::Owner if self.with(|shared| shared.watch.is_publishing) => 8,
-            Kind::Owner => 2,
-            Kind::Other => 1,
+            Kind::Owner if self.with(|shared| shared.watch.is_publishing) => 15,
+            Kind::Owner => 1,
+            Kind::Other => 3,
         }
     }
 
@@ -284,20 +286,20 @@ fn storm(world: &mut World, first: Play, second: Play) {
         world.with(|shared| shared.watch.expect(second));
     }
     world.with(|shared| shared.faults = 150);
-    for _ in 0..3 {
-        world.add_owner(plays.clone());
+    for latest in [0, 3000, 8000] {
+        world.add_owner(plays.clone(), latest);
     }
     if beside && second.state == "s2" {
-        world.add_owner(vec![second]);
+        world.add_owner(vec![second], 0);
     }
     if world.chance.of_1000(400) {
         world.add(|hands| cast::cancel(hands, first));
     }
     world.run(&STORM);
     world.with(|shared| shared.faults = 0);
-    world.add_owner(plays);
+    world.add_owner(plays, 0);
     if beside && second.state == "s2" {
-        world.add_owner(vec![second]);
+        world.add_owner(vec![second], 0);
     }
     world.run(&CALM);
 }
@@ -308,14 +310,14 @@ fn second_job(world: &mut World, second: Play) {
         shared.watch.expect(second);
         shared.faults = 50;
     });
-    world.add_owner(vec![second]);
+    world.add_owner(vec![second], 0);
     if world.chance.of_1000(300) {
         world.advance(crate::COLLECT_AGE_MIN * 2);
         world.add(|hands| cast::sweep(hands, "s1"));
     }
     world.run(&HAUNTED);
     world.with(|shared| shared.faults = 0);
-    world.add_owner(vec![second]);
+    world.add_owner(vec![second], 0);
     world.run(&CALM);
 }
 
