@@ -106,7 +106,7 @@ fn tell(name: &str, sum: &Sum, started: Instant) {
 
 #[test]
 fn no_schedule_loses_doubles_or_shows_a_row_too_early() {
-    let (started, n) = (Instant::now(), schedules(20_000));
+    let (started, n) = (Instant::now(), schedules(10_000));
     let sum = explore(0..n, None, false);
     tell("VCP-1", &sum, started);
     assert!(sum.violating.is_empty(), "{:?}", sum.violating);
