@@ -9,6 +9,8 @@ use crate::error::{Error, Result};
 use crate::job::{JobId, JobSpec, Mode, Outcome};
 use crate::local::LocalFolder;
 use crate::location::Location;
+use crate::mutants::{Mutant, planted};
+use crate::publish::Published;
 use crate::receipt::{Receipt, Staged};
 use crate::record::{self, Records};
 
@@ -24,6 +26,9 @@ pub struct PublishedFile {
     pub rows: u64,
     /// Size of the file.
     pub bytes: u64,
+    /// sha256 of its bytes, if its writer gave one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
     /// The job that wrote it; none if a version of Volley did that did not say so yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job: Option<JobId>,
@@ -63,6 +68,14 @@ pub(crate) struct Claim {
 }
 
 impl Claim {
+    /// The same, with what is known of its files since they were published: repairs may have changed it.
+    fn as_published(mut self, published: Published) -> Self {
+        for (addition, file) in self.added.iter_mut().zip(published.files) {
+            addition.file = file;
+        }
+        self
+    }
+
     /// Every file that this version consists of.
     pub(crate) fn files(&self) -> impl Iterator<Item = &PublishedFile> {
         self.kept.iter().chain(self.added.iter().map(|addition| &addition.file))
@@ -80,6 +93,15 @@ impl Claim {
         // The marker goes into the destination itself.
         added.chain([String::new()]).collect()
     }
+}
+
+/// The folders that rows are written to.
+fn folders_with_rows(added: &[Addition]) -> BTreeSet<String> {
+    added.iter().filter(|addition| addition.file.rows > 0).map(|addition| folder_of(&addition.file.path)).collect()
+}
+
+fn lies_below(path: &str, folder: &str) -> bool {
+    folder.is_empty() || path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'))
 }
 
 fn folder_of(path: &str) -> String {
@@ -161,7 +183,8 @@ impl Destination {
     /// the claim will.
     pub(crate) async fn check_mode(&self, mode: Mode) -> Result<()> {
         match self.history(None).await? {
-            History::Settled(_, live) => self.change(mode, live).await.map(|_| ()),
+            // Which folders it replaces is known only when all is scored.
+            History::Settled(_, live) => self.change(mode, live, &BTreeSet::new()).await.map(|_| ()),
             History::Mine(..) | History::Busy(_) => Ok(()),
         }
     }
@@ -173,8 +196,9 @@ impl Destination {
             History::Busy(job) => return Err(self.busy(job)),
             History::Settled(newest, live) => (newest, live),
         };
-        let mut change = self.change(spec.mode, live).await?;
-        let added = change.leave_out_empty(additions(spec, receipts));
+        let added = additions(spec, receipts);
+        let mut change = self.change(spec.mode, live, &folders_with_rows(&added)).await?;
+        let added = change.leave_out_empty(added);
         let Change { kept, removed, mut jobs, .. } = change;
         jobs.insert(spec.job, spec.provenance.clone());
         let claim = Claim { job: spec.job, mode: spec.mode, added, kept, removed, jobs };
@@ -198,8 +222,8 @@ impl Destination {
             if Some(claim.job) == me {
                 return Ok(History::Mine(version, claim));
             }
-            if self.records.exists(&record::published_key(claim.job)).await? {
-                return Ok(History::Settled(newest, Some(claim)));
+            if let Some(published) = self.records.read(&record::published_key(claim.job)).await? {
+                return Ok(History::Settled(newest, Some(claim.as_published(published))));
             }
             let outcome = self.records.read(&record::outcome_key(claim.job)).await?;
             if !matches!(outcome, Some(Outcome::Aborted { .. })) {
@@ -214,8 +238,8 @@ impl Destination {
         Ok(names.iter().filter_map(|name| name.split('.').next()?.parse().ok()).max().unwrap_or(0))
     }
 
-    /// What a job of this mode keeps and removes of what lies here now, or why it may not.
-    async fn change(&self, mode: Mode, live: Option<Claim>) -> Result<Change> {
+    /// What a job of this mode that writes to `folders` keeps and removes of what lies here now, or why it may not.
+    async fn change(&self, mode: Mode, live: Option<Claim>, folders: &BTreeSet<String>) -> Result<Change> {
         let mut present = self.location.files("").await?;
         let marked = present.remove(SUCCESS).is_some();
         if mode == Mode::Error {
@@ -223,14 +247,19 @@ impl Destination {
         }
         let marker = if marked { self.success().await? } else { None };
         let (mut recorded, jobs) = recorded(marker, live);
-        let foreign = present.keys().find(|path| !recorded.contains_key(*path));
-        let keeps_foreign = foreign.is_some();
-        recorded.retain(|path, _| present.contains_key(path));
-        match (mode, foreign) {
-            (Mode::Overwrite, Some(file)) => Err(self.foreign(file)),
-            (Mode::Overwrite, None) => Ok(Change { removed: recorded.into_keys().collect(), ..Change::default() }),
-            _ => Ok(Change { kept: recorded.into_values().collect(), removed: vec![], jobs, keeps_foreign }),
+        let is_replaced = |path: &str| match mode {
+            Mode::Overwrite => true,
+            Mode::OverwritePartitions => folders.iter().any(|folder| lies_below(path, folder)),
+            _ => false,
+        };
+        let foreign = || present.keys().filter(|path| !recorded.contains_key(*path));
+        if let Some(file) = foreign().find(|path| is_replaced(path)) {
+            return Err(self.foreign(file));
         }
+        let keeps_foreign = foreign().next().is_some();
+        recorded.retain(|path, _| present.contains_key(path));
+        let removed = recorded.extract_if(.., |path, _| is_replaced(path)).map(|(path, _)| path).collect();
+        Ok(Change { kept: recorded.into_values().collect(), removed, jobs, keeps_foreign })
     }
 
     /// The marker at the destination, if it is one of ours.
@@ -277,7 +306,8 @@ fn additions(spec: &JobSpec, receipts: &[Receipt]) -> Vec<Addition> {
                 "" => name,
                 partition => format!("{partition}/{name}"),
             };
-            let file_out = PublishedFile { path, rows: file.rows, bytes: file.bytes, job: Some(spec.job) };
+            let (rows, bytes, sha256) = (file.rows, file.bytes, file.sha256.clone());
+            let file_out = PublishedFile { path, rows, bytes, sha256, job: Some(spec.job) };
             added.push(Addition { staged: file.staged.clone(), file: file_out });
         }
     }
@@ -287,6 +317,7 @@ fn additions(spec: &JobSpec, receipts: &[Receipt]) -> Vec<Addition> {
 /// `part-000003-1a2b3c4d5e6f.parquet`; a second file of a split in one partition ends in `-1`.
 fn part_name(spec: &JobSpec, split: u32, nth: usize) -> String {
     let (job, extension) = (spec.job.short(), &spec.extension);
+    let job = if planted(Mutant::NameWithoutJob) { "0".repeat(12) } else { job };
     match nth {
         0 => format!("part-{split:06}-{job}.{extension}"),
         _ => format!("part-{split:06}-{job}-{nth}.{extension}"),

@@ -62,6 +62,17 @@ pub enum Error {
         /// Path of the staged object.
         file: String,
     },
+    /// What was scored again differs from what the receipt of the split promises: the model, or the query, does
+    /// not give the same rows twice. An operator is needed. Trying again does not help.
+    #[error("split {split} of job {job} cannot be repaired: {reason}")]
+    RepairDiffers {
+        /// The job.
+        job: String,
+        /// The split.
+        split: u32,
+        /// The difference.
+        reason: String,
+    },
     /// A writer sealed figures that contradict each other, a fault in the writer. Trying again does not help.
     #[error("split {split} cannot be sealed: {reason}")]
     ReceiptInvalid {
@@ -89,6 +100,15 @@ pub enum Error {
     UnknownMode {
         /// What was asked for.
         mode: String,
+    },
+    /// Another process has taken the state over, so this one must not touch destinations any more. Trying again
+    /// does not help; whoever is the owner now finishes the job.
+    #[error("owner {epoch} of the state {state} was replaced: another process has taken it over")]
+    OwnerReplaced {
+        /// URL of the state.
+        state: String,
+        /// Which owner was replaced.
+        epoch: u64,
     },
     /// A record in the state cannot be read: damaged, or of a newer Volley. Trying again does not help.
     #[error("record {path} cannot be understood: it is damaged or of a newer version")]
@@ -123,6 +143,22 @@ pub enum Error {
         /// The cause.
         source: object_store::Error,
     },
+    /// A key stands for one request, and another one came with it. Trying again does not help.
+    #[error("key '{key}' was used before for another request, which is job {job}: choose another key")]
+    KeyReused {
+        /// The key.
+        key: String,
+        /// The job it stands for.
+        job: String,
+    },
+    /// A store does not do what the protocol needs. Trying again does not help.
+    #[error("{url} cannot hold jobs: {reason}")]
+    StoreUnfit {
+        /// URL of the location.
+        url: String,
+        /// What it does wrong.
+        reason: &'static str,
+    },
     /// A location recorded in a job's plan cannot be opened. Try again with the connection restored.
     #[error("{url} cannot be opened")]
     Unreachable {
@@ -143,14 +179,18 @@ impl Error {
             Self::DestinationInvalid { .. } => "destination_invalid",
             Self::SplitsMissing { .. } => "splits_missing",
             Self::StagedMissing { .. } => "staged_missing",
+            Self::RepairDiffers { .. } => "repair_differs",
             Self::ReceiptInvalid { .. } => "receipt_invalid",
             Self::JobMisused { .. } => "job_misused",
             Self::UnknownJob { .. } => "unknown_job",
             Self::UnknownMode { .. } => "unknown_mode",
+            Self::OwnerReplaced { .. } => "owner_replaced",
             Self::RecordInvalid { .. } => "record_invalid",
             Self::Unconfirmed { .. } => "outcome_unknown",
             Self::DiskFull { .. } => "disk_full",
             Self::Store { .. } => "store_failed",
+            Self::KeyReused { .. } => "key_reused",
+            Self::StoreUnfit { .. } => "store_unfit",
             Self::Unreachable { .. } => "location_unreachable",
         }
     }

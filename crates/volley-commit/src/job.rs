@@ -7,57 +7,15 @@ use std::sync::Arc;
 
 use futures::{FutureExt, StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
 use crate::destination::Destination;
 use crate::error::{Error, Result};
+pub use crate::id::JobId;
 use crate::location::{CONCURRENT_MAX, Location, run_all};
+use crate::owner::Owner;
+use crate::publish::Published;
 use crate::receipt::{Attempt, Receipt, StagedFile, Tally};
 use crate::record::{self, Records};
-
-/// The name of a job: a UUID of version 7, so that names sort by age.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct JobId(Uuid);
-
-impl JobId {
-    /// A new name, different from every other.
-    #[expect(clippy::new_without_default, reason = "a default that differs each time misleads")]
-    pub fn new() -> Self {
-        Self(Uuid::now_v7())
-    }
-
-    /// The last 12 hexadecimal digits, the random tail: what file names carry.
-    pub fn short(&self) -> String {
-        self.0.simple().to_string()[20..].to_owned()
-    }
-}
-
-impl fmt::Display for JobId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.hyphenated().fmt(f)
-    }
-}
-
-impl FromStr for JobId {
-    type Err = Error;
-    fn from_str(text: &str) -> Result<Self> {
-        Uuid::parse_str(text).map(Self).map_err(|_| Error::UnknownJob { job: text.to_owned() })
-    }
-}
-
-impl TryFrom<String> for JobId {
-    type Error = Error;
-    fn try_from(text: String) -> Result<Self> {
-        text.parse()
-    }
-}
-
-impl From<JobId> for String {
-    fn from(job: JobId) -> Self {
-        job.to_string()
-    }
-}
 
 /// What a job does with the data that its destination already holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -70,6 +28,9 @@ pub enum Mode {
     Append,
     /// Replaces it, if Volley wrote all of it.
     Overwrite,
+    /// Replaces the folders that rows were written to, with all below them, if Volley wrote all that is there;
+    /// keeps everything else. Without partitions that is the whole destination.
+    OverwritePartitions,
 }
 
 impl FromStr for Mode {
@@ -79,6 +40,7 @@ impl FromStr for Mode {
             "error" => Ok(Self::Error),
             "append" => Ok(Self::Append),
             "overwrite" => Ok(Self::Overwrite),
+            "overwrite_partitions" => Ok(Self::OverwritePartitions),
             _ => Err(Error::UnknownMode { mode: text.to_owned() }),
         }
     }
@@ -90,6 +52,7 @@ impl fmt::Display for Mode {
             Self::Error => "error",
             Self::Append => "append",
             Self::Overwrite => "overwrite",
+            Self::OverwritePartitions => "overwrite_partitions",
         })
     }
 }
@@ -120,6 +83,21 @@ pub struct JobPlan {
     pub destination: String,
     /// URL of the staging folder.
     pub staging: String,
+    /// What the job's splits were cut from.
+    #[serde(default, flatten)]
+    pub pinned: Pinned,
+}
+
+/// What makes a split the same rows whoever scores it, and whenever. Means nothing to this crate.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Pinned {
+    /// The inputs as they were meant: paths, sizes, tags, row groups, and how they are packed into splits.
+    #[serde(skip_serializing_if = "serde_json::Value::is_null")]
+    pub inputs: serde_json::Value,
+    /// Whether splits keep their rows from one attempt to the next, or the job can only be run again as a whole.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub determinism: Option<String>,
 }
 
 /// The decision about a job. Written once; whoever reads it may act on it.
@@ -149,6 +127,8 @@ pub struct Job {
     pub(crate) destination: Destination,
     pub(crate) staging: Location,
     pub(crate) plan: Arc<JobPlan>,
+    /// Whose right it is to touch the destination; none where a lock that dies with its holder says so.
+    owner: Option<Arc<Owner>>,
 }
 
 impl Job {
@@ -156,7 +136,18 @@ impl Job {
     /// `foreign_files`, or `destination_invalid` when destination, staging and state overlap, staging is
     /// in another store, or nothing could be published there. Touches neither the destination nor staging.
     pub async fn begin(state: &Location, destination: &Location, staging: &Location, spec: JobSpec) -> Result<Job> {
-        let plan = JobPlan { spec, destination: destination.url.clone(), staging: staging.url.clone() };
+        Self::begin_pinned(state, destination, staging, spec, Pinned::default()).await
+    }
+
+    /// The same for a job that can be resumed, because its plan says what its splits are.
+    pub async fn begin_pinned(
+        state: &Location,
+        destination: &Location,
+        staging: &Location,
+        spec: JobSpec,
+        pinned: Pinned,
+    ) -> Result<Job> {
+        let plan = JobPlan { spec, destination: destination.url.clone(), staging: staging.url.clone(), pinned };
         let job = Self::assemble(state, destination, staging, plan);
         job.destination.check_layout(state, staging)?;
         job.destination.check_ground(staging, BTreeSet::from([String::new()])).await?;
@@ -194,6 +185,26 @@ impl Job {
             staging: staging.clone(),
             records,
             plan: Arc::new(plan),
+            owner: None,
+        }
+    }
+
+    /// The same job, which from now on touches its destination only while `owner` is the state's owner.
+    #[must_use]
+    pub fn owned_by(mut self, owner: Arc<Owner>) -> Self {
+        self.owner = Some(owner);
+        self
+    }
+
+    pub(crate) fn owner(&self) -> Option<&Owner> {
+        self.owner.as_deref()
+    }
+
+    /// To be asked right before each call that would do harm under two owners.
+    pub(crate) async fn check_owner(&self) -> Result<()> {
+        match self.owner() {
+            Some(owner) => owner.check().await,
+            None => Ok(()),
         }
     }
 
@@ -236,7 +247,11 @@ impl Job {
         self.records.read(&record::outcome_key(self.id())).await
     }
 
-    /// Whether the result lies at the destination, with nothing left to do but to tidy up.
+    /// What lies at the destination; none before all of it does and only tidying up is left.
+    pub async fn published(&self) -> Result<Option<Published>> {
+        self.records.read(&record::published_key(self.id())).await
+    }
+
     pub(crate) async fn is_published(&self) -> Result<bool> {
         self.records.exists(&record::published_key(self.id())).await
     }
@@ -259,6 +274,8 @@ impl Job {
                 self.leave().await?;
                 Ok(outcome)
             }
+            // So does a commit by another owner, whose publish has taken away what was staged.
+            Ok(Some(outcome)) => Ok(outcome),
             _ => Err(error),
         }
     }
@@ -270,10 +287,14 @@ impl Job {
         let receipts = self.all_receipts().await?;
         self.check_staged(&receipts).await?;
         self.take_turn().await?;
-        // An abort that ended before we had the turn could not pass it on.
-        if let Some(outcome @ Outcome::Aborted { .. }) = self.outcome().await? {
-            self.leave().await?;
-            return Ok(outcome);
+        // An abort that ended before we had the turn could not pass it on, nor could a publish.
+        match self.outcome().await? {
+            Some(outcome @ Outcome::Aborted { .. }) => {
+                self.leave().await?;
+                return Ok(outcome);
+            }
+            Some(outcome) => return Ok(outcome),
+            None => {}
         }
         let (version, claim) = self.destination.claim(&self.plan.spec, &receipts).await?;
         self.destination.check_ground(&self.staging, claim.folders()).await?;
@@ -290,13 +311,19 @@ impl Job {
     ///
     /// Attempts that still run must be stopped before, or what they stage stays behind.
     pub async fn abort(&self, reason: &str) -> Result<Outcome> {
-        let aborted = Outcome::Aborted { reason: reason.to_owned() };
-        let stands = self.records.create_once(&record::outcome_key(self.id()), &aborted).await?;
+        let stands = self.cancel(reason).await?;
         if matches!(stands, Outcome::Aborted { .. }) {
             self.leave().await?;
             self.records.remove(&record::open_key(self.id())).await?;
         }
         Ok(stands)
+    }
+
+    /// Decides against the result as [`Job::abort`] does and leaves the rest to the job's owner or to
+    /// [`crate::collect`]: for whoever has not the right to touch destinations, at any moment.
+    pub async fn cancel(&self, reason: &str) -> Result<Outcome> {
+        let aborted = Outcome::Aborted { reason: reason.to_owned() };
+        self.records.create_once(&record::outcome_key(self.id()), &aborted).await
     }
 
     async fn all_receipts(&self) -> Result<Vec<Receipt>> {

@@ -42,6 +42,46 @@ impl LocalFolder {
         on_a_thread(move || folders.iter().try_for_each(|folder| std::fs::create_dir_all(root.join(folder)))).await
     }
 
+    /// The names of the folders in this one.
+    pub(crate) async fn folders(&self) -> Vec<String> {
+        let mut names = vec![];
+        let Ok(mut entries) = tokio::fs::read_dir(&self.0).await else {
+            return names;
+        };
+        while let Ok(Some(entry)) = entries.next_entry().await {
+            if entry.file_type().await.is_ok_and(|kind| kind.is_dir()) {
+                names.extend(entry.file_name().into_string());
+            }
+        }
+        names
+    }
+
+    /// Makes files below this folder outlive a loss of power, with the folders on the way to them.
+    pub(crate) async fn sync_files(&self, files: Vec<String>) -> io::Result<()> {
+        let root = self.0.clone();
+        let folders = files.iter().map(|file| parent_of(file).to_owned()).collect();
+        on_a_thread(move || files.iter().try_for_each(|file| std::fs::File::open(root.join(file))?.sync_all())).await?;
+        self.sync_folders(folders).await
+    }
+
+    /// Makes what these folders below this one hold outlive a loss of power: which names, not their contents.
+    /// Those that are no longer there hold nothing.
+    pub(crate) async fn sync_folders(&self, folders: BTreeSet<String>) -> io::Result<()> {
+        let root = self.0.clone();
+        let with_ancestors = |folder: String| {
+            let ends = folder.match_indices('/').map(|(end, _)| end).chain([folder.len(), 0]).collect::<Vec<_>>();
+            ends.into_iter().map(move |end| folder[..end].to_owned())
+        };
+        let all: BTreeSet<String> = folders.into_iter().flat_map(with_ancestors).collect();
+        on_a_thread(move || all.iter().try_for_each(|folder| sync_folder(&root.join(folder)))).await
+    }
+
+    /// Makes it outlive a loss of power that this folder is there.
+    pub(crate) async fn sync_itself(&self) -> io::Result<()> {
+        let parent = self.0.parent().map(Path::to_owned);
+        on_a_thread(move || parent.map_or(Ok(()), |parent| sync_folder(&parent))).await
+    }
+
     /// Removes a folder below this one with all that is in it.
     pub(crate) async fn remove(&self, folder: &str) {
         let _ = tokio::fs::remove_dir_all(self.0.join(folder)).await;
@@ -73,6 +113,25 @@ impl LocalFolder {
             }
         }
     }
+}
+
+fn parent_of(path: &str) -> &str {
+    path.rsplit_once('/').map_or("", |(folder, _)| folder)
+}
+
+#[cfg(unix)]
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    match std::fs::File::open(folder) {
+        Ok(folder) => folder.sync_all(),
+        Err(error) if is_missing(&error) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Elsewhere folders cannot be opened, and are written with their files.
+#[cfg(not(unix))]
+fn sync_folder(_: &Path) -> io::Result<()> {
+    Ok(())
 }
 
 /// Whether a name is one that the local store gives to files that are not whole yet.

@@ -1,7 +1,9 @@
 //! A folder of an object store: where state, staging and destinations lie.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -13,6 +15,7 @@ use url::Url;
 
 use crate::error::{Error, Result};
 use crate::local::LocalFolder;
+use crate::owner::Waits;
 
 /// How many store calls of one job are under way at once.
 pub(crate) const CONCURRENT_MAX: usize = 32;
@@ -44,12 +47,14 @@ pub struct Location {
     pub prefix: Path,
     /// The absolute URL of the folder: its identity. One folder must always be spelled the same way.
     pub url: String,
+    /// How long records that are kept here, and their owners, wait for what.
+    pub waits: Waits,
 }
 
 impl Location {
     /// A folder `prefix` of `store`, known as `url` (`file:///…`, `s3://…`; a slash at the end does not matter).
     pub fn new(store: Arc<dyn ObjectStore>, prefix: Path, url: impl Into<String>) -> Self {
-        Self { store, prefix, url: url.into() }
+        Self { store, prefix, url: url.into(), waits: Waits::default() }
     }
 
     /// The URL with exactly one slash at its end, so that a prefix is a containing folder.
@@ -122,6 +127,44 @@ impl Location {
             Ok(meta) => Ok(Some(meta.size)),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
             Err(source) => Err(self.failed(path, source)),
+        }
+    }
+
+    /// When an object was written, by the store's clock, or `None` if there is none.
+    pub(crate) async fn written(&self, path: &Path) -> Result<Option<SystemTime>> {
+        match self.store.head(path).await {
+            Ok(meta) => Ok(Some(meta.last_modified.into())),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(source) => Err(self.failed(path, source)),
+        }
+    }
+
+    /// The error of a call of the operating system below this folder.
+    pub(crate) fn failed_on_disk(&self, error: io::Error) -> Error {
+        self.failed(&self.prefix, object_store::Error::Generic { store: "disk", source: error.into() })
+    }
+
+    /// Makes files outlive a loss of power, on a disk of this machine; a store elsewhere has done so already.
+    pub(crate) async fn sync_files(&self, files: Vec<String>) -> Result<()> {
+        match LocalFolder::of(self) {
+            Some(local) => local.sync_files(files).await.map_err(|error| self.failed_on_disk(error)),
+            None => Ok(()),
+        }
+    }
+
+    /// The same for which names these folders hold.
+    pub(crate) async fn sync_folders(&self, folders: BTreeSet<String>) -> Result<()> {
+        match LocalFolder::of(self) {
+            Some(local) => local.sync_folders(folders).await.map_err(|error| self.failed_on_disk(error)),
+            None => Ok(()),
+        }
+    }
+
+    /// The same for this folder being there.
+    pub(crate) async fn sync_itself(&self) -> Result<()> {
+        match LocalFolder::of(self) {
+            Some(local) => local.sync_itself().await.map_err(|error| self.failed_on_disk(error)),
+            None => Ok(()),
         }
     }
 

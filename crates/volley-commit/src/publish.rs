@@ -1,6 +1,6 @@
 //! Rolling a committed job forward: the only code that changes a destination.
 
-use std::io;
+use std::collections::BTreeSet;
 
 use futures::FutureExt;
 use object_store::ObjectStoreExt;
@@ -13,7 +13,9 @@ use crate::error::{Error, Result};
 use crate::job::{Job, Outcome};
 use crate::local::LocalFolder;
 use crate::location::run_all;
+use crate::mutants::{Mutant, planted};
 use crate::record;
+use crate::repair::Replacements;
 
 /// A published result.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,22 +31,29 @@ impl Job {
     /// is staged. Every step can be repeated: after an error, call it again, here or through
     /// [`crate::recover`]. An error here never means that the job failed, only that it is not yet done.
     ///
-    /// Errors: `job_misused` if it is not committed, `staged_missing`, and those of the store.
+    /// Errors: `job_misused` if it is not committed, `staged_missing` if what is staged vanished and must be
+    /// made again ([`Job::lost_splits`]), `owner_replaced`, and those of the store.
     pub async fn publish(&self) -> Result<Published> {
-        let (version, claim) = self.committed_claim().await?;
-        let published =
-            Published { version, files: claim.added.iter().map(|addition| addition.file.clone()).collect() };
-        let key = record::published_key(self.id());
-        if !self.is_published().await? {
-            // It is ours since the commit; whoever took it away by hand must not meet us at the destination.
-            self.take_turn().await?;
-            self.change_destination(&claim).await?;
-            self.remove_staging().await?;
-            self.records.create_once(&key, &published).await?;
-        }
+        let (version, mut claim) = self.committed_claim().await?;
+        let published = match self.published().await? {
+            Some(published) => published,
+            None => self.roll_forward(version, &mut claim).await?,
+        };
         self.pass_turn().await?;
         self.records.remove(&record::open_key(self.id())).await?;
         Ok(published)
+    }
+
+    async fn roll_forward(&self, version: u64, claim: &mut Claim) -> Result<Published> {
+        // It is ours since the commit; whoever took it away by hand must not meet us at the destination.
+        self.take_turn().await?;
+        self.change_destination(claim).await?;
+        self.close_repairs().await?;
+        if !planted(Mutant::StagingKept) {
+            self.remove_staging().await?;
+        }
+        let files = claim.added.iter().map(|addition| addition.file.clone()).collect();
+        self.records.create_once(&record::published_key(self.id()), &Published { version, files }).await
     }
 
     async fn committed_claim(&self) -> Result<(u64, Claim)> {
@@ -59,21 +68,31 @@ impl Job {
         Ok((version, claim))
     }
 
-    async fn change_destination(&self, claim: &Claim) -> Result<()> {
+    async fn change_destination(&self, claim: &mut Claim) -> Result<()> {
         let to = &self.destination.location;
         // Our own marker is there only if all the rest is.
         if self.destination.success().await?.is_some_and(|success| success.job == self.id()) {
-            return Ok(());
+            return self.settle(claim, &self.replacements().await?).await;
         }
         // Whatever can refuse comes first: readers of the old result see nothing of it.
         self.create_folders(claim).await?;
-        to.delete(&to.path(SUCCESS)?).await?;
-        self.move_parts(&claim.added).await?;
+        let replacements = self.replacements().await?;
+        self.check_owner().await?;
+        if !planted(Mutant::MarkerKept) {
+            to.delete(&to.path(SUCCESS)?).await?;
+        }
+        // After a loss of power, no new part may lie beside the old marker.
+        to.sync_folders(BTreeSet::from([String::new()])).await?;
+        self.move_parts(&claim.added, &replacements).await?;
         to.delete_all(&claim.removed).await?;
         if let Some(local) = LocalFolder::of(to) {
             local.prune(&claim.removed).await;
         }
-        self.write_success(claim).await
+        self.settle(claim, &replacements).await?;
+        to.sync_folders(claim.folders()).await?;
+        self.write_success(claim).await?;
+        to.sync_folders(BTreeSet::from([String::new()])).await?;
+        to.sync_itself().await
     }
 
     async fn create_folders(&self, claim: &Claim) -> Result<()> {
@@ -81,34 +100,70 @@ impl Job {
         let Some(local) = LocalFolder::of(to) else {
             return Ok(());
         };
-        let failed = |error: io::Error| object_store::Error::Generic { store: "folders", source: error.into() };
-        local.create(claim.folders_of_added()).await.map_err(|error| to.failed(&to.prefix, failed(error)))
+        local.create(claim.folders_of_added()).await.map_err(|error| to.failed_on_disk(error))
     }
 
-    async fn move_parts(&self, added: &[Addition]) -> Result<()> {
-        run_all(added.iter().map(|addition| self.move_part(addition).boxed()).collect()).await
+    async fn move_parts(&self, added: &[Addition], replacements: &Replacements) -> Result<()> {
+        run_all(added.iter().map(|addition| self.move_part(addition, replacements).boxed()).collect()).await
     }
 
-    async fn move_part(&self, addition: &Addition) -> Result<()> {
-        let from = self.staged_path(addition.staged.name())?;
+    /// What was sealed goes first wherever it is still there: a replacement beside it would be a second
+    /// source of one file.
+    async fn move_part(&self, addition: &Addition, replacements: &Replacements) -> Result<()> {
+        let name = addition.staged.name();
         let to = self.destination.location.path(&addition.file.path)?;
-        self.rename(&from, &to, addition.file.bytes).await
+        let replacement = replacements.get(name);
+        let bytes = replacement.is_none().then_some(addition.file.bytes);
+        match (self.rename(&self.staged_path(name)?, &to, bytes).await, replacement) {
+            (Err(Error::StagedMissing { .. }), Some(other)) => {
+                self.rename(&self.staged_path(other.name())?, &to, None).await
+            }
+            (moved, _) => moved,
+        }
     }
 
     /// Moves an object, or finds that it has been moved. An error can hide a move that happened, and
-    /// a move that happened earlier looks like an error.
-    async fn rename(&self, from: &Path, to: &Path, bytes: u64) -> Result<()> {
+    /// a move that happened earlier looks like an error. Of an unknown size, anything there will do.
+    async fn rename(&self, from: &Path, to: &Path, bytes: Option<u64>) -> Result<()> {
         let at = &self.destination.location;
-        let Err(source) = at.store.rename(from, to).await else {
+        let Err(source) = self.move_object(from, to).await else {
             return Ok(());
         };
         if at.size(from).await?.is_some() {
             return Err(at.failed(to, source));
         }
         match at.size(to).await? {
-            Some(size) if size == bytes => Ok(()),
+            Some(size) if bytes.is_none_or(|bytes| size == bytes) => Ok(()),
             _ => Err(Error::StagedMissing { file: at.shown(from) }),
         }
+    }
+
+    /// One operation of the store whose source disappears for good: a rename, or a copy by the server after
+    /// which the source is deleted.
+    async fn move_object(&self, from: &Path, to: &Path) -> object_store::Result<()> {
+        let store = &self.destination.location.store;
+        if planted(Mutant::StagingKept) {
+            return store.copy(from, to).await;
+        }
+        if planted(Mutant::ClientCopy) {
+            let body = store.get(from).await?.bytes().await?;
+            store.put(to, body.into()).await?;
+            return store.delete(from).await;
+        }
+        store.rename(from, to).await
+    }
+
+    /// Corrects what the claim says of files that were replaced.
+    async fn settle(&self, claim: &mut Claim, replacements: &Replacements) -> Result<()> {
+        let at = &self.destination.location;
+        let replaced = |addition: &&mut Addition| replacements.contains_key(addition.staged.name());
+        for addition in claim.added.iter_mut().filter(replaced) {
+            if let Some(size) = at.size(&at.path(&addition.file.path)?).await? {
+                addition.file.bytes = size;
+                addition.file.sha256 = None;
+            }
+        }
+        Ok(())
     }
 
     /// Through staging, so that a write that is cut off leaves nothing at the destination.
@@ -118,7 +173,9 @@ impl Job {
         let staged = self.staged_path("_SUCCESS.staged")?;
         let at = &self.destination.location;
         at.store.put(&staged, body.into()).await.map_err(|source| at.failed(&staged, source))?;
-        self.rename(&staged, &at.path(SUCCESS)?, bytes).await
+        self.staging.sync_files(vec![format!("{}/_SUCCESS.staged", self.id())]).await?;
+        self.check_owner().await?;
+        self.rename(&staged, &at.path(SUCCESS)?, Some(bytes)).await
     }
 
     fn success_entries(&self, claim: &Claim) -> Map<String, Value> {

@@ -4,12 +4,14 @@ use std::collections::BTreeSet;
 use std::iter::Sum;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use object_store::ObjectStoreExt;
 use object_store::path::Path;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::error::{Error, Result};
 use crate::job::Job;
+use crate::mutants::{Mutant, planted};
 use crate::record;
 
 /// Row counts of a split or of a job.
@@ -68,13 +70,23 @@ pub struct StagedFile {
     pub rows: u64,
     /// Size of the file.
     pub bytes: u64,
+    /// sha256 of its bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+    /// A checksum of its rows that does not depend on their order, in the writer's own notation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rows_sum: Option<String>,
+    /// A digest of the footer that was read back and compared with what was counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub footer: Option<String>,
 }
 
 impl StagedFile {
     /// A whole object that was written to a path of [`Attempt::staged_path`].
     pub fn object(path: &Path, partition: impl Into<String>, rows: u64, bytes: u64) -> Self {
         let name = path.filename().unwrap_or_default().to_owned();
-        Self { staged: Staged::Object { name }, partition: partition.into(), rows, bytes }
+        let staged = Staged::Object { name };
+        Self { staged, partition: partition.into(), rows, bytes, sha256: None, rows_sum: None, footer: None }
     }
 }
 
@@ -89,6 +101,9 @@ pub struct Receipt {
     pub tally: Tally,
     /// Its files, in the order of their numbers.
     pub files: Vec<StagedFile>,
+    /// The digest of the model that scored it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
 }
 
 /// One execution of a split. Its staged names are used by nobody else, ever.
@@ -98,12 +113,24 @@ pub struct Attempt {
     split: u32,
     id: String,
     names_given: AtomicU32,
+    model: Option<String>,
 }
 
 impl Attempt {
     pub(crate) fn new(job: Job, split: u32) -> Self {
         let id = Uuid::now_v7().simple().to_string();
-        Self { job, split, id, names_given: AtomicU32::new(0) }
+        Self { job, split, id, names_given: AtomicU32::new(0), model: None }
+    }
+
+    /// The same attempt, whose receipt will say which model scored.
+    #[must_use]
+    pub fn with_model(mut self, digest: impl Into<String>) -> Self {
+        self.model = Some(digest.into());
+        self
+    }
+
+    pub(crate) fn job(&self) -> &Job {
+        &self.job
     }
 
     /// The split this works on.
@@ -124,7 +151,8 @@ impl Attempt {
     }
 
     fn name(&self, n: u32) -> String {
-        format!("{:06}-{}-{n}.staged", self.split, self.id)
+        let id = if planted(Mutant::SharedStage) { "shared" } else { &self.id };
+        format!("{:06}-{id}-{n}.staged", self.split)
     }
 
     /// Declares the split done with these complete files, and returns the receipt that stands. If
@@ -133,14 +161,36 @@ impl Attempt {
     /// Errors: `receipt_invalid` when the figures contradict each other, and those of the store.
     /// After a transient error the receipt may stand: a new attempt asks for it first.
     pub async fn seal(&self, tally: Tally, files: Vec<StagedFile>) -> Result<Receipt> {
-        let mine = Receipt { split: self.split, attempt: self.id.clone(), tally, files };
-        self.check(&mine).map_err(|reason| Error::ReceiptInvalid { split: self.split, reason })?;
+        let mine = self.checked(tally, files)?;
+        self.make_durable(&mine).await?;
         let key = record::receipt_key(self.job.id(), self.split);
-        let stands = self.job.records.create_once(&key, &mine).await?;
+        let stands = match self.job.records.create_once(&key, &mine).await {
+            Err(Error::UnknownJob { .. }) if planted(Mutant::ExistsMeansLost) => {
+                return self.discard().await.map(|()| mine);
+            }
+            stands => stands?,
+        };
+        if planted(Mutant::LastReceiptWins) {
+            let path = self.job.records.0.path(&key)?;
+            let _ = self.job.records.0.store.put(&path, record::json(&mine).into()).await;
+        }
         if stands.attempt != self.id {
             self.discard().await?;
         }
         Ok(stands)
+    }
+
+    /// What this attempt would seal, if its figures agree.
+    pub(crate) fn checked(&self, tally: Tally, files: Vec<StagedFile>) -> Result<Receipt> {
+        let mine = Receipt { split: self.split, attempt: self.id.clone(), tally, files, model: self.model.clone() };
+        self.check(&mine).map_err(|reason| Error::ReceiptInvalid { split: self.split, reason })?;
+        Ok(mine)
+    }
+
+    /// Before a record says that they are there.
+    pub(crate) async fn make_durable(&self, receipt: &Receipt) -> Result<()> {
+        let files = receipt.files.iter().map(|file| format!("{}/{}", self.job.id(), file.staged.name()));
+        self.job.staging.sync_files(files.collect()).await
     }
 
     /// Deletes what this attempt staged. Only for attempts that were not sealed.
@@ -155,6 +205,10 @@ impl Attempt {
         let splits = self.job.plan().spec.splits;
         if self.split >= splits {
             return Err(format!("the job has only {splits} splits"));
+        }
+        let Tally { rows_in, rows_out, rejected, .. } = receipt.tally;
+        if rows_in != rows_out + rejected {
+            return Err(format!("{rows_in} rows came in, {rows_out} went out and {rejected} were rejected"));
         }
         let (counted, rows) = (receipt.tally.rows_out, receipt.files.iter().map(|file| file.rows).sum::<u64>());
         if counted != rows {

@@ -1,7 +1,5 @@
 //! The records of a state: created once, read back, never changed.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode};
@@ -12,9 +10,8 @@ use sha2::{Digest, Sha256};
 use crate::error::{Error, Result, is_permanent};
 use crate::job::JobId;
 use crate::location::Location;
-
-/// Waits between the tries of [`Records::create_once`]. Short: the clients of remote stores retry by themselves.
-const PAUSES: [Duration; 3] = [Duration::from_millis(100), Duration::from_millis(400), Duration::from_millis(1600)];
+use crate::mutants::{Mutant, planted};
+use crate::owner::Owner;
 
 /// The names of a job's records.
 pub(crate) fn open_key(job: JobId) -> String {
@@ -37,6 +34,22 @@ pub(crate) fn outcome_key(job: JobId) -> String {
 }
 pub(crate) fn published_key(job: JobId) -> String {
     format!("jobs/{job}/published.json")
+}
+
+pub(crate) fn repair_gate_key(job: JobId) -> String {
+    format!("jobs/{job}/repair.json")
+}
+pub(crate) fn repair_key(job: JobId, split: u32) -> String {
+    format!("jobs/{job}/splits/{split:06}.repair")
+}
+pub(crate) fn idem_key(key: &str) -> String {
+    format!("idem/{}.json", sha256(key.as_bytes()))
+}
+pub(crate) fn owner_key(epoch: u64) -> String {
+    format!("owners/{epoch:020}.json")
+}
+pub(crate) fn released_key(epoch: u64) -> String {
+    format!("owners/{epoch:020}.released")
 }
 
 /// The folder of a destination's version claims.
@@ -70,27 +83,45 @@ impl Records {
     where
         T: Serialize + DeserializeOwned,
     {
-        self.create_once_by(key, record, None).await
+        let stands = self.create_once_by(key, record, None, None).await?;
+        // Whoever made it: what is done because of it must not outlive it.
+        self.0.sync_files(vec![key.to_owned()]).await?;
+        Ok(stands)
     }
 
-    /// The same by way of `draft`, a place of the caller's own: a creation that is cut off leaves its remains
-    /// there. For stores that copy an object to a new name in one step.
-    pub(crate) async fn create_once_from<T>(&self, key: &str, record: &T, draft: &Path) -> Result<T>
-    where
-        T: Serialize + DeserializeOwned,
-    {
-        self.create_once_by(key, record, Some(draft)).await
-    }
-
-    async fn create_once_by<T>(&self, key: &str, record: &T, draft: Option<&Path>) -> Result<T>
+    /// The same for a record that is removed again, so that a late try would bring it back: each is made only
+    /// while `owner` is the owner.
+    ///
+    /// With a `draft`, a place of the caller's own, a creation that is cut off leaves its remains there. For
+    /// stores that copy an object to a new name in one step.
+    pub(crate) async fn create_once_by<T>(
+        &self,
+        key: &str,
+        record: &T,
+        draft: Option<&Path>,
+        owner: Option<&Owner>,
+    ) -> Result<T>
     where
         T: Serialize + DeserializeOwned,
     {
         let path = self.0.path(key)?;
         let body = json(record);
-        let mut pauses = PAUSES.iter();
+        if by_plain_put(key) {
+            self.0.store.put(&path, body.clone().into()).await.map_err(|source| self.0.failed(&path, source))?;
+            return self.parsed(&path, &body);
+        }
+        let mut pauses = self.0.waits.pauses.iter();
         loop {
+            if let Some(owner) = owner {
+                owner.check().await?;
+            }
             let created = self.create(&path, &body, draft).await;
+            if planted(Mutant::LostMeansDone) && created.is_err() && !says_exists(&created) {
+                return self.parsed(&path, &body);
+            }
+            if planted(Mutant::ExistsMeansLost) && key.contains("/splits/") && says_exists(&created) {
+                return Err(Error::UnknownJob { job: "another attempt won".to_owned() });
+            }
             let cause = match (self.read_path(&path).await, created) {
                 (Ok(Some(stands)), _) => return Ok(stands),
                 (Err(error), _) if !error.is_transient() => return Err(error),
@@ -126,11 +157,13 @@ impl Records {
 
     async fn read_path<T: DeserializeOwned>(&self, path: &Path) -> Result<Option<T>> {
         match self.0.read(path).await? {
-            Some(body) => serde_json::from_slice(&body)
-                .map(Some)
-                .map_err(|source| Error::RecordInvalid { path: self.0.shown(path), source }),
+            Some(body) => self.parsed(path, &body).map(Some),
             None => Ok(None),
         }
+    }
+
+    fn parsed<T: DeserializeOwned>(&self, path: &Path, body: &Bytes) -> Result<T> {
+        serde_json::from_slice(body).map_err(|source| Error::RecordInvalid { path: self.0.shown(path), source })
     }
 
     pub(crate) async fn exists(&self, key: &str) -> Result<bool> {
@@ -146,6 +179,15 @@ impl Records {
         let files = self.0.files(folder).await?;
         Ok(files.into_keys().filter_map(|key| key.rsplit('/').next().map(str::to_owned)).collect())
     }
+}
+
+fn by_plain_put(key: &str) -> bool {
+    planted(Mutant::OutcomeByPut) && key.ends_with("/outcome.json")
+        || planted(Mutant::ClaimByPut) && key.starts_with("dests/")
+}
+
+fn says_exists(created: &object_store::Result<()>) -> bool {
+    matches!(created, Err(object_store::Error::AlreadyExists { .. }))
 }
 
 /// The store said created and then did not have it: it cannot carry this protocol.

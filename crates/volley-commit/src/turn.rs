@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::job::{Job, JobId};
 use crate::local::LocalFolder;
+use crate::mutants::{Mutant, planted};
 use crate::record::{Records, sha256, versions_folder};
 
 /// Who may decide and publish.
@@ -23,13 +24,14 @@ impl Job {
     pub(crate) async fn take_turn(&self) -> Result<()> {
         let state = &self.records.0;
         let mine = Turn { job: self.id(), state: state.folder_url() };
+        let (key, owner) = (self.turn_key(), self.owner());
         let stands = match LocalFolder::of(&self.staging) {
             // Nobody could tell whose it is if half a turn were left.
             Some(_) => {
                 let draft = self.staged_path("turn.staged")?;
-                self.turns().create_once_from(&self.turn_key(), &mine, &draft).await?
+                self.turns().create_once_by(&key, &mine, Some(&draft), owner).await?
             }
-            None => self.turns().create_once(&self.turn_key(), &mine).await?,
+            None => self.turns().create_once_by(&key, &mine, None, owner).await?,
         };
         if stands.job == mine.job {
             return Ok(());
@@ -52,6 +54,9 @@ impl Job {
         let key = self.turn_key();
         if turns.read(&key).await?.is_some_and(|turn: Turn| turn.job == self.id()) {
             self.remove_cut_off_claims().await;
+            if !planted(Mutant::TurnUnfenced) {
+                self.check_owner().await?;
+            }
             turns.remove(&key).await?;
         }
         if let Some(staging) = LocalFolder::of(&self.staging) {

@@ -40,7 +40,9 @@ impl Story {
     async fn world(&self) -> World {
         let world = World::new(self.kind);
         if let Some(earlier) = &self.earlier {
-            publish(&world.sites(), earlier.clone(), "day=1").await.unwrap();
+            // Some of it stays, and some of it is in the way.
+            let day = if self.job.mode == Mode::OverwritePartitions { "day=2" } else { "day=1" };
+            publish(&world.sites(), earlier.clone(), day).await.unwrap();
         }
         if self.job.mode == Mode::Append {
             world.put("out/scores/notes.txt", "not ours").await;
@@ -159,6 +161,11 @@ async fn any_call_of_an_overwriting_result_may_fail_in_memory() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn any_call_of_a_result_that_replaces_partitions_may_fail_in_memory() {
+    check_every_call(Kind::Memory, Mode::OverwritePartitions).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn any_call_of_a_new_result_may_fail_on_disk() {
     check_every_call(Kind::Disk, Mode::Error).await;
 }
@@ -171,6 +178,11 @@ async fn any_call_of_an_appended_result_may_fail_on_disk() {
 #[tokio::test(start_paused = true)]
 async fn any_call_of_an_overwriting_result_may_fail_on_disk() {
     check_every_call(Kind::Disk, Mode::Overwrite).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn any_call_of_a_result_that_replaces_partitions_may_fail_on_disk() {
+    check_every_call(Kind::Disk, Mode::OverwritePartitions).await;
 }
 
 #[tokio::test(start_paused = true)]

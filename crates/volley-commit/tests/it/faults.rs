@@ -26,6 +26,8 @@ pub enum Fault {
     LostRequest,
     /// A create-only put does not land and is answered "already exists", as S3 does on a 409.
     FalseExists,
+    /// Never an error: creates overwrite what is there, as on stores that ignore their condition.
+    CreateOverwrites,
     /// The call does not land, because no room is left.
     DiskFull,
 }
@@ -100,6 +102,10 @@ impl ObjectStore for FaultyStore {
     async fn put_opts(&self, at: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
         let create = opts.mode == PutMode::Create;
         let faulted = self.calls() == self.at;
+        let opts = match self.fault {
+            Fault::CreateOverwrites => PutOptions::default(),
+            _ => opts,
+        };
         let answer = self.call(self.inner.put_opts(at, payload, opts)).await;
         if faulted && create && self.fault == Fault::FalseExists {
             return Err(Error::AlreadyExists { path: at.to_string(), source: "409".into() });

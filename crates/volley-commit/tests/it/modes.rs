@@ -5,16 +5,12 @@ use std::collections::BTreeSet;
 use object_store::ObjectStoreExt;
 use volley_commit::{Job, JobSpec, Location, Mode, Outcome, StagedFile};
 
-use super::world::{KINDS, Kind, Snapshot, World, publish, score, score_all, spec, stage, tally};
+use super::world::{KINDS, Kind, Snapshot, World, publish, score, score_all, spec, stage, success, tally};
 
 /// Part files without their marker, by the job that wrote them.
 fn jobs(seen: &Snapshot) -> BTreeSet<String> {
     let parts = seen.keys().filter_map(|path| path.rsplit('/').next()?.strip_prefix("part-"));
     parts.map(|part| part[7..19].to_owned()).collect()
-}
-
-fn success(seen: &Snapshot) -> serde_json::Value {
-    serde_json::from_slice(seen["_SUCCESS"].as_ref().unwrap()).unwrap()
 }
 
 /// The code of the refusal, after which nothing at the destination has changed.
@@ -292,47 +288,4 @@ fn modes_are_parsed_as_they_are_printed() {
         assert_eq!(mode.to_string().parse::<Mode>().unwrap(), mode);
     }
     assert_eq!("replace".parse::<Mode>().unwrap_err().code(), "unknown_mode");
-}
-
-/// Publishes one split of files in folders, each with its number of rows.
-async fn publish_rows(world: &World, mode: Mode, files: &[(&str, u64)]) {
-    let spec = JobSpec { splits: 1, ..spec(mode) };
-    let job = world.sites().begin(spec).await.unwrap();
-    let attempt = job.attempt(0);
-    let mut staged = vec![];
-    for (partition, rows) in files {
-        staged.push(StagedFile { rows: *rows, ..stage(&job, &attempt, partition, "rows").await.unwrap() });
-    }
-    attempt.seal(tally(&staged), staged).await.unwrap();
-    job.commit().await.unwrap();
-    job.publish().await.unwrap();
-}
-
-#[tokio::test]
-async fn a_file_without_rows_stands_only_where_there_are_no_others() {
-    let check = async |world: &World, folders: &[&str]| {
-        let seen = world.destination().await;
-        let parts = seen.keys().filter(|path| path.contains("part-"));
-        let found: Vec<_> = parts.map(|path| path.rsplit_once('/').map_or("", |(folder, _)| folder)).collect();
-        assert_eq!(found, folders);
-        assert_eq!(success(&seen)["files"].as_array().unwrap().len(), folders.len());
-        assert!(world.snapshot("out/.volley-staging").await.is_empty());
-    };
-    for kind in KINDS {
-        let world = World::new(kind);
-        publish_rows(&world, Mode::Error, &[("", 0), ("", 0)]).await;
-        check(&world, &[""]).await;
-        publish_rows(&world, Mode::Append, &[("", 0)]).await;
-        check(&world, &[""]).await;
-        publish_rows(&world, Mode::Append, &[("", 0), ("k=1", 3)]).await;
-        check(&world, &["k=1"]).await;
-        publish_rows(&world, Mode::Append, &[("", 0)]).await;
-        check(&world, &["k=1"]).await;
-        publish_rows(&world, Mode::Overwrite, &[("", 0)]).await;
-        check(&world, &[""]).await;
-    }
-    let world = World::new(Kind::Memory);
-    world.put("out/scores/k=1/theirs.parquet", "not ours").await;
-    publish_rows(&world, Mode::Append, &[("", 0)]).await;
-    check(&world, &[]).await;
 }

@@ -27,7 +27,7 @@ pub enum Kind {
 }
 
 pub const KINDS: [Kind; 2] = [Kind::Memory, Kind::Disk];
-pub const MODES: [Mode; 3] = [Mode::Error, Mode::Append, Mode::Overwrite];
+pub const MODES: [Mode; 4] = [Mode::Error, Mode::Append, Mode::Overwrite, Mode::OverwritePartitions];
 
 pub struct World {
     kind: Kind,
@@ -88,6 +88,10 @@ impl World {
 
     pub async fn put(&self, path: &str, body: &str) {
         self.store.put(&self.at(path).prefix, body.to_owned().into()).await.unwrap();
+    }
+
+    pub async fn remove(&self, path: &str) {
+        self.store.delete(&self.at(path).prefix).await.unwrap();
     }
 
     /// What lies under a folder.
@@ -182,6 +186,11 @@ impl Sites {
     }
 }
 
+/// The marker.
+pub fn success(seen: &Snapshot) -> serde_json::Value {
+    serde_json::from_slice(seen["_SUCCESS"].as_ref().unwrap()).unwrap()
+}
+
 /// Three splits, so that one can be first, one last and one in between.
 pub fn spec(mode: Mode) -> JobSpec {
     let provenance = serde_json::json!({ "sql": "SELECT 1", "models": ["flights/1"] });
@@ -222,9 +231,11 @@ pub async fn score(job: &Job, split: u32, partitions: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// All splits, one with two files in one partition, one without any.
+/// All splits, one with two files in one partition, one without any. Only what is to replace partitions lies in
+/// folders alone: without one, it would replace all.
 pub async fn score_all(job: &Job, day: &str) -> Result<()> {
-    score(job, 0, &["", day]).await?;
+    let first = if job.plan().spec.mode == Mode::OverwritePartitions { "day=9" } else { "" };
+    score(job, 0, &[first, day]).await?;
     score(job, 1, &[day, day]).await?;
     score(job, 2, &[]).await
 }
