@@ -69,7 +69,7 @@ pub(crate) struct Claim {
 
 impl Claim {
     /// The same, with what is known of its files since they were published: repairs may have changed it.
-    fn as_published(mut self, published: Published) -> Self {
+    fn published_as(mut self, published: Published) -> Self {
         for (addition, file) in self.added.iter_mut().zip(published.files) {
             addition.file = file;
         }
@@ -223,7 +223,7 @@ impl Destination {
                 return Ok(History::Mine(version, claim));
             }
             if let Some(published) = self.records.read(&record::published_key(claim.job)).await? {
-                return Ok(History::Settled(newest, Some(claim.as_published(published))));
+                return Ok(History::Settled(newest, Some(claim.published_as(published))));
             }
             let outcome = self.records.read(&record::outcome_key(claim.job)).await?;
             if !matches!(outcome, Some(Outcome::Aborted { .. })) {

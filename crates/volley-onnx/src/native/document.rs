@@ -28,6 +28,14 @@ impl Value {
         numbers.map_or(Value::List(values), Value::Numbers)
     }
 
+    /// The text, if it is one.
+    pub(super) fn as_text(&self) -> Option<&str> {
+        match self {
+            Value::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
     /// A member of an object that may be absent.
     pub(super) fn find(&self, name: &str) -> Option<&Value> {
         match self {
@@ -80,11 +88,8 @@ impl Value {
         if self.find(name).is_none() {
             return Ok(Vec::new());
         }
-        let text = |value| match value {
-            &Value::Text(ref text) => Ok(text.as_str()),
-            _ => Err(invalid(format!("`{name}` holds what is no text"))),
-        };
-        self.list(name)?.iter().map(text).collect()
+        let wrong = || invalid(format!("`{name}` holds what is no text"));
+        self.list(name)?.iter().map(|value| value.as_text().ok_or_else(wrong)).collect()
     }
 
     /// A member that is a count, as a number or written as a text; `None` where it is absent.

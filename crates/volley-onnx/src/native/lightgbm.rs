@@ -60,7 +60,7 @@ impl<'t> Reader<'t> {
         };
         Ok(Model {
             features,
-            sums: Sums::Trees(grove.ensemble(Aggregate::Sum)?),
+            sums: Sums::Trees(Box::new(grove.ensemble(Aggregate::Sum)?)),
             groups: self.groups,
             divisor: self.divisor()?,
             link: self.objective.link,
@@ -128,11 +128,7 @@ fn coded(list: &Value) -> Result<Codes, Error> {
     }
     let wrong = || unsupported("categories that are neither all texts nor all numbers".to_owned());
     let Value::List(values) = list else { return Err(wrong()) };
-    let word = |value| match value {
-        &Value::Text(ref word) => Some(word.as_str()),
-        _ => None,
-    };
-    let words: Vec<&str> = values.iter().map(word).collect::<Option<_>>().ok_or_else(wrong)?;
+    let words = values.iter().map(Value::as_text).collect::<Option<Vec<&str>>>().ok_or_else(wrong)?;
     Ok(Codes::of_words(words.into_iter()))
 }
 

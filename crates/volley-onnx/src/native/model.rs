@@ -14,7 +14,7 @@ use crate::trees::Ensemble;
 /// What the values of a row are summed up from.
 #[derive(Debug)]
 pub(super) enum Sums<T> {
-    Trees(Ensemble),
+    Trees(Box<Ensemble>),
     Linear(Linear<T>),
 }
 

@@ -99,7 +99,7 @@ impl<'v> Reader<'v> {
         if !trees.is_single_precision() {
             return Err(invalid("it has numbers beyond single precision"));
         }
-        Ok(Sums::Trees(trees))
+        Ok(Sums::Trees(Box::new(trees)))
     }
 
     /// The base first: sums start there.

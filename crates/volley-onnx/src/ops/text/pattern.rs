@@ -19,9 +19,9 @@ impl Pattern {
         let pattern = translated(pattern)?;
         let build = |kind| {
             let config = Config::new().match_kind(kind).nfa_size_limit(Some(SIZE_MAX));
-            Regex::builder().configure(config).build(&pattern)
+            Regex::builder().configure(config).build(&pattern).ok()
         };
-        let (Ok(leftmost), Ok(longest)) = (build(MatchKind::LeftmostFirst), build(MatchKind::All)) else {
+        let (Some(leftmost), Some(longest)) = (build(MatchKind::LeftmostFirst), build(MatchKind::All)) else {
             bail!("the regular expression cannot be read");
         };
         Ok(Pattern { leftmost, longest })
