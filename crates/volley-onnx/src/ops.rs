@@ -203,6 +203,17 @@ pub(crate) fn typed(kernel: impl Kernel) -> Box<dyn TypedOp> {
     Box::new(Operator { kernel: Arc::new(kernel), inputs: 1, kept: tvec![0] })
 }
 
+/// The rules of an operator with one input and one output, except for the type of its elements.
+fn one_of_the_same_shape<'r, 'p: 'r>(
+    s: &mut Solver<'r>,
+    inputs: &'p [TensorProxy],
+    outputs: &'p [TensorProxy],
+) -> InferenceResult {
+    check_input_arity(inputs, 1)?;
+    check_output_arity(outputs, 1)?;
+    s.equals(&outputs[0].shape, &inputs[0].shape)
+}
+
 /// A kernel in tract's clothes.
 #[derive(Clone)]
 struct Operator {

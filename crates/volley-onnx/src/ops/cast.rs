@@ -7,7 +7,7 @@ use tract_onnx::tract_core::ops::cast::cast;
 use tract_onnx::tract_hir::internal::*;
 
 use super::node::{refuse, values};
-use super::{Built, Kernel, Operator, Signature};
+use super::{Built, Kernel, Signature, one_of_the_same_shape, typed};
 use crate::port::Element;
 
 #[derive(Debug, Clone)]
@@ -40,9 +40,7 @@ impl Expansion for Cast {
         inputs: &'p [TensorProxy],
         outputs: &'p [TensorProxy],
     ) -> InferenceResult {
-        check_input_arity(inputs, 1)?;
-        check_output_arity(outputs, 1)?;
-        s.equals(&outputs[0].shape, &inputs[0].shape)?;
+        one_of_the_same_shape(s, inputs, outputs)?;
         s.given(&inputs[0].datum_type, move |s, from| s.equals(&outputs[0].datum_type, self.result(from)))
     }
 
@@ -52,12 +50,11 @@ impl Expansion for Cast {
         if from == to {
             return Ok(inputs.into());
         }
-        let own = |kernel| Operator { kernel, inputs: 1, kept: tvec!(0) };
         if from == DatumType::String || to == DatumType::String {
-            return model.wire_node(prefix, own(Arc::new(TextCast { to })), inputs);
+            return model.wire_node(prefix, typed(TextCast { to }), inputs);
         }
         if from.is_float() && to.is_integer() {
-            return model.wire_node(prefix, own(Arc::new(Truncation { to })), inputs);
+            return model.wire_node(prefix, typed(Truncation { to }), inputs);
         }
         model.wire_node(prefix, cast(to), inputs)
     }

@@ -7,7 +7,7 @@ use tract_onnx::tract_core::ops::nn::{leaky_relu, sigmoid};
 use tract_onnx::tract_hir::internal::*;
 
 use super::node::values;
-use super::{Built, Kernel, Operator, Signature};
+use super::{Built, Kernel, Signature, one_of_the_same_shape, typed};
 
 #[derive(Debug, Clone, Copy)]
 enum Function {
@@ -60,16 +60,13 @@ impl Expansion for Function {
         inputs: &'p [TensorProxy],
         outputs: &'p [TensorProxy],
     ) -> InferenceResult {
-        check_input_arity(inputs, 1)?;
-        check_output_arity(outputs, 1)?;
-        s.equals(&outputs[0].shape, &inputs[0].shape)?;
+        one_of_the_same_shape(s, inputs, outputs)?;
         s.given(&inputs[0].datum_type, move |s, from| s.equals(&outputs[0].datum_type, self.result(from)))
     }
 
     fn wire(&self, prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> TractResult<TVec<OutletId>> {
         if model.outlet_fact(inputs[0])?.datum_type == DatumType::F64 {
-            let operator = Operator { kernel: Arc::new(*self), inputs: 1, kept: tvec!(0) };
-            return model.wire_node(prefix, operator, inputs);
+            return model.wire_node(prefix, typed(*self), inputs);
         }
         model.wire_node(prefix, self.of_tract(), inputs)
     }

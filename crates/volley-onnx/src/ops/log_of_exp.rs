@@ -8,7 +8,7 @@ use tract_onnx::tract_core::ops::math;
 use tract_onnx::tract_core::ops::nn::{Reduce, Reducer};
 use tract_onnx::tract_hir::internal::*;
 
-use super::Built;
+use super::{Built, one_of_the_same_shape};
 
 /// `max(x, 0) + ln(1 + exp(-|x|))`
 #[derive(Debug, Clone)]
@@ -184,9 +184,7 @@ fn constant(model: &mut TypedModel, prefix: &str, like: OutletId, value: f64) ->
 }
 
 fn as_it_is<'r, 'p: 'r>(s: &mut Solver<'r>, inputs: &'p [TensorProxy], outputs: &'p [TensorProxy]) -> InferenceResult {
-    check_input_arity(inputs, 1)?;
-    check_output_arity(outputs, 1)?;
-    s.equals(&outputs[0].shape, &inputs[0].shape)?;
+    one_of_the_same_shape(s, inputs, outputs)?;
     s.equals(&outputs[0].datum_type, &inputs[0].datum_type)
 }
 
