@@ -195,6 +195,16 @@ impl Graph {
             Road::Native(native) => Ok(Plan::of_native(native.clone())),
         }
     }
+
+    /// The same on the road through whole tensors, which every graph can take: what the direct road is held to.
+    pub fn plan_on_tensors(&self) -> Result<Plan, Error> {
+        match &self.road {
+            Road::Tract { blueprint, draft } => {
+                Plan::on_tensors(blueprint, draft, Deadline::after(self.limits.load_time_max))
+            }
+            Road::Native(native) => Ok(Plan::of_native(native.clone())),
+        }
+    }
 }
 
 /// The model and its operators, each byte of it looked at once.

@@ -6,6 +6,7 @@
 //! in, tensors go in and out.
 
 mod deadline;
+mod direct;
 mod error;
 mod graph;
 mod limits;
@@ -18,11 +19,12 @@ mod tensor;
 mod testing;
 mod trees;
 
+pub use direct::{Place, Rows, Values, Words};
 pub use error::Error;
 pub use graph::Graph;
 pub use limits::Limits;
 pub use native::{FeatureNames, Predictor};
-pub use plan::Plan;
+pub use plan::{Plan, Road};
 pub use port::{ClassLabels, Dim, Element, Port};
 pub use tensor::{tensor_from, tensor_values};
 pub use tract_onnx::prelude::{DatumType, Tensor};

@@ -15,9 +15,8 @@ mod tests;
 mod ubjson;
 mod xgboost;
 
-use tract_onnx::prelude::Tensor;
-
 use crate::deadline::contained;
+use crate::direct::{Rows, Values};
 use crate::error::Error;
 use crate::limits::Limits;
 use crate::port::Port;
@@ -82,11 +81,11 @@ impl Native {
         })
     }
 
-    /// Scores `rows` rows, which are as [`Native::inputs`] says.
-    pub(crate) fn run(&self, rows: usize, inputs: &[Tensor]) -> Result<Vec<Tensor>, Error> {
+    /// Scores `rows`, which are as [`Native::inputs`] says.
+    pub(crate) fn score(&self, rows: &dyn Rows) -> Result<Vec<Values>, Error> {
         contained("in its trees", || match &self.precision {
-            Precision::Single(model) => model.run(&self.outputs, rows, inputs),
-            Precision::Double(model) => model.run(&self.outputs, rows, inputs),
+            Precision::Single(model) => model.score(&self.outputs, rows),
+            Precision::Double(model) => model.score(&self.outputs, rows),
         })
     }
 }

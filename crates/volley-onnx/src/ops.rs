@@ -37,10 +37,14 @@ use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
 
 pub(crate) use by_column::{Arithmetic, ByColumn};
+pub(crate) use cast::{int, long};
 pub(crate) use larger::{Chosen, NanOf};
 pub(crate) use linear::product;
 pub(crate) use node::Refusal;
-pub(crate) use post_transform::PostTransform;
+pub(crate) use post_transform::{PostTransform, logistic};
+pub(crate) use wide::{Work, exp_of_negative, widely};
+
+use crate::direct::{self, Cells, Given};
 
 /// What a builder gives to tract: the operator, and the names it closes over.
 type Built = TractResult<(Box<dyn InferenceOp>, Vec<String>)>;
@@ -158,6 +162,12 @@ pub(crate) fn is_kernel_over_rows(op: &dyn TypedOp) -> Option<impl Fn(usize) -> 
     Some(move |rank: usize| rank > 1 || !whole_vector)
 }
 
+/// For one of our own operators, what it does, and which of its outputs are used.
+pub(crate) fn kernel_of(op: &dyn TypedOp) -> Option<(Arc<dyn Kernel>, &[usize])> {
+    let operator = op.downcast_ref::<Operator>()?;
+    Some((operator.kernel.clone(), &operator.kept))
+}
+
 /// The element type and shape of one tensor, as far as is known before there are rows.
 #[derive(Debug, Clone)]
 pub(crate) struct Signature {
@@ -186,6 +196,12 @@ pub(crate) trait Kernel: fmt::Debug + Send + Sync + 'static {
 
     /// Computes all outputs. The inputs are those that [`Kernel::outputs`] accepted.
     fn eval(&self, inputs: &[&Tensor]) -> TractResult<Vec<Tensor>>;
+
+    /// Computes all outputs by columns, to the same bits: adds the steps that do it to `build`. `None` if it cannot.
+    fn by_columns(self: Arc<Self>, inputs: &[Given], build: &mut direct::Builder) -> Option<Vec<Cells>> {
+        let _ = (inputs, build);
+        None
+    }
 }
 
 /// Wraps `kernel` for tract, if `node` has between `inputs.start()` and `inputs.end()` inputs.

@@ -13,7 +13,8 @@ use tract_onnx::prelude::{DatumType, Tensor};
 
 pub(crate) use blueprint::{Blueprint, Draft, invalid};
 
-use crate::deadline::Deadline;
+use crate::deadline::{Deadline, contained};
+use crate::direct::{Direct, Rows, TensorRows, Values};
 use crate::error::Error;
 use crate::limits::Limits;
 use crate::native::Native;
@@ -22,6 +23,9 @@ use engine::Engine;
 
 /// Up to this many rows, a plan for any number beats padding to the fixed one.
 const SMALL_ROWS_MAX: usize = 128;
+
+/// Nodes of a graph for the direct road at most: longer ones are nets.
+const DIRECT_NODES_MAX: usize = 2000;
 
 /// For how many rows a model is planned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,13 +49,23 @@ impl Batch {
 pub struct Plan {
     inputs: Vec<Port>,
     outputs: Vec<Port>,
-    road: Road,
+    run: Run,
 }
 
 #[derive(Debug)]
-enum Road {
+enum Run {
+    Direct(Direct),
     Tract(Engines),
     Native(Arc<Native>),
+}
+
+/// How a plan takes rows through its model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Road {
+    /// Column by column, in blocks of rows: [`Plan::score`] needs no tensors.
+    Direct,
+    /// Through whole tensors.
+    Tensors,
 }
 
 /// The plans of one graph for few rows and for many.
@@ -64,16 +78,25 @@ struct Engines {
 impl Plan {
     pub(crate) fn new(blueprint: &Arc<Blueprint>, draft: &Draft, limits: &Limits) -> Result<Plan, Error> {
         let deadline = Deadline::after(limits.load_time_max);
+        if let Some(direct) = direct(blueprint, draft, deadline) {
+            let outputs = draft.ports(blueprint.outputs.clone());
+            return Ok(Plan { inputs: blueprint.inputs.clone(), outputs, run: Run::Direct(direct) });
+        }
+        Plan::on_tensors(blueprint, draft, deadline)
+    }
+
+    /// The plan for the road that every graph can take.
+    pub(crate) fn on_tensors(blueprint: &Arc<Blueprint>, draft: &Draft, deadline: Deadline) -> Result<Plan, Error> {
         let (model, batch) = (draft.model.clone(), draft.batch);
         let wide = deadline.within(move || Engine::new(model, batch))?;
         let small = small(blueprint, draft.batch, deadline);
         let outputs = draft.ports(blueprint.outputs.clone());
-        Ok(Plan { inputs: blueprint.inputs.clone(), outputs, road: Road::Tract(Engines { wide, small }) })
+        Ok(Plan { inputs: blueprint.inputs.clone(), outputs, run: Run::Tract(Engines { wide, small }) })
     }
 
     pub(crate) fn of_native(native: Arc<Native>) -> Plan {
         let outputs = native.outputs.iter().map(|output| output.port.clone()).collect();
-        Plan { inputs: native.inputs.clone(), outputs, road: Road::Native(native) }
+        Plan { inputs: native.inputs.clone(), outputs, run: Run::Native(native) }
     }
 
     /// Scores `rows` rows, any number of them.
@@ -87,11 +110,34 @@ impl Plan {
         if rows == 0 {
             return Ok(self.outputs.iter().map(empty).collect());
         }
-        match &self.road {
-            Road::Native(native) => native.run(rows, &inputs),
-            Road::Tract(engines) if rows <= engines.at(rows).rows_max() => engines.at(rows).score(rows, inputs),
-            Road::Tract(engines) => self.run_in_batches(engines, rows, &inputs),
+        match &self.run {
+            Run::Direct(direct) => Ok(self.tensors(rows, direct.score(&TensorRows::new(&inputs, rows))?)),
+            Run::Native(native) => Ok(self.tensors(rows, native.score(&TensorRows::new(&inputs, rows))?)),
+            Run::Tract(engines) if rows <= engines.at(rows).rows_max() => engines.at(rows).score(rows, inputs),
+            Run::Tract(engines) => self.run_in_batches(engines, rows, &inputs),
         }
+    }
+
+    /// The road that [`Plan::run`] takes; [`Plan::score`] can be used on the direct one alone.
+    pub fn road(&self) -> Road {
+        match &self.run {
+            Run::Direct(_) | Run::Native(_) => Road::Direct,
+            Run::Tract(_) => Road::Tensors,
+        }
+    }
+
+    /// Scores rows without making tensors of them, to what [`Plan::run`] gives; `None` on another road than the direct one.
+    pub fn score(&self, rows: &dyn Rows) -> Option<Result<Vec<Values>, Error>> {
+        match &self.run {
+            Run::Direct(direct) => Some(direct.score(rows)),
+            Run::Native(native) => Some(native.score(rows)),
+            Run::Tract(_) => None,
+        }
+    }
+
+    fn tensors(&self, rows: usize, outputs: Vec<Values>) -> Vec<Tensor> {
+        let outputs = outputs.into_iter().zip(&self.outputs);
+        outputs.map(|(values, port)| values.into_tensor(&shape(port, rows))).collect()
     }
 
     fn run_in_batches(&self, engines: &Engines, rows: usize, inputs: &[Tensor]) -> Result<Vec<Tensor>, Error> {
@@ -128,6 +174,21 @@ impl Engines {
     }
 }
 
+/// The plan for the direct road, if the whole graph can take it. Rows were found to stay apart, so a graph for one row
+/// says all.
+fn direct(blueprint: &Arc<Blueprint>, draft: &Draft, deadline: Deadline) -> Option<Direct> {
+    if draft.model.nodes().len() > DIRECT_NODES_MAX {
+        return None;
+    }
+    let blueprint = blueprint.clone();
+    let read = move || {
+        let model = blueprint.typed(Batch::Fixed(1))?;
+        let model = model.into_decluttered().map_err(|error| invalid(&error))?;
+        Ok(Direct::of(&model))
+    };
+    deadline.within(move || contained("while loading", read)).ok().flatten()
+}
+
 /// A plan for few rows, where there is one: a model that needs its batch size fixed has none.
 fn small(blueprint: &Arc<Blueprint>, wide: Batch, deadline: Deadline) -> Option<Engine> {
     let worthwhile = blueprint.fixed_batch.is_none() && matches!(wide, Batch::Fixed(rows) if rows > SMALL_ROWS_MAX);
@@ -160,6 +221,15 @@ fn check_input(port: &Port, rows: usize, tensor: &Tensor) -> Result<(), Error> {
         tensor.datum_type(),
         tensor.shape()
     )))
+}
+
+/// The shape of as many rows of what `port` gives.
+fn shape(port: &Port, rows: usize) -> Vec<usize> {
+    let tail = port.shape.iter().flatten().skip(1).map(|dim| match dim {
+        Dim::Fixed(len) => *len,
+        Dim::Free => 1,
+    });
+    std::iter::once(rows).chain(tail).collect()
 }
 
 /// No rows of what `port` gives.

@@ -39,7 +39,8 @@ pub(crate) struct Malformed(pub(crate) String);
 pub(crate) struct Ensemble {
     form: Form,
     targets: usize,
-    columns_min: usize,
+    /// By feature: whether any tree asks for it.
+    asked: Vec<bool>,
 }
 
 #[derive(Debug)]
@@ -64,7 +65,9 @@ impl Ensemble {
     }
 
     fn of(description: &Description, form: Form) -> Ensemble {
-        Ensemble { form, targets: description.targets, columns_min: description.columns_min() }
+        let mut asked = vec![false; description.columns_min()];
+        description.features().for_each(|feature| asked[feature] = true);
+        Ensemble { form, targets: description.targets, asked }
     }
 
     /// Numbers in a row's score.
@@ -74,7 +77,12 @@ impl Ensemble {
 
     /// The least number of columns in which all features are found.
     pub(crate) fn columns_min(&self) -> usize {
-        self.columns_min
+        self.asked.len()
+    }
+
+    /// Whether any tree asks for a feature.
+    pub(crate) fn asks(&self, feature: usize) -> bool {
+        self.asked.get(feature).is_some_and(|&asked| asked)
     }
 
     /// Whether rows of singles need no conversion.
@@ -111,6 +119,52 @@ impl Ensemble {
             Form::Single(single, double) => double.get_or_init(|| single.widened()).score(rows, columns, each),
             Form::Double(forest) => forest.score(rows, columns, each),
         }
+    }
+}
+
+impl Ensemble {
+    /// [`Ensemble::score_singles`] of `rows` rows, of which `read` gives some values of a feature, from a row on.
+    pub(crate) fn score_single_columns(
+        &self,
+        rows: usize,
+        read: impl Fn(usize, usize, &mut [f32]),
+        each: impl FnMut(usize, &mut [f32], &[bool]),
+    ) -> Option<()> {
+        match &self.form {
+            Form::Ranked { forest, singles: Some(rulers), .. } => {
+                forest.score(rulers, rows, read, each);
+                Some(())
+            }
+            _ => self.score_singles(&self.rows(rows, read), self.asked.len().max(1), each),
+        }
+    }
+
+    /// [`Ensemble::score_doubles`] of `rows` rows, of which `read` gives some values of a feature, from a row on.
+    pub(crate) fn score_double_columns(
+        &self,
+        rows: usize,
+        read: impl Fn(usize, usize, &mut [f64]),
+        each: impl FnMut(usize, &mut [f64], &[bool]),
+    ) {
+        match &self.form {
+            Form::Ranked { forest, doubles, .. } => {
+                forest.score(doubles.get_or_init(|| forest.rulers()), rows, read, each);
+            }
+            _ => self.score_doubles(&self.rows(rows, read), self.asked.len().max(1), each),
+        }
+    }
+
+    /// Rows one behind the other.
+    fn rows<T: Real>(&self, rows: usize, read: impl Fn(usize, usize, &mut [T])) -> Vec<T> {
+        let columns = self.asked.len().max(1);
+        let mut matrix = vec![T::default(); rows * columns];
+        let mut values = vec![T::default(); rows];
+        for feature in (0..columns).filter(|&feature| self.asks(feature)) {
+            read(feature, 0, &mut values);
+            let places = matrix[feature..].iter_mut().step_by(columns);
+            places.zip(&values).for_each(|(place, &value)| *place = value);
+        }
+        matrix
     }
 }
 

@@ -1,15 +1,12 @@
 //! What trees ask about: the columns of a row, and the numbers that stand for categories.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
-
-use tract_onnx::prelude::{Datum, Tensor};
 
 use super::document::invalid;
 use super::number::Number;
+use crate::direct::{Place, Rows, Words};
 use crate::error::Error;
 use crate::port::{Dim, Element, Port};
-use crate::tensor::tensor_values;
 
 /// More columns than a table can have; a file without names says their number without having to prove it.
 const FEATURES_MAX: usize = 100_000;
@@ -44,14 +41,14 @@ pub(super) struct Features {
 }
 
 /// How the values of a feature become what trees compare.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) enum Codes {
     /// They are numbers already.
     None,
     /// Numbers that stand for others, by their bits.
     Numbers(HashMap<u64, f64>),
     /// Words that stand for numbers.
-    Words(HashMap<String, f64>),
+    Words(Words),
 }
 
 impl Codes {
@@ -61,9 +58,12 @@ impl Codes {
     }
 
     pub(super) fn of_words<'a>(categories: impl Iterator<Item = &'a str>) -> Codes {
-        Codes::Words(categories.enumerate().map(|(code, word)| (word.to_owned(), code as f64)).collect())
+        Codes::Words(Words::new(categories.enumerate().map(|(code, word)| (word, code as u32)), UNKNOWN))
     }
 }
+
+/// The code of a word that is no category.
+const UNKNOWN: u32 = u32::MAX;
 
 /// Zero is one number, whatever its sign.
 fn bits(number: f64) -> u64 {
@@ -108,47 +108,45 @@ impl Features {
         columns.map(column).collect()
     }
 
-    /// All features of all rows, row by row. A category that the model was not trained with is a missing value.
-    pub(super) fn matrix<'t, T: Number + Datum>(
-        &self,
-        rows: usize,
-        inputs: &'t [Tensor],
-    ) -> Result<Cow<'t, [T]>, Error> {
-        if self.codes.is_empty() {
-            let matrix = inputs.first().and_then(tensor_values::<T>).ok_or_else(unexpected)?;
-            return Ok(Cow::Borrowed(matrix));
-        }
-        let mut matrix = vec![T::of(f64::NAN); rows * self.count()];
-        for (at, (codes, input)) in self.codes.iter().zip(inputs).enumerate() {
-            let places = matrix[at.min(rows)..].iter_mut().step_by(self.count());
-            codes.fill(places, input)?;
-        }
-        Ok(Cow::Owned(matrix))
+    /// The features of `rows`. A category that the model was not trained with is a missing value.
+    pub(super) fn coded<'r>(&'r self, rows: &'r dyn Rows) -> Coded<'r> {
+        let words = |(input, codes): (usize, &Codes)| match codes {
+            Codes::Words(words) => rows.codes(Place { input, at: 0 }, words),
+            Codes::None | Codes::Numbers(_) => Vec::new(),
+        };
+        let words = self.codes.iter().enumerate().map(words).collect();
+        Coded { codes: &self.codes, words, rows }
     }
 }
 
-impl Codes {
-    fn fill<'m, T: Number + Datum>(
-        &self,
-        places: impl Iterator<Item = &'m mut T>,
-        input: &Tensor,
-    ) -> Result<(), Error> {
-        match self {
-            Codes::None => {
-                let values = tensor_values::<T>(input).ok_or_else(unexpected)?;
-                places.zip(values).for_each(|(place, &value)| *place = value);
+/// Rows whose categories are codes.
+pub(super) struct Coded<'r> {
+    codes: &'r [Codes],
+    /// The codes of features that are words, by feature.
+    words: Vec<Vec<u32>>,
+    rows: &'r dyn Rows,
+}
+
+impl Coded<'_> {
+    /// Writes the values of a feature from a row on.
+    pub(super) fn read<T: Number>(&self, feature: usize, first: usize, values: &mut [T]) {
+        let range = first..first + values.len();
+        let place = Place { input: feature, at: 0 };
+        match self.codes.get(feature) {
+            None => T::read(self.rows, Place { input: 0, at: feature }, range, values),
+            Some(Codes::None) => T::read(self.rows, place, range, values),
+            Some(Codes::Numbers(codes)) => {
+                let mut numbers = vec![0.0; values.len()];
+                f64::read(self.rows, place, range, &mut numbers);
+                let code = |number: &f64| T::of(codes.get(&bits(*number)).copied().unwrap_or(f64::NAN));
+                values.iter_mut().zip(&numbers).for_each(|(value, number)| *value = code(number));
             }
-            Codes::Numbers(codes) => {
-                let values = tensor_values::<f64>(input).ok_or_else(unexpected)?;
-                let code = |value: &f64| codes.get(&bits(*value));
-                places.zip(values).for_each(|(place, value)| *place = T::of(*code(value).unwrap_or(&f64::NAN)));
-            }
-            Codes::Words(codes) => {
-                let values = tensor_values::<String>(input).ok_or_else(unexpected)?;
-                places.zip(values).for_each(|(place, word)| *place = T::of(*codes.get(word).unwrap_or(&f64::NAN)));
+            Some(Codes::Words(_)) => {
+                let code = |code: u32| if code == UNKNOWN { f64::NAN } else { f64::from(code) };
+                let codes = &self.words[feature][range];
+                values.iter_mut().zip(codes).for_each(|(value, &it)| *value = T::of(code(it)));
             }
         }
-        Ok(())
     }
 }
 
@@ -160,8 +158,4 @@ pub(super) fn check_count(count: usize) -> Result<usize, Error> {
         }
         count => Ok(count),
     }
-}
-
-fn unexpected() -> Error {
-    Error::Input("a column is not of the type of its feature".into())
 }

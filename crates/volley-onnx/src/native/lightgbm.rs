@@ -102,7 +102,7 @@ impl<'t> Reader<'t> {
             let reason = format!("it has categories of {} columns and {} such features", lists.len(), features.len());
             return Err(invalid(reason));
         }
-        let mut codes = vec![Codes::None; count];
+        let mut codes: Vec<Codes> = (0..count).map(|_| Codes::None).collect();
         for (feature, list) in features.into_iter().zip(lists) {
             let place =
                 codes.get_mut(feature).ok_or_else(|| invalid("a category is of a feature that does not exist"))?;

@@ -1,14 +1,12 @@
 //! A native model made ready: features in, sums of trees, their link, and what is answered from them.
 
-use tract_onnx::prelude::Tensor;
-
 use super::features::Features;
 use super::linear::Linear;
 use super::link::Link;
 use super::number::Number;
+use crate::direct::{Rows, Values};
 use crate::error::Error;
 use crate::port::{ClassLabels, Dim, Element, Port};
-use crate::tensor::tensor_from;
 use crate::trees::Ensemble;
 
 /// What the values of a row are summed up from.
@@ -105,13 +103,14 @@ impl<T: Number> Model<T> {
         (0..count as i64).collect()
     }
 
-    pub(super) fn run(&self, outputs: &[Output], rows: usize, inputs: &[Tensor]) -> Result<Vec<Tensor>, Error> {
-        let matrix = self.features.matrix::<T>(rows, inputs)?;
+    /// The values of all outputs, row by row.
+    pub(super) fn score(&self, outputs: &[Output], source: &dyn Rows) -> Result<Vec<Values>, Error> {
+        let rows = source.count();
         let mut values = vec![T::default(); rows * self.groups];
         // Probabilities may be equal where the sums that they come from are not.
         let mut greatest = Vec::new();
         let keeps_greatest = self.predicted == Part::LabelNumber;
-        self.walk(&matrix, |row, sums| {
+        self.walk(source, |row, sums| {
             if keeps_greatest {
                 greatest.push(greatest_of(sums));
             }
@@ -121,15 +120,17 @@ impl<T: Number> Model<T> {
             self.link.apply(sums);
             values[row * self.groups..][..self.groups].copy_from_slice(sums);
         })?;
-        Ok(outputs.iter().map(|output| self.tensor(output, rows, &values, &greatest)).collect())
+        Ok(outputs.iter().map(|output| self.answer(output.part, &values, &greatest)).collect())
     }
 
-    fn walk(&self, matrix: &[T], each: impl FnMut(usize, &mut [T])) -> Result<(), Error> {
-        let columns = self.features.count();
+    fn walk(&self, source: &dyn Rows, each: impl FnMut(usize, &mut [T])) -> Result<(), Error> {
+        let (rows, columns) = (source.count(), self.features.count());
+        let coded = self.features.coded(source);
+        let read = |feature: usize, first: usize, values: &mut [T]| coded.read(feature, first, values);
         match &self.sums {
-            Sums::Linear(linear) => linear.walk(matrix, columns, each),
+            Sums::Linear(linear) => linear.walk(&by_row(rows, columns, read), columns, each),
             Sums::Trees(trees) => {
-                if !T::walk(trees, matrix, columns, each) {
+                if !T::walk(trees, rows, read, each) {
                     return Err(Error::Failed("the trees are of another precision than their model".into()));
                 }
             }
@@ -137,25 +138,31 @@ impl<T: Number> Model<T> {
         Ok(())
     }
 
-    fn tensor(&self, output: &Output, rows: usize, values: &[T], greatest: &[usize]) -> Tensor {
-        let tail = output.port.shape.iter().flatten().filter_map(|dim| match dim {
-            Dim::Fixed(len) => Some(*len),
-            Dim::Free => None,
-        });
-        let shape: Vec<usize> = std::iter::once(rows).chain(tail).collect();
-        match output.part {
-            Part::Values => tensor_from(&shape, values.to_vec()),
+    fn answer(&self, part: Part, values: &[T], greatest: &[usize]) -> Values {
+        match part {
+            Part::Values => T::values(values.to_vec()),
             Part::Probabilities if self.classes == Classes::Two => {
-                tensor_from(&shape, values.iter().flat_map(|&second| [T::ONE - second, second]).collect())
+                T::values(values.iter().flat_map(|&second| [T::ONE - second, second]).collect())
             }
-            Part::Probabilities => tensor_from(&shape, values.to_vec()),
+            Part::Probabilities => T::values(values.to_vec()),
             Part::Label if self.classes == Classes::Each => {
-                tensor_from(&shape, values.chunks_exact(self.groups).map(|row| greatest_of(row) as i64).collect())
+                Values::Longs(values.chunks_exact(self.groups).map(|row| greatest_of(row) as i64).collect())
             }
-            Part::Label => tensor_from(&shape, values.iter().map(|&value| i64::from(value > T::HALF)).collect()),
-            Part::LabelNumber => tensor_from(&shape, greatest.iter().map(|&class| T::of(class as f64)).collect()),
+            Part::Label => Values::Longs(values.iter().map(|&value| i64::from(value > T::HALF)).collect()),
+            Part::LabelNumber => T::values(greatest.iter().map(|&class| T::of(class as f64)).collect()),
         }
     }
+}
+
+/// Rows one behind the other.
+fn by_row<T: Number>(rows: usize, columns: usize, read: impl Fn(usize, usize, &mut [T])) -> Vec<T> {
+    let (mut matrix, mut values) = (vec![T::default(); rows * columns], vec![T::default(); rows]);
+    for feature in 0..columns {
+        read(feature, 0, &mut values);
+        let places = matrix[feature.min(rows * columns)..].iter_mut().step_by(columns);
+        places.zip(&values).for_each(|(place, &value)| *place = value);
+    }
+    matrix
 }
 
 /// The place of the greatest, the first of equal ones.

@@ -1,12 +1,13 @@
 //! The two precisions in which native models compute: XGBoost in singles, LightGBM in doubles.
 
-use tract_onnx::prelude::Datum;
+use std::ops::Range;
 
+use crate::direct::{Place, Rows, Values};
 use crate::port::Element;
 use crate::trees::{Ensemble, Real};
 
 /// `f32` or `f64`, and what links and trees do with them.
-pub(super) trait Number: Real + Datum {
+pub(super) trait Number: Real {
     const ELEMENT: Element;
 
     fn exp(self) -> Self;
@@ -16,8 +17,17 @@ pub(super) trait Number: Real + Datum {
     fn sigmoid(self) -> Self;
     fn times(self, other: Self) -> Self;
     fn over(self, other: Self) -> Self;
-    /// Calls `each` with the number and the sums of each row; whether the trees are of this precision.
-    fn walk(trees: &Ensemble, rows: &[Self], columns: usize, each: impl FnMut(usize, &mut [Self])) -> bool;
+    /// Calls `each` with the number and the sums of each of `rows` rows, of which `read` gives some values of a feature,
+    /// from a row on; whether the trees are of this precision.
+    fn walk(
+        trees: &Ensemble,
+        rows: usize,
+        read: impl Fn(usize, usize, &mut [Self]),
+        each: impl FnMut(usize, &mut [Self]),
+    ) -> bool;
+    /// Writes the values of an input of this precision in some rows.
+    fn read(rows: &dyn Rows, place: Place, range: Range<usize>, values: &mut [Self]);
+    fn values(values: Vec<Self>) -> Values;
 }
 
 impl Number for f32 {
@@ -44,8 +54,23 @@ impl Number for f32 {
         self / other
     }
 
-    fn walk(trees: &Ensemble, rows: &[Self], columns: usize, mut each: impl FnMut(usize, &mut [Self])) -> bool {
-        trees.score_singles(rows, columns, |row, sums, _| each(row, sums)).is_some()
+    fn walk(
+        trees: &Ensemble,
+        rows: usize,
+        read: impl Fn(usize, usize, &mut [Self]),
+        mut each: impl FnMut(usize, &mut [Self]),
+    ) -> bool {
+        trees.score_single_columns(rows, read, |row, sums, _| each(row, sums)).is_some()
+    }
+
+    fn read(rows: &dyn Rows, place: Place, range: Range<usize>, values: &mut [Self]) {
+        if let Some(lent) = rows.singles(place, range, values) {
+            values.copy_from_slice(lent);
+        }
+    }
+
+    fn values(values: Vec<Self>) -> Values {
+        Values::Singles(values)
     }
 }
 
@@ -72,8 +97,23 @@ impl Number for f64 {
         self / other
     }
 
-    fn walk(trees: &Ensemble, rows: &[Self], columns: usize, mut each: impl FnMut(usize, &mut [Self])) -> bool {
-        trees.score_doubles(rows, columns, |row, sums, _| each(row, sums));
+    fn walk(
+        trees: &Ensemble,
+        rows: usize,
+        read: impl Fn(usize, usize, &mut [Self]),
+        mut each: impl FnMut(usize, &mut [Self]),
+    ) -> bool {
+        trees.score_double_columns(rows, read, |row, sums, _| each(row, sums));
         true
+    }
+
+    fn read(rows: &dyn Rows, place: Place, range: Range<usize>, values: &mut [Self]) {
+        if let Some(lent) = rows.doubles(place, range, values) {
+            values.copy_from_slice(lent);
+        }
+    }
+
+    fn values(values: Vec<Self>) -> Values {
+        Values::Doubles(values)
     }
 }

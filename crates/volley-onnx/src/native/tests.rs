@@ -1,7 +1,9 @@
 //! Files by hand: what each part of them means, and that whatever is wrong with them is told.
 
 use super::*;
-use crate::tensor::{tensor_from, tensor_values};
+use crate::Tensor;
+use crate::direct::TensorRows;
+use crate::tensor::tensor_from;
 
 /// Two trees of three nodes over two features, in the file of an old release: no categories, no iterations.
 fn xgboost(objective: &str, base: &str, second_tree: &str) -> String {
@@ -38,16 +40,24 @@ fn read_lightgbm(text: &str) -> Result<Native, Error> {
     Native::lightgbm(text.as_bytes(), Predictor::Booster, &Limits::default())
 }
 
+fn scored(native: &Native, rows: usize, inputs: Vec<Tensor>) -> Vec<Values> {
+    native.score(&TensorRows::new(&inputs, rows)).expect("scores")
+}
+
 fn singles(native: &Native, rows: &[[f32; 2]]) -> Vec<f32> {
     let input = tensor_from(&[rows.len(), 2], rows.concat());
-    let outputs = native.run(rows.len(), &[input]).expect("scores");
-    tensor_values::<f32>(&outputs[0]).expect("singles").to_vec()
+    match scored(native, rows.len(), vec![input]).remove(0) {
+        Values::Singles(values) => values,
+        other => panic!("{other:?} are no singles"),
+    }
 }
 
 fn doubles(native: &Native, rows: &[[f64; 2]]) -> Vec<f64> {
     let input = tensor_from(&[rows.len(), 2], rows.concat());
-    let outputs = native.run(rows.len(), &[input]).expect("scores");
-    tensor_values::<f64>(&outputs[0]).expect("doubles").to_vec()
+    match scored(native, rows.len(), vec![input]).remove(0) {
+        Values::Doubles(values) => values,
+        other => panic!("{other:?} are no doubles"),
+    }
 }
 
 #[test]
@@ -192,8 +202,8 @@ fn check_damages(file: &[u8], read: impl Fn(&[u8]) -> Result<Native, Error>) {
                 crate::Element::F32 => tensor_from(&[rows, features], vec![1f32; rows * features]),
                 _ => tensor_from(&[rows, features], vec![1f64; rows * features]),
             };
-            let outputs = native.run(rows, &native.inputs.iter().map(input).collect::<Vec<_>>());
-            assert!(outputs.is_ok_and(|outputs| outputs[0].shape()[0] == rows));
+            let outputs = scored(&native, rows, native.inputs.iter().map(input).collect());
+            assert!(!outputs[0].is_empty() && outputs[0].len().is_multiple_of(rows));
         }
     };
     for at in 0..file.len() {

@@ -6,6 +6,7 @@ use tract_onnx::tract_hir::internal::*;
 
 use super::node::{refuse, values};
 use super::{Built, Kernel, Signature, kernel};
+use crate::direct::{self, Builder, Cells, Given};
 
 #[derive(Debug)]
 struct ArrayFeatureExtractor;
@@ -28,6 +29,24 @@ impl Kernel for ArrayFeatureExtractor {
         let outer =
             if input.shape.len() == 1 { tvec!(1.to_dim()) } else { input.shape[..input.shape.len() - 1].into() };
         Ok(vec![Signature::new(input.element, outer.into_iter().chain([picked]))])
+    }
+
+    fn by_columns(self: Arc<Self>, inputs: &[Given], build: &mut Builder) -> Option<Vec<Cells>> {
+        let cells = match inputs {
+            [Given::Value(input), Given::Constant(index)] => {
+                let columns = *input.dims.last()?;
+                let index =
+                    direct::longs(index)?.into_iter().map(|at| usize::try_from(at).ok().filter(|&at| at < columns));
+                let index = index.collect::<Option<Vec<usize>>>()?;
+                let rows = (0..input.cells.len()).step_by(columns.max(1));
+                input.cells.at(&rows.flat_map(|row| index.iter().map(move |at| row + at)).collect::<Vec<_>>())
+            }
+            [Given::Constant(list), Given::Value(index)] if list.len() == *list.shape().last()? => {
+                direct::looked_up(&list.as_ref().clone().into_shape(&[list.len()]).ok()?, index, build)?
+            }
+            _ => return None,
+        };
+        Some(vec![cells])
     }
 
     fn eval(&self, inputs: &[&Tensor]) -> TractResult<Vec<Tensor>> {

@@ -6,6 +6,7 @@ use tract_onnx::tract_hir::internal::*;
 
 use super::node::{ensure_numeric, filled, values};
 use super::{Built, Kernel, Signature, kernel};
+use crate::direct::{Builder, Cells, Given};
 
 #[derive(Debug)]
 struct Binarizer {
@@ -25,6 +26,25 @@ impl Kernel for Binarizer {
     fn outputs(&self, inputs: &[Signature]) -> TractResult<Vec<Signature>> {
         ensure_numeric(&inputs[0])?;
         Ok(vec![inputs[0].clone()])
+    }
+
+    fn by_columns(self: Arc<Self>, inputs: &[Given], build: &mut Builder) -> Option<Vec<Cells>> {
+        let threshold = f64::from(self.threshold);
+        Some(vec![match &inputs[0].value()?.cells {
+            Cells::Singles(list) => {
+                let one = move |v: f32| if f64::from(v) > threshold { 1.0 } else { 0.0 };
+                Cells::Singles(list.iter().map(|&it| build.map(it, one)).collect())
+            }
+            Cells::Doubles(list) => {
+                let one = move |v: f64| if v > threshold { 1.0 } else { 0.0 };
+                Cells::Doubles(list.iter().map(|&it| build.map(it, one)).collect())
+            }
+            Cells::Longs(list) => {
+                let one = move |v: i64| i64::from(v as f64 > threshold);
+                Cells::Longs(list.iter().map(|&it| build.map(it, one)).collect())
+            }
+            Cells::Texts(_) => return None,
+        }])
     }
 
     fn eval(&self, inputs: &[&Tensor]) -> TractResult<Vec<Tensor>> {

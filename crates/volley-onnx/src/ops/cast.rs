@@ -8,6 +8,7 @@ use tract_onnx::tract_hir::internal::*;
 
 use super::node::{refuse, values};
 use super::{Built, Kernel, Signature, one_of_the_same_shape, typed};
+use crate::direct::{self, Builder, Cells, Given};
 use crate::port::Element;
 
 #[derive(Debug, Clone)]
@@ -72,6 +73,10 @@ impl Kernel for Truncation {
         "Cast"
     }
 
+    fn by_columns(self: Arc<Self>, inputs: &[Given], build: &mut Builder) -> Option<Vec<Cells>> {
+        Some(vec![direct::cast(inputs[0].value()?, self.to, build)?.0])
+    }
+
     fn outputs(&self, inputs: &[Signature]) -> TractResult<Vec<Signature>> {
         Ok(vec![Signature { element: self.to, ..inputs[0].clone() }])
     }
@@ -109,13 +114,13 @@ impl Truncation {
 }
 
 /// Without its fraction; the least integer for NaN and for what no integer of 64 bits holds.
-pub(super) fn long(real: f64) -> i64 {
+pub(crate) fn long(real: f64) -> i64 {
     const BOUND: f64 = 9_223_372_036_854_775_808.0;
     if (-BOUND..BOUND).contains(&real) { real as i64 } else { i64::MIN }
 }
 
 /// The same for 32 bits.
-fn int(real: f64) -> i32 {
+pub(crate) fn int(real: f64) -> i32 {
     i32::try_from(long(real)).unwrap_or(i32::MIN)
 }
 

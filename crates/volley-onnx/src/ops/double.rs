@@ -8,6 +8,7 @@ use tract_onnx::tract_hir::internal::*;
 
 use super::node::values;
 use super::{Built, Kernel, Signature, one_of_the_same_shape, typed};
+use crate::direct::{Builder, Cells, Given, RowColumn};
 
 #[derive(Debug, Clone, Copy)]
 enum Function {
@@ -85,6 +86,24 @@ impl Kernel for Function {
     fn outputs(&self, inputs: &[Signature]) -> TractResult<Vec<Signature>> {
         let element = self.result(inputs[0].element);
         Ok(vec![Signature { element, ..inputs[0].clone() }])
+    }
+
+    fn by_columns(self: Arc<Self>, inputs: &[Given], build: &mut Builder) -> Option<Vec<Cells>> {
+        let Cells::Doubles(input) = &inputs[0].value()?.cells else { return None };
+        let mut each = |function: &dyn Fn(RowColumn<f64>, &mut Builder) -> RowColumn<f64>| {
+            Cells::Doubles(input.iter().map(|&it| function(it, build)).collect())
+        };
+        Some(vec![match *self {
+            Function::Sigmoid => each(&|it, build| build.map(it, |v: f64| 1.0 / (1.0 + (-v).exp()))),
+            Function::Round => each(&|it, build| build.map(it, f64::round_ties_even)),
+            Function::LeakyRelu(alpha) => {
+                let alpha = f64::from(alpha);
+                each(&|it, build| build.map(it, move |v: f64| if v < 0.0 { v * alpha } else { v }))
+            }
+            Function::IsNan => {
+                Cells::Longs(input.iter().map(|&it| build.map(it, |v: f64| i64::from(v.is_nan()))).collect())
+            }
+        }])
     }
 
     fn eval(&self, inputs: &[&Tensor]) -> TractResult<Vec<Tensor>> {

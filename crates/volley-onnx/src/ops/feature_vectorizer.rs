@@ -6,6 +6,7 @@ use tract_onnx::tract_hir::internal::*;
 
 use super::node::{ensure_numeric, filled, ints, refuse, singles};
 use super::{Built, Kernel, Signature, kernel};
+use crate::direct::{Builder, Cells, Given};
 
 #[derive(Debug)]
 struct FeatureVectorizer {
@@ -32,6 +33,17 @@ impl Kernel for FeatureVectorizer {
         inputs.iter().try_for_each(ensure_numeric)?;
         let width: usize = self.widths.iter().sum();
         Ok(vec![Signature::new(DatumType::F32, [inputs[0].rows(), width.to_dim()])])
+    }
+
+    fn by_columns(self: Arc<Self>, inputs: &[Given], build: &mut Builder) -> Option<Vec<Cells>> {
+        let mut columns = Vec::new();
+        for (input, &taken) in inputs.iter().zip(&self.widths) {
+            let singles = input.value()?.cells.singles(build)?;
+            let missing = taken.saturating_sub(singles.len());
+            columns.extend(singles.into_iter().take(taken));
+            columns.extend((0..missing).map(|_| build.constant(0.0)));
+        }
+        Some(vec![Cells::Singles(columns)])
     }
 
     fn eval(&self, inputs: &[&Tensor]) -> TractResult<Vec<Tensor>> {

@@ -6,6 +6,7 @@ use tract_onnx::tract_hir::internal::*;
 
 use super::node::{ensure_numeric, ensure_per_column, filled, floats, ints, per_column, values};
 use super::{Built, Kernel, Signature, kernel};
+use crate::direct::{Builder, Cell, Cells, Given, RowColumn};
 
 /// Imputed values and the value that stands for a missing one, for floats or for integers.
 #[derive(Debug)]
@@ -41,6 +42,32 @@ impl Kernel for Imputer {
         Ok(vec![inputs[0].clone()])
     }
 
+    fn by_columns(self: Arc<Self>, inputs: &[Given], build: &mut Builder) -> Option<Vec<Cells>> {
+        let input = inputs[0].value()?;
+        let columns = *input.dims.last()?;
+        let len = self.floats.len().max(self.ints.len());
+        ensure_per_column("the list of imputed values", len, columns).ok()?;
+        let (missing, missing_int) = (self.missing_float, self.missing_int);
+        let double = |at: usize| f64::from(per_column(&self.floats, at % columns));
+        let imputed = match &input.cells {
+            Cells::Singles(list) if missing.is_nan() => {
+                Cells::Singles(each(list, build, double, |v: f32, to| if v.is_nan() { to as f32 } else { v }))
+            }
+            Cells::Singles(list) => {
+                Cells::Singles(each(list, build, double, move |v: f32, to| if v == missing { to as f32 } else { v }))
+            }
+            Cells::Doubles(list) => Cells::Doubles(each(list, build, double, move |v: f64, to| {
+                if v == f64::from(missing) || (missing.is_nan() && v.is_nan()) { to } else { v }
+            })),
+            Cells::Longs(list) => {
+                let int = |at: usize| per_column(&self.ints, at % columns);
+                Cells::Longs(each(list, build, int, move |v: i64, to| if v == missing_int { to } else { v }))
+            }
+            Cells::Texts(_) => return None,
+        };
+        Some(vec![imputed])
+    }
+
     fn eval(&self, inputs: &[&Tensor]) -> TractResult<Vec<Tensor>> {
         let input = inputs[0];
         let (missing, missing_int) = (self.missing_float, self.missing_int);
@@ -58,6 +85,21 @@ impl Kernel for Imputer {
         };
         Ok(vec![output?])
     }
+}
+
+/// What `impute` makes of each column and its own value.
+fn each<T: Cell, V: Copy + Send + Sync + 'static>(
+    columns: &[RowColumn<T>],
+    build: &mut Builder,
+    value: impl Fn(usize) -> V,
+    impute: impl Fn(T, V) -> T + Copy + Send + Sync + 'static,
+) -> Vec<RowColumn<T>> {
+    let columns = columns.iter().enumerate();
+    let imputed = columns.map(|(at, &column)| {
+        let to = value(at);
+        build.map(column, move |v| impute(v, to))
+    });
+    imputed.collect()
 }
 
 fn impute<T: Datum + Copy + tract_num_traits::Zero>(

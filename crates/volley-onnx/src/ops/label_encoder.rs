@@ -9,6 +9,7 @@ use tract_onnx::tract_hir::internal::*;
 
 use super::node::{floats, ints, refuse, strings, values};
 use super::{Built, Kernel, Signature, kernel};
+use crate::direct::{Builder, Cell, Cells, Given, Numbers, RowColumn, Text, Words};
 
 #[derive(Debug)]
 struct LabelEncoder {
@@ -160,6 +161,35 @@ impl Keys {
     }
 }
 
+impl Keys {
+    /// The position of each element; `unknown` for those that are not there.
+    fn codes(&self, input: &Cells, unknown: u32, build: &mut Builder) -> Option<Vec<RowColumn<u32>>> {
+        let numbers = |known: &HashMap<u64, usize>| -> Arc<Numbers> {
+            Arc::new(known.iter().map(|(&key, &at)| (key, at as u32)).collect())
+        };
+        Some(match (self, input) {
+            (Keys::Strings(known), Cells::Texts(texts)) => {
+                let words = Words::new(known.iter().map(|(text, &at)| (text.as_str(), at as u32)), unknown);
+                let words = Arc::new(words);
+                texts.iter().map(|text| text.codes(&words, build)).collect()
+            }
+            (Keys::Ints(known, _), Cells::Longs(list)) => {
+                let known = Arc::new(known.iter().map(|(&key, &at)| (key as u64, at as u32)).collect());
+                list.iter().map(|&it| build.find(it, &known, unknown, |v| Some(v as u64))).collect()
+            }
+            (Keys::Floats(known, _), Cells::Singles(list)) => {
+                let known = numbers(known);
+                list.iter().map(|&it| build.find(it, &known, unknown, |v| Some(bits(f64::from(v))))).collect()
+            }
+            (Keys::Floats(known, _), Cells::Doubles(list)) => {
+                let known = numbers(known);
+                list.iter().map(|&it| build.find(it, &known, unknown, |v| Some(bits(v)))).collect()
+            }
+            _ => return None,
+        })
+    }
+}
+
 /// The first of several equal keys counts.
 fn first_positions<K: Hash + Eq>(keys: impl Iterator<Item = K>) -> HashMap<K, usize> {
     let mut positions = HashMap::new();
@@ -190,6 +220,10 @@ impl Kernel for LabelEncoder {
         Ok(vec![Signature { element: self.values.datum_type(), ..inputs[0].clone() }])
     }
 
+    fn by_columns(self: Arc<Self>, inputs: &[Given], build: &mut Builder) -> Option<Vec<Cells>> {
+        self.columns(&inputs[0].value()?.cells, build)
+    }
+
     fn eval(&self, inputs: &[&Tensor]) -> TractResult<Vec<Tensor>> {
         let positions = self.keys.find(inputs[0], self.values.len() - 1)?;
         let shape = inputs[0].shape();
@@ -203,6 +237,32 @@ impl Kernel for LabelEncoder {
             other => refuse(format!("values of type {other:?} are not supported")),
         };
         Ok(vec![output?])
+    }
+}
+
+impl LabelEncoder {
+    fn columns(&self, input: &Cells, build: &mut Builder) -> Option<Vec<Cells>> {
+        let codes = self.keys.codes(input, self.values.len() as u32 - 1, build)?;
+        fn each<T: Cell + Datum>(
+            codes: &[RowColumn<u32>],
+            list: &Tensor,
+            build: &mut Builder,
+        ) -> Option<Vec<RowColumn<T>>> {
+            let list: Arc<[T]> = crate::tensor_values::<T>(list)?.into();
+            Some(codes.iter().map(|&codes| build.pick(codes, &list)).collect())
+        }
+        Some(vec![match self.values.datum_type() {
+            DatumType::F32 => Cells::Singles(each(&codes, &self.values, build)?),
+            DatumType::F64 => Cells::Doubles(each(&codes, &self.values, build)?),
+            DatumType::String => {
+                let list: Arc<[String]> = crate::tensor_values::<String>(&self.values)?.into();
+                Cells::Texts(codes.into_iter().map(|codes| Text::Picked(codes, list.clone())).collect())
+            }
+            _ => {
+                let list = self.values.cast_to::<i64>().ok()?;
+                Cells::Longs(each(&codes, &list, build)?)
+            }
+        }])
     }
 }
 
@@ -231,6 +291,12 @@ impl Kernel for BothWays {
 
     fn outputs(&self, inputs: &[Signature]) -> TractResult<Vec<Signature>> {
         self.direction(inputs[0].element).outputs(inputs)
+    }
+
+    fn by_columns(self: Arc<Self>, inputs: &[Given], build: &mut Builder) -> Option<Vec<Cells>> {
+        let input = &inputs[0].value()?.cells;
+        let encoder = if matches!(input, Cells::Texts(_)) { &self.to_ints } else { &self.to_strings };
+        encoder.columns(input, build)
     }
 
     fn eval(&self, inputs: &[&Tensor]) -> TractResult<Vec<Tensor>> {

@@ -8,6 +8,7 @@ use super::node::{ensure_numeric, floats, labels, refuse, row_dim, rows_and_colu
 use super::post_transform::{PostTransform, logistic};
 use super::wide::{Work, widely};
 use super::{Built, Kernel, Signature, kernel};
+use crate::direct::{Builder, Cells, Given, Order, RowColumn};
 use crate::port::ClassLabels;
 
 /// One weighted sum for each target.
@@ -45,6 +46,21 @@ impl Linear {
             widely(Many { linear: self, rows: &input, columns, sums: &mut sums });
         }
         Ok(sums)
+    }
+
+    /// The same by columns, a column for each target.
+    fn columns(&self, input: &Given, build: &mut Builder) -> Option<Vec<RowColumn<f32>>> {
+        let input = input.value()?;
+        let columns = self.coefficients.len() / self.targets;
+        if input.matrix_columns() != Some(columns) {
+            return None;
+        }
+        let order = if self.targets <= FEW { Order::ByLane } else { Order::InTurn };
+        let singles = input.cells.singles(build)?;
+        let weights = self.coefficients.chunks_exact(columns).enumerate();
+        let sums =
+            weights.map(|(target, weights)| build.weighted_sum(&singles, weights, self.intercept(target), order));
+        Some(sums.collect())
     }
 
     fn intercept(&self, target: usize) -> f32 {
@@ -161,6 +177,11 @@ impl Kernel for LinearRegressor {
         Ok(vec![Signature::new(DatumType::F32, shape)])
     }
 
+    fn by_columns(self: Arc<Self>, inputs: &[Given], build: &mut Builder) -> Option<Vec<Cells>> {
+        let sums = self.linear.columns(&inputs[0], build)?;
+        Some(vec![Cells::Singles(self.transform.by_columns(sums, build))])
+    }
+
     fn eval(&self, inputs: &[&Tensor]) -> TractResult<Vec<Tensor>> {
         let targets = self.linear.targets;
         let mut sums = self.linear.sums(inputs[0])?;
@@ -203,6 +224,21 @@ impl Kernel for LinearClassifier {
         ])
     }
 
+    fn by_columns(self: Arc<Self>, inputs: &[Given], build: &mut Builder) -> Option<Vec<Cells>> {
+        let sums = self.linear.columns(&inputs[0], build)?;
+        let (winners, scores) = match (sums.as_slice(), self.classes.len()) {
+            (&[sum], 2) => {
+                let winners = build.map(sum, |sum| u32::from(sum > 0.0));
+                (winners, self.both_columns(sum, build))
+            }
+            _ => {
+                let winners = build.winner(&sums, None, |sum, best| sum > best);
+                (winners, self.transform.by_columns(sums, build))
+            }
+        };
+        Some(vec![self.classes.columns(winners, build), Cells::Singles(scores)])
+    }
+
     fn eval(&self, inputs: &[&Tensor]) -> TractResult<Vec<Tensor>> {
         let (targets, classes) = (self.linear.targets, self.classes.len());
         let mut sums = self.linear.sums(inputs[0])?;
@@ -235,6 +271,17 @@ impl LinearClassifier {
             }
         }
         best as u32
+    }
+
+    fn both_columns(&self, sum: RowColumn<f32>, build: &mut Builder) -> Vec<RowColumn<f32>> {
+        if self.transform == PostTransform::Logistic {
+            return vec![build.map(sum, |sum: f32| logistic(-sum)), build.map(sum, logistic)];
+        }
+        let first = build.map(sum, |sum: f32| 1.0 - sum);
+        match self.transform {
+            PostTransform::Probit => self.transform.by_columns(vec![first, sum], build),
+            _ => vec![first, sum],
+        }
     }
 
     /// What one score says of two classes, as in ONNX Runtime.

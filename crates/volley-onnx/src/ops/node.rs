@@ -7,6 +7,7 @@ use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
 
 use super::Signature;
+use crate::direct::{Builder, Cells, RowColumn, Text};
 use crate::port::ClassLabels;
 
 /// Why an operator would not work on the data it was given. It names no values, so that it may be
@@ -66,6 +67,16 @@ impl ClassLabels {
         match self {
             ClassLabels::Ints(labels) => vector(pick(labels, positions)),
             ClassLabels::Strings(labels) => vector(pick(labels, positions)),
+        }
+    }
+}
+
+impl ClassLabels {
+    /// The labels at `positions`, by columns.
+    pub(crate) fn columns(&self, positions: RowColumn<u32>, build: &mut Builder) -> Cells {
+        match self {
+            ClassLabels::Ints(labels) => Cells::Longs(vec![build.pick(positions, &labels.as_slice().into())]),
+            ClassLabels::Strings(labels) => Cells::Texts(vec![Text::Picked(positions, labels.as_slice().into())]),
         }
     }
 }

@@ -6,6 +6,7 @@ use tract_onnx::tract_hir::internal::*;
 
 use super::node::{ensure_numeric, filled, singles};
 use super::{Built, Kernel, Signature, kernel};
+use crate::direct::{Builder, Cells, Given};
 
 #[derive(Debug, Clone, Copy)]
 enum Norm {
@@ -35,6 +36,26 @@ impl Kernel for Normalizer {
     fn outputs(&self, inputs: &[Signature]) -> TractResult<Vec<Signature>> {
         ensure_numeric(&inputs[0])?;
         Ok(vec![Signature { element: DatumType::F32, ..inputs[0].clone() }])
+    }
+
+    fn by_columns(self: Arc<Self>, inputs: &[Given], build: &mut Builder) -> Option<Vec<Cells>> {
+        let input = inputs[0].value()?;
+        let singles = input.cells.singles(build)?;
+        let mut columns = Vec::new();
+        for row in singles.chunks((*input.dims.last()?).max(1)) {
+            let norm = match self.0 {
+                Norm::Max => build.fold(row, f32::NEG_INFINITY, f32::max),
+                Norm::L1 => build.fold(row, 0.0, |sum, v| sum + v.abs()),
+                Norm::L2 => {
+                    let sum = build.fold(row, 0.0, |sum: f32, v| sum + v * v);
+                    build.map(sum, f32::sqrt)
+                }
+            };
+            columns.extend(
+                row.iter().map(|&v| build.pair(v, norm, |v: f32, norm| if norm == 0.0 { v } else { v / norm })),
+            );
+        }
+        Some(vec![Cells::Singles(columns)])
     }
 
     fn eval(&self, inputs: &[&Tensor]) -> TractResult<Vec<Tensor>> {

@@ -9,7 +9,11 @@ use tract_onnx::tract_hir::internal::*;
 use super::cast::long;
 use super::node::{ensure_numeric, filled, labels, refuse, values};
 use super::{Built, Kernel, Signature, kernel};
+use crate::direct::{Builder, Cells, Given, Numbers, RowColumn, Words};
 use crate::port::ClassLabels;
+
+/// Why a strict encoder refuses.
+const UNKNOWN: &str = "a category is not among those the model was trained on";
 
 #[derive(Debug)]
 struct OneHotEncoder {
@@ -60,6 +64,18 @@ impl Kernel for OneHotEncoder {
         Ok(vec![Signature::new(DatumType::F32, shape)])
     }
 
+    fn by_columns(self: Arc<Self>, inputs: &[Given], build: &mut Builder) -> Option<Vec<Cells>> {
+        let codes = self.codes(&inputs[0].value()?.cells, build)?;
+        let mut columns = Vec::new();
+        for codes in codes {
+            if !self.zeros {
+                build.refuse_unknown(codes, self.count as u32, UNKNOWN);
+            }
+            columns.extend(build.one_hot(codes, self.count));
+        }
+        Some(vec![Cells::Singles(columns)])
+    }
+
     fn eval(&self, inputs: &[&Tensor]) -> TractResult<Vec<Tensor>> {
         let input = inputs[0];
         let found: Vec<Option<usize>> = match &self.categories {
@@ -72,7 +88,7 @@ impl Kernel for OneHotEncoder {
             },
         };
         if !self.zeros && found.contains(&None) {
-            return refuse("a category is not among those the model was trained on");
+            return refuse(UNKNOWN);
         }
         let shape: TVec<usize> = input.shape().iter().copied().chain([self.count]).collect();
         let output = filled::<f32>(&shape, |out| {
@@ -84,6 +100,36 @@ impl Kernel for OneHotEncoder {
             Ok(())
         })?;
         Ok(vec![output])
+    }
+}
+
+impl OneHotEncoder {
+    /// The position of each element's category; what is of none has their number.
+    fn codes(&self, input: &Cells, build: &mut Builder) -> Option<Vec<RowColumn<u32>>> {
+        let unknown = self.count as u32;
+        match (&self.categories, input) {
+            (Categories::Strings(known), Cells::Texts(texts)) => {
+                let words = Words::new(known.iter().map(|(text, &at)| (text.as_str(), at as u32)), unknown);
+                let words = Arc::new(words);
+                Some(texts.iter().map(|text| text.codes(&words, build)).collect())
+            }
+            (Categories::Ints(known), input) => {
+                let known: Arc<Numbers> = Arc::new(known.iter().map(|(&key, &at)| (key as u64, at as u32)).collect());
+                let finite = |v: f64| v.is_finite().then(|| long(v) as u64);
+                Some(match input {
+                    Cells::Longs(list) => {
+                        list.iter().map(|&it| build.find(it, &known, unknown, |v| Some(v as u64))).collect()
+                    }
+                    Cells::Doubles(list) => list.iter().map(|&it| build.find(it, &known, unknown, finite)).collect(),
+                    Cells::Singles(list) => {
+                        let finite = move |v: f32| finite(f64::from(v));
+                        list.iter().map(|&it| build.find(it, &known, unknown, finite)).collect()
+                    }
+                    Cells::Texts(_) => return None,
+                })
+            }
+            _ => None,
+        }
     }
 }
 

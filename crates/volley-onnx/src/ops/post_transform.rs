@@ -4,6 +4,7 @@ use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
 
 use super::wide::{Work, exp_of_negative, widely};
+use crate::direct::{Builder, RowColumn};
 
 /// The `post_transform` attribute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +36,18 @@ impl PostTransform {
             PostTransform::Softmax if targets > 1 => widely(Softmax { scores, targets }),
             PostTransform::Logistic if targets > 1 => widely(Logistic(scores)),
             _ => scores.chunks_exact_mut(targets).for_each(|row| self.apply(row)),
+        }
+    }
+
+    /// [`PostTransform::apply`] by columns.
+    pub(crate) fn by_columns(self, scores: Vec<RowColumn<f32>>, build: &mut Builder) -> Vec<RowColumn<f32>> {
+        match self {
+            _ if scores.len() == 1 && self != PostTransform::Probit => scores,
+            PostTransform::None => scores,
+            PostTransform::Softmax => build.softmax(&scores),
+            PostTransform::SoftmaxZero => build.by_row(&scores, softmax_zero),
+            PostTransform::Logistic => scores.into_iter().map(|score| build.map(score, logistic)).collect(),
+            PostTransform::Probit => scores.into_iter().map(|score| build.map(score, probit)).collect(),
         }
     }
 

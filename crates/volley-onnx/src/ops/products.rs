@@ -6,6 +6,7 @@ use tract_onnx::tract_hir::internal::*;
 
 use super::node::{ints, refuse, rows_and_columns, values};
 use super::{Built, Kernel, Signature, kernel};
+use crate::direct::{Builder, Cells, Given};
 
 /// Each output column is the product of some input columns; of none, it is one.
 #[derive(Debug)]
@@ -51,6 +52,15 @@ impl Kernel for Products {
         ensure!(matches!(inputs[0].element, DatumType::F32 | DatumType::F64 | DatumType::I64), "numbers are needed");
         let [rows, _] = &*inputs[0].shape else { bail!("a matrix is needed") };
         Ok(vec![Signature::new(inputs[0].element, [rows.clone(), self.factors.len().to_dim()])])
+    }
+
+    fn by_columns(self: Arc<Self>, inputs: &[Given], build: &mut Builder) -> Option<Vec<Cells>> {
+        let Cells::Singles(input) = &inputs[0].value()?.cells else { return None };
+        let product = |factors: &Vec<usize>| {
+            let factors = factors.iter().map(|&at| input.get(at).copied()).collect::<Option<Vec<_>>>()?;
+            Some(build.fold(&factors, 1.0, |product, v| product * v))
+        };
+        Some(vec![Cells::Singles(self.factors.iter().map(product).collect::<Option<_>>()?)])
     }
 
     fn eval(&self, inputs: &[&Tensor]) -> TractResult<Vec<Tensor>> {

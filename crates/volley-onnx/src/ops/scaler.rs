@@ -6,6 +6,7 @@ use tract_onnx::tract_hir::internal::*;
 
 use super::node::{ensure_numeric, ensure_per_column, filled, floats, per_column, singles, values};
 use super::{Built, Kernel, Signature, kernel};
+use crate::direct::{Builder, Cells, Given};
 
 #[derive(Debug)]
 struct Scaler {
@@ -28,6 +29,27 @@ impl Kernel for Scaler {
     fn outputs(&self, inputs: &[Signature]) -> TractResult<Vec<Signature>> {
         ensure_numeric(&inputs[0])?;
         Ok(vec![Signature { element: DatumType::F32, ..inputs[0].clone() }])
+    }
+
+    fn by_columns(self: Arc<Self>, inputs: &[Given], build: &mut Builder) -> Option<Vec<Cells>> {
+        let input = inputs[0].value()?;
+        let columns = *input.dims.last()?;
+        ensure_per_column("offset", self.offset.len(), columns).ok()?;
+        ensure_per_column("scale", self.scale.len(), columns).ok()?;
+        let of = |at: usize| (per_column(&self.offset, at % columns), per_column(&self.scale, at % columns));
+        if let Cells::Doubles(doubles) = &input.cells {
+            let scaled = doubles.iter().enumerate().map(|(at, &column)| {
+                let (offset, scale) = of(at);
+                build.map(column, move |x| ((x - f64::from(offset)) * f64::from(scale)) as f32)
+            });
+            return Some(vec![Cells::Singles(scaled.collect())]);
+        }
+        let singles = input.cells.singles(build)?;
+        let scaled = singles.into_iter().enumerate().map(|(at, column)| {
+            let (offset, scale) = of(at);
+            build.map(column, move |x: f32| (x - offset) * scale)
+        });
+        Some(vec![Cells::Singles(scaled.collect())])
     }
 
     fn eval(&self, inputs: &[&Tensor]) -> TractResult<Vec<Tensor>> {

@@ -2,6 +2,7 @@
 //! the trees' scores.
 
 mod attributes;
+mod by_columns;
 mod classes;
 mod version_five;
 
@@ -11,6 +12,7 @@ use tract_onnx::tract_hir::internal::*;
 
 use super::node::{ensure_numeric, labels, refuse, row_dim, rows_and_columns, singles, values};
 use super::{Built, Kernel, PostTransform, Signature, kernel};
+use crate::direct::{Builder, Cells, Given};
 use crate::port::ClassLabels;
 use crate::trees::{Aggregate, Ensemble, Real};
 use attributes::Attributes;
@@ -59,6 +61,10 @@ impl Kernel for Regressor {
     fn outputs(&self, inputs: &[Signature]) -> TractResult<Vec<Signature>> {
         let rows = rows(&self.ensemble, &inputs[0])?;
         Ok(vec![Signature::new(DatumType::F32, [rows, self.ensemble.targets().to_dim()])])
+    }
+
+    fn by_columns(self: Arc<Self>, inputs: &[Given], build: &mut Builder) -> Option<Vec<Cells>> {
+        Some(vec![Cells::Singles(by_columns::columns(self, &inputs[0], build)?.1)])
     }
 
     fn eval(&self, inputs: &[&Tensor]) -> TractResult<Vec<Tensor>> {
@@ -120,19 +126,30 @@ impl Kernel for Classifier {
         ])
     }
 
+    fn by_columns(self: Arc<Self>, inputs: &[Given], build: &mut Builder) -> Option<Vec<Cells>> {
+        let (winners, scores) = by_columns::columns(self.clone(), &inputs[0], build)?;
+        Some(vec![self.labels.columns(winners, build), Cells::Singles(scores)])
+    }
+
     fn eval(&self, inputs: &[&Tensor]) -> TractResult<Vec<Tensor>> {
         let (rows, _) = rows_and_columns(inputs[0])?;
         let count = self.labels.len();
         let mut winners = vec![0u32; rows];
         let mut out = vec![0.0f32; rows * count];
         score(&self.ensemble, inputs[0], &mut |row, scores| {
-            let out = &mut out[row * count..][..count];
-            winners[row] = match scores {
-                Scores::Single(scores, spoken) => self.classes.decide(scores, spoken, out),
-                Scores::Double(scores, spoken) => self.classes.decide(scores, spoken, out),
-            };
+            winners[row] = self.finish(scores, &mut out[row * count..][..count]);
         })?;
         Ok(vec![self.labels.tensor(&winners), crate::tensor_from(&[rows, count], out)])
+    }
+}
+
+impl Classifier {
+    /// The place of a row's class; its scores go into `out`.
+    fn finish(&self, scores: Scores<'_>, out: &mut [f32]) -> u32 {
+        match scores {
+            Scores::Single(scores, spoken) => self.classes.decide(scores, spoken, out),
+            Scores::Double(scores, spoken) => self.classes.decide(scores, spoken, out),
+        }
     }
 }
 

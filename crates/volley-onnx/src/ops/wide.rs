@@ -4,13 +4,13 @@
 //! processor.
 
 /// A loop over slices.
-pub(super) trait Work {
+pub(crate) trait Work {
     /// Must be `#[inline(always)]`, or it is compiled once only.
     fn run(self);
 }
 
 /// Does the work with the widest instructions of this processor.
-pub(super) fn widely(work: impl Work) {
+pub(crate) fn widely(work: impl Work) {
     #[cfg(target_arch = "x86_64")]
     if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
         #[expect(unsafe_code, reason = "only what was detected may be called")]
@@ -29,7 +29,7 @@ fn with_avx2(work: impl Work) {
 /// `e^x` for an `x` that is not positive, to the last digit or the one before (Moshier, "Cephes",
 /// `expf`). Below the normal numbers it is 0.
 #[inline(always)]
-pub(super) fn exp_of_negative(x: f32) -> f32 {
+pub(crate) fn exp_of_negative(x: f32) -> f32 {
     const LOWEST: f32 = -87.336_54;
     // Adding this rounds to an integer, which then stands in the last bits.
     const ROUNDER: f32 = 12_582_912.0;

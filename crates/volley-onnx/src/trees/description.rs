@@ -70,6 +70,11 @@ impl Description {
         self.splits().map(|split| split.feature as usize + 1).max().unwrap_or(0)
     }
 
+    /// The features that trees ask for, each as often as they do.
+    pub(super) fn features(&self) -> impl Iterator<Item = usize> {
+        self.splits().map(|split| split.feature as usize)
+    }
+
     fn splits(&self) -> impl Iterator<Item = &Split> {
         self.trees.iter().flatten().filter_map(|node| match node {
             TreeNode::Split(split) => Some(split),

@@ -1,0 +1,134 @@
+//! Steps over the values of a row: the largest, their sum, their shares.
+
+use super::block::{AnyColumn, Block, Cell, Column, Step};
+use super::builder::Builder;
+use super::number::Float;
+use crate::ops::{Refusal, Work, exp_of_negative, widely};
+
+impl Builder {
+    /// What `function` makes of the values of a row, one after the other, from `start` on.
+    pub(crate) fn fold<T: Cell>(
+        &mut self,
+        columns: &[Column<T>],
+        start: T,
+        function: impl Fn(T, T) -> T + Send + Sync + 'static,
+    ) -> Column<T> {
+        let output = self.column();
+        self.step(Fold { columns: columns.to_vec(), output, start, function });
+        output
+    }
+
+    /// The place of the value that `wins` over all before it, of which the first has `start` to beat.
+    pub(crate) fn winner<T: Float>(
+        &mut self,
+        columns: &[Column<T>],
+        start: Option<T>,
+        wins: impl Fn(T, T) -> bool + Send + Sync + 'static,
+    ) -> Column<u32> {
+        let output = self.column();
+        self.step(Winner { columns: columns.to_vec(), output, start, wins });
+        output
+    }
+
+    /// Shares of a row's exponentials, as classifiers of `ai.onnx.ml` give them.
+    pub(crate) fn softmax(&mut self, scores: &[Column<f32>]) -> Vec<Column<f32>> {
+        let largest = self.fold(scores, f32::NEG_INFINITY, f32::max);
+        let powers: Vec<Column<f32>> = scores
+            .iter()
+            .map(|&score| self.pair(score, largest, |score, largest| exp_of_negative(score - largest)))
+            .collect();
+        let sum = self.fold(&powers, 0.0, |sum, power| sum + power);
+        powers.into_iter().map(|power| self.pair(power, sum, |power, sum| power / sum)).collect()
+    }
+}
+
+struct Fold<T, F> {
+    columns: Vec<Column<T>>,
+    output: Column<T>,
+    start: T,
+    function: F,
+}
+
+struct Folding<'a, T, F> {
+    column: &'a [T],
+    output: &'a mut [T],
+    function: &'a F,
+}
+
+impl<T: Copy, F: Fn(T, T) -> T> Work for Folding<'_, T, F> {
+    #[inline(always)]
+    fn run(self) {
+        self.output.iter_mut().zip(self.column).for_each(|(all, &value)| *all = (self.function)(*all, value));
+    }
+}
+
+impl<T: Cell, F: Fn(T, T) -> T + Send + Sync> Step for Fold<T, F> {
+    fn reads(&self) -> Vec<AnyColumn> {
+        self.columns.iter().map(|column| column.any()).collect()
+    }
+
+    fn writes(&self) -> Vec<AnyColumn> {
+        vec![self.output.any()]
+    }
+
+    fn run(&self, block: &mut Block<'_, '_>) -> Result<(), Refusal> {
+        block.fill(self.output, |block, output| {
+            output.fill(self.start);
+            for &column in &self.columns {
+                widely(Folding { column: block.read(column), output, function: &self.function });
+            }
+        });
+        Ok(())
+    }
+}
+
+struct Winner<T, F> {
+    columns: Vec<Column<T>>,
+    output: Column<u32>,
+    start: Option<T>,
+    wins: F,
+}
+
+struct Contest<'a, T, F> {
+    column: &'a [T],
+    number: u32,
+    best: &'a mut [T],
+    output: &'a mut [u32],
+    wins: &'a F,
+}
+
+impl<T: Copy, F: Fn(T, T) -> bool> Work for Contest<'_, T, F> {
+    #[inline(always)]
+    fn run(self) {
+        for ((&value, best), output) in self.column.iter().zip(self.best).zip(self.output) {
+            let wins = (self.wins)(value, *best);
+            *best = if wins { value } else { *best };
+            *output = if wins { self.number } else { *output };
+        }
+    }
+}
+
+impl<T: Float, F: Fn(T, T) -> bool + Send + Sync> Step for Winner<T, F> {
+    fn reads(&self) -> Vec<AnyColumn> {
+        self.columns.iter().map(|column| column.any()).collect()
+    }
+
+    fn writes(&self) -> Vec<AnyColumn> {
+        vec![self.output.any()]
+    }
+
+    fn run(&self, block: &mut Block<'_, '_>) -> Result<(), Refusal> {
+        block.fill(self.output, |block, output| {
+            output.fill(0);
+            let mut best = match self.start {
+                Some(start) => vec![start; output.len()],
+                None => block.read(self.columns[0]).to_vec(),
+            };
+            for (number, &column) in self.columns.iter().enumerate() {
+                let (column, number) = (block.read(column), number as u32);
+                widely(Contest { column, number, best: &mut best, output, wins: &self.wins });
+            }
+        });
+        Ok(())
+    }
+}
