@@ -5,18 +5,20 @@ mod failing_row;
 mod feed;
 mod number;
 mod output;
+mod table;
 mod tensor;
 
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, new_null_array};
 use arrow::buffer::BooleanBuffer;
-use volley_onnx::{Limits, Plan};
+use volley_onnx::{Limits, Plan, Road};
 
 use crate::package::Package;
 use crate::{Artifact, Binding, Contract, ModelError, Scorer, Scores, inspect};
 use feed::{Feed, feeds};
 pub(crate) use number::half;
+use table::Table;
 
 /// Makes a model ready to score. `contract` is the one that planning used, with its null rules; it must be of these files.
 ///
@@ -62,18 +64,34 @@ impl Scorer for TractScorer {
             Some(kept) => feeds.into_iter().map(|feed| feed.only(kept)).collect::<Result<Vec<Feed>, _>>()?,
             None => feeds,
         };
-        let inputs = tensor::tensors(&self.contract, binding, &feeds, kept_count)?;
-        let tensors = self
-            .plan
-            .run(kept_count, inputs)
+        let columns = self
+            .columns(binding, &feeds, kept_count)?
             .map_err(|error| among_all(self.at_row(error, binding, &feeds, kept_count), kept.as_ref()))?;
-        let outputs = output::arrays(self.contract.scored(), &tensors, kept_count)?;
+        let outputs = output::arrays(self.contract.scored(), columns, kept_count)?;
         let outputs = output::nan_to_null(outputs, binding.null_rules)?;
         output::scores(outputs, kept.as_ref())
     }
 }
 
 impl TractScorer {
+    /// The values of all outputs, straight from the columns where the plan can do so; else by way of tensors.
+    fn columns(
+        &self,
+        binding: &Binding,
+        feeds: &[Feed],
+        rows: usize,
+    ) -> Result<Result<Vec<Option<output::Column>>, volley_onnx::Error>, ModelError> {
+        if self.plan.road() == Road::Direct
+            && let Some(table) = Table::new(&self.contract, binding, feeds, rows)
+            && let Some(scored) = self.plan.score(&table)
+        {
+            return Ok(scored.map(|outputs| outputs.into_iter().map(output::Column::of_values).collect()));
+        }
+        let inputs = tensor::tensors(&self.contract, binding, feeds, rows)?;
+        let scored = self.plan.run(rows, inputs);
+        Ok(scored.map(|outputs| outputs.iter().map(output::Column::of_tensor).collect()))
+    }
+
     /// The tensors are made anew: to keep them for an error would cost every batch that has none.
     fn at_row(&self, error: volley_onnx::Error, binding: &Binding, feeds: &[Feed], rows: usize) -> ModelError {
         match tensor::tensors(&self.contract, binding, feeds, rows) {

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 #[path = "zoo/comparison.rs"]
 mod comparison;
+#[path = "zoo/roads.rs"]
+mod roads;
 
 use comparison::{Difference, Zoo};
 
@@ -41,6 +43,23 @@ fn every_model_scores_as_onnx_runtime_does_but_for_those_that_are_listed() {
         }
     }
     assert!(faults.is_empty(), "\n{}", faults.join("\n"));
+}
+
+#[test]
+fn a_model_on_the_direct_road_gives_what_it_gives_on_tensors() {
+    let zoo = zoo();
+    let (mut faults, mut direct, mut others) = (Vec::new(), 0, Vec::new());
+    for entry in zoo.entries.iter().filter(|entry| !reasons().contains_key(&entry.name)) {
+        match roads::compared(&zoo, entry) {
+            Ok(Some(_)) => direct += 1,
+            Ok(None) => others.push(entry.name.as_str()),
+            Err(why) => faults.push(format!("{}: {why}", entry.name)),
+        }
+    }
+    assert!(faults.is_empty(), "\n{}", faults.join("\n"));
+    let guide = fs::read_to_string(repository().join("docs/guide/performance.md")).expect("the guide");
+    let said = format!("{direct} of the {} models of the zoo", zoo.entries.len());
+    assert!(guide.contains(&said), "the guide does not say `{said}`; on tensors: {others:?}");
 }
 
 #[test]

@@ -13,31 +13,30 @@ use crate::{Binding, BoundInput, Contract, Input, InputType, ModelError, NullRul
 
 /// Values for one place of a tensor: a column of it, or all of it.
 #[derive(Clone, Debug)]
-pub(super) struct Feed {
+pub(super) struct Feed<'c> {
     /// Index into `Contract::graph_inputs`.
     pub tensor: usize,
     /// Of the first value within a row of the tensor.
     pub offset: usize,
     /// Values a row.
     pub width: usize,
-    /// `width` values for each row, row by row. No dictionaries.
+    /// `width` values for each row, row by row. A column of single values may be a dictionary.
     pub values: ArrayRef,
     /// What to put where `values` is NULL, after excluded rows are gone.
     pub if_null: Option<Fill>,
-    /// The declared type of each value, through which it goes into the graph's.
-    pub declared: InputType,
-    /// For messages.
-    pub label: String,
-    rule: NullRule,
+    input: &'c Input,
+    /// Of the input in the contract.
+    index: usize,
+    rule: &'c NullRule,
 }
 
 /// The feeds of a batch, in no particular order.
-pub(super) fn feeds(
-    contract: &Contract,
-    binding: &Binding,
+pub(super) fn feeds<'c>(
+    contract: &'c Contract,
+    binding: &'c Binding,
     columns: &[ArrayRef],
     rows: usize,
-) -> Result<Vec<Feed>, ModelError> {
+) -> Result<Vec<Feed<'c>>, ModelError> {
     if binding.inputs.len() != contract.inputs.len() || columns.iter().any(|column| column.len() != rows) {
         return Err(ModelError::Score("the columns are not those that the call was bound with".to_owned()));
     }
@@ -47,9 +46,7 @@ pub(super) fn feeds(
         for (nth, (values, width)) in arguments.values(input, index, bound)?.into_iter().enumerate() {
             let if_null = if_null(input, index, &bound.null_rule)?;
             let (tensor, offset) = (input.slot.tensor, input.slot.offset + nth);
-            let (label, rule) = (input.label(index), bound.null_rule.clone());
-            let declared = input.declared.scalar().clone();
-            feeds.push(Feed { tensor, offset, width, values, if_null, declared, label, rule });
+            feeds.push(Feed { tensor, offset, width, values, if_null, input, index, rule: &bound.null_rule });
         }
     }
     Ok(feeds)
@@ -68,7 +65,22 @@ fn if_null(input: &Input, index: usize, rule: &NullRule) -> Result<Option<Fill>,
     }
 }
 
-impl Feed {
+impl Feed<'_> {
+    /// The declared type of each value, through which it goes into the graph's.
+    pub(super) fn declared(&self) -> &InputType {
+        self.input.declared.scalar()
+    }
+
+    /// For messages.
+    pub(super) fn label(&self) -> String {
+        self.input.label(self.index)
+    }
+
+    /// The values, none of them in a dictionary.
+    pub(super) fn unpacked(&self) -> Result<ArrayRef, ModelError> {
+        without_dictionary(&self.values).map_err(|from| unreadable(&self.label(), from))
+    }
+
     /// The same for the rows that are kept.
     pub(super) fn only(mut self, kept: &BooleanBuffer) -> Result<Self, ModelError> {
         let values = match self.width {
@@ -78,7 +90,7 @@ impl Feed {
                 BooleanArray::new(each, None)
             }
         };
-        self.values = filter(&self.values, &values).map_err(|_| unreadable(&self.label, self.values.data_type()))?;
+        self.values = filter(&self.values, &values).map_err(|_| unreadable(&self.label(), self.values.data_type()))?;
         Ok(self)
     }
 
@@ -103,9 +115,9 @@ pub(super) fn kept_rows(feeds: &[Feed], rows: usize) -> Result<Option<BooleanBuf
         let Some(full) = feed.full_rows(rows) else {
             continue;
         };
-        if feed.rule == NullRule::Error {
+        if *feed.rule == NullRule::Error {
             let row = (0..rows).find(|&row| !full.value(row)).expect("some row has a NULL");
-            return Err(ModelError::NullInput { input: feed.label.clone(), row });
+            return Err(ModelError::NullInput { input: feed.label(), row });
         }
         kept = Some(kept.map_or_else(|| full.clone(), |kept| &kept & &full));
     }
@@ -127,7 +139,7 @@ impl BoundArguments<'_> {
         index: usize,
         bound: &BoundInput,
     ) -> Result<Vec<(ArrayRef, usize)>, ModelError> {
-        let label = input.label(index);
+        let label = || input.label(index);
         match &bound.source {
             Source::Argument(argument) if is_list(input) => Ok(vec![self.flat(*argument, input.width(), &label)?]),
             Source::Argument(argument) => Ok(vec![(self.plain(*argument, &label)?, 1)]),
@@ -145,18 +157,22 @@ impl BoundArguments<'_> {
         }
     }
 
-    fn plain(&self, argument: usize, label: &str) -> Result<ArrayRef, ModelError> {
-        let column =
-            self.columns.get(argument).ok_or_else(|| ModelError::Score(format!("no column for input {label}")))?;
-        without_dictionary(column, label)
+    fn plain(&self, argument: usize, label: &dyn Fn() -> String) -> Result<ArrayRef, ModelError> {
+        let column = self.columns.get(argument).cloned();
+        column.ok_or_else(|| ModelError::Score(format!("no column for input {}", label())))
     }
 
-    fn flat(&mut self, argument: usize, len: Option<usize>, label: &str) -> Result<(ArrayRef, usize), ModelError> {
+    fn flat(
+        &mut self,
+        argument: usize,
+        len: Option<usize>,
+        label: &dyn Fn() -> String,
+    ) -> Result<(ArrayRef, usize), ModelError> {
         if let Some(flat) = self.lists.get(&argument) {
             return Ok(flat.clone());
         }
         let column = self.plain(argument, label)?;
-        let flat = flattened(&column, len, label)?;
+        let flat = flattened(&column, len, &label())?;
         self.lists.insert(argument, flat.clone());
         Ok(flat)
     }
@@ -166,21 +182,29 @@ fn is_list(input: &Input) -> bool {
     matches!(input.declared, InputType::List { .. })
 }
 
-fn without_dictionary(column: &ArrayRef, label: &str) -> Result<ArrayRef, ModelError> {
+/// The column with each value in its place; its type, if it is a dictionary that cannot be read.
+fn without_dictionary(column: &ArrayRef) -> Result<ArrayRef, &DataType> {
     match column.data_type() {
-        DataType::Dictionary(_, values) => cast(column, values).map_err(|_| unreadable(label, column.data_type())),
+        DataType::Dictionary(_, values) => cast(column, values).map_err(|_| column.data_type()),
         _ => Ok(column.clone()),
     }
 }
 
 /// Every `len`-th value from `index` on: one element of each list.
-fn every(flat: &ArrayRef, index: usize, len: usize, rows: usize, label: &str) -> Result<ArrayRef, ModelError> {
+fn every(
+    flat: &ArrayRef,
+    index: usize,
+    len: usize,
+    rows: usize,
+    label: &dyn Fn() -> String,
+) -> Result<ArrayRef, ModelError> {
     let indices: UInt64Array = (0..rows).map(|row| Some((row * len + index) as u64)).collect();
-    take(flat, &indices, None).map_err(|_| unreadable(label, flat.data_type()))
+    take(flat, &indices, None).map_err(|_| unreadable(&label(), flat.data_type()))
 }
 
 /// The values of all lists, row by row, and how many a row has. A NULL list is that many NULLs.
 fn flattened(column: &ArrayRef, len: Option<usize>, label: &str) -> Result<(ArrayRef, usize), ModelError> {
+    let column = &without_dictionary(column).map_err(|from| unreadable(label, from))?;
     let lists = Lists::of(column).ok_or_else(|| unreadable(label, column.data_type()))?;
     let len = len.or_else(|| lists.first_len()).unwrap_or(1);
     if let Some((row, other)) = lists.first_other_len(len) {
@@ -194,7 +218,8 @@ fn flattened(column: &ArrayRef, len: Option<usize>, label: &str) -> Result<(Arra
         )));
     }
     let values = lists.flat(len).map_err(|_| unreadable(label, column.data_type()))?;
-    Ok((without_dictionary(&values, label)?, len))
+    let values = without_dictionary(&values).map_err(|from| unreadable(label, from))?;
+    Ok((values, len))
 }
 
 /// The three Arrow layouts of lists as one.

@@ -1,4 +1,4 @@
-//! Tensors of scores as columns.
+//! Scores as columns.
 
 use std::sync::Arc;
 
@@ -10,25 +10,26 @@ use arrow::datatypes::{
     UInt16Type, UInt32Type, UInt64Type,
 };
 use half::f16;
-use volley_onnx::{Tensor, tensor_values};
+use volley_onnx::{DatumType, Tensor, Values, tensor_values};
 
 use crate::{Element, ModelError, NullRules, Output, OutputShape, Scores};
 
 /// The outputs of `rows` scored rows, in the contract's order.
 pub(super) fn arrays<'c>(
     outputs: impl IntoIterator<Item = &'c Output>,
-    tensors: &[Tensor],
+    columns: Vec<Option<Column>>,
     rows: usize,
 ) -> Result<Vec<ArrayRef>, ModelError> {
     let outputs: Vec<_> = outputs.into_iter().collect();
-    if outputs.len() != tensors.len() {
+    if outputs.len() != columns.len() {
         return Err(ModelError::Score("the model gives another number of outputs than its graph declares".to_owned()));
     }
-    outputs.into_iter().zip(tensors).map(|(output, tensor)| array(output, tensor, rows)).collect()
+    outputs.into_iter().zip(columns).map(|(output, column)| array(output, column, rows)).collect()
 }
 
-fn array(output: &Output, tensor: &Tensor, rows: usize) -> Result<ArrayRef, ModelError> {
-    let values = values(output.element, tensor).ok_or_else(|| {
+fn array(output: &Output, column: Option<Column>, rows: usize) -> Result<ArrayRef, ModelError> {
+    let values = column.filter(|column| column.element == output.element).map(|column| column.values);
+    let values = values.ok_or_else(|| {
         ModelError::Score(format!("output `{}` is not {} as its graph declares", output.name, output.element))
     })?;
     let width = values.len() / rows;
@@ -60,30 +61,64 @@ fn offsets(width: usize, rows: usize) -> Option<OffsetBuffer<i32>> {
     Some(OffsetBuffer::from_lengths(std::iter::repeat_n(width, rows)))
 }
 
-/// All values of a tensor; `None` if it is not of the element.
-fn values(element: Element, tensor: &Tensor) -> Option<ArrayRef> {
-    Some(match element {
-        Element::Bool => Arc::new(BooleanArray::from(tensor_values::<bool>(tensor)?.to_vec())),
-        Element::I8 => primitive::<Int8Type>(tensor_values(tensor)?),
-        Element::I16 => primitive::<Int16Type>(tensor_values(tensor)?),
-        Element::I32 => primitive::<Int32Type>(tensor_values(tensor)?),
-        Element::I64 => primitive::<Int64Type>(tensor_values(tensor)?),
-        Element::U8 => primitive::<UInt8Type>(tensor_values(tensor)?),
-        Element::U16 => primitive::<UInt16Type>(tensor_values(tensor)?),
-        Element::U32 => primitive::<UInt32Type>(tensor_values(tensor)?),
-        Element::U64 => primitive::<UInt64Type>(tensor_values(tensor)?),
-        Element::F16 => {
-            let floats: Vec<f32> = tensor_values::<f16>(tensor)?.iter().map(|half| half.to_f32()).collect();
-            primitive::<Float32Type>(&floats)
-        }
-        Element::F32 => primitive::<Float32Type>(tensor_values(tensor)?),
-        Element::F64 => primitive::<Float64Type>(tensor_values(tensor)?),
-        Element::String => Arc::new(StringArray::from_iter_values(tensor_values::<String>(tensor)?)),
-    })
+/// The values of an output, row by row, as Arrow has them.
+pub(super) struct Column {
+    element: Element,
+    values: ArrayRef,
 }
 
-fn primitive<T: ArrowPrimitiveType>(values: &[T::Native]) -> ArrayRef {
-    Arc::new(PrimitiveArray::<T>::new(values.to_vec().into(), None))
+impl Column {
+    /// All values of a tensor; `None` if it is of a type that no output has.
+    pub(super) fn of_tensor(tensor: &Tensor) -> Option<Column> {
+        fn copied<T: ArrowPrimitiveType>(values: &[T::Native]) -> ArrayRef {
+            primitive::<T>(values.to_vec())
+        }
+        let (element, values) = match tensor.datum_type() {
+            DatumType::Bool => {
+                (Element::Bool, Arc::new(BooleanArray::from(tensor_values::<bool>(tensor)?.to_vec())) as ArrayRef)
+            }
+            DatumType::I8 => (Element::I8, copied::<Int8Type>(tensor_values(tensor)?)),
+            DatumType::I16 => (Element::I16, copied::<Int16Type>(tensor_values(tensor)?)),
+            DatumType::I32 => (Element::I32, copied::<Int32Type>(tensor_values(tensor)?)),
+            DatumType::I64 => (Element::I64, copied::<Int64Type>(tensor_values(tensor)?)),
+            DatumType::U8 => (Element::U8, copied::<UInt8Type>(tensor_values(tensor)?)),
+            DatumType::U16 => (Element::U16, copied::<UInt16Type>(tensor_values(tensor)?)),
+            DatumType::U32 => (Element::U32, copied::<UInt32Type>(tensor_values(tensor)?)),
+            DatumType::U64 => (Element::U64, copied::<UInt64Type>(tensor_values(tensor)?)),
+            DatumType::F16 => {
+                let floats = tensor_values::<f16>(tensor)?.iter().map(|half| half.to_f32()).collect();
+                (Element::F16, primitive::<Float32Type>(floats))
+            }
+            DatumType::F32 => (Element::F32, copied::<Float32Type>(tensor_values(tensor)?)),
+            DatumType::F64 => (Element::F64, copied::<Float64Type>(tensor_values(tensor)?)),
+            DatumType::String => {
+                let texts = StringArray::from_iter_values(tensor_values::<String>(tensor)?);
+                (Element::String, Arc::new(texts) as ArrayRef)
+            }
+            _ => return None,
+        };
+        Some(Column { element, values })
+    }
+
+    /// All values of an output of the direct road.
+    pub(super) fn of_values(values: Values) -> Option<Column> {
+        let (element, values) = match values {
+            Values::Singles(values) => (Element::F32, primitive::<Float32Type>(values)),
+            Values::Doubles(values) => (Element::F64, primitive::<Float64Type>(values)),
+            Values::Longs(values) => (Element::I64, primitive::<Int64Type>(values)),
+            Values::Ints(values) => (Element::I32, primitive::<Int32Type>(values)),
+            Values::Booleans(values) => (Element::Bool, Arc::new(BooleanArray::from(values)) as ArrayRef),
+            Values::Texts { positions, list } => {
+                let texts = positions.iter().map(|&at| &list[at as usize]);
+                (Element::String, Arc::new(StringArray::from_iter_values(texts)) as ArrayRef)
+            }
+        };
+        Some(Column { element, values })
+    }
+}
+
+fn primitive<T: ArrowPrimitiveType>(values: Vec<T::Native>) -> ArrayRef {
+    Arc::new(PrimitiveArray::<T>::new(values.into(), None))
 }
 
 /// Turns NaN scores into NULL: with all the row's outputs, or, as `spark_udf` does, where they stand.

@@ -67,7 +67,7 @@ fn repeated<T: Clone>(fills: &[Fill], rows: usize, value: impl Fn(&Fill) -> T) -
     std::iter::repeat_n(row, rows).flatten().collect()
 }
 
-fn text(fill: &Fill) -> String {
+pub(super) fn text(fill: &Fill) -> String {
     match fill {
         Fill::Text(text) => text.clone(),
         _ => String::new(),
@@ -83,7 +83,7 @@ fn shape(row: &[Option<usize>], width: usize, rows: usize) -> Vec<usize> {
 
 /// One tensor and the feeds that fill it.
 struct Filling<'a> {
-    feeds: Vec<&'a Feed>,
+    feeds: Vec<&'a Feed<'a>>,
     element: Element,
     shape: Vec<usize>,
     /// Values a row.
@@ -92,7 +92,7 @@ struct Filling<'a> {
 }
 
 impl<'a> Filling<'a> {
-    fn new(contract: &Contract, feeds: &'a [Feed], tensor: usize, rows: usize) -> Self {
+    fn new(contract: &Contract, feeds: &'a [Feed<'a>], tensor: usize, rows: usize) -> Self {
         let graph_input = &contract.graph_inputs[tensor];
         let feeds: Vec<_> = feeds.iter().filter(|feed| feed.tensor == tensor).collect();
         let width = feeds.iter().map(|feed| feed.width).sum();
@@ -102,7 +102,7 @@ impl<'a> Filling<'a> {
     fn tensor(&self) -> Result<Tensor, ModelError> {
         let known: usize = self.shape.iter().product();
         if known != self.rows * self.width {
-            let label = self.feeds.first().map_or("", |feed| &feed.label);
+            let label = self.feeds.first().map_or_else(String::new, |feed| feed.label());
             return Err(ModelError::Score(format!(
                 "input {label} gives {} values a row, which the graph does not take",
                 self.width
@@ -137,7 +137,7 @@ impl<'a> Filling<'a> {
                 let places = self.places(feed, &mut tensor, rows.clone());
                 let values = rows.start * feed.width..rows.end * feed.width;
                 if !write(column, values, places) {
-                    return Err(unreadable(&feed.label, column.data_type()));
+                    return Err(unreadable(&feed.label(), column.data_type()));
                 }
             }
         }
@@ -151,8 +151,8 @@ impl<'a> Filling<'a> {
             if feed.values.data_type().is_null() {
                 continue;
             }
-            let values =
-                feed.values.as_boolean_opt().ok_or_else(|| unreadable(&feed.label, feed.values.data_type()))?;
+            let column = feed.unpacked()?;
+            let values = column.as_boolean_opt().ok_or_else(|| unreadable(&feed.label(), column.data_type()))?;
             let places = self.places(feed, &mut tensor, 0..self.rows);
             places.zip(values.values().iter()).for_each(|(place, value)| *place = value);
         }
@@ -164,12 +164,13 @@ impl<'a> Filling<'a> {
         let mut tensor = vec![String::new(); self.rows * self.width];
         for feed in &self.feeds {
             let places = self.places(feed, &mut tensor, 0..self.rows);
-            match feed.values.data_type() {
-                DataType::Utf8 => copy(places, feed.values.as_string::<i32>().iter()),
-                DataType::LargeUtf8 => copy(places, feed.values.as_string::<i64>().iter()),
-                DataType::Utf8View => copy(places, feed.values.as_string_view().iter()),
+            let column = feed.unpacked()?;
+            match column.data_type() {
+                DataType::Utf8 => copy(places, column.as_string::<i32>().iter()),
+                DataType::LargeUtf8 => copy(places, column.as_string::<i64>().iter()),
+                DataType::Utf8View => copy(places, column.as_string_view().iter()),
                 DataType::Null => {}
-                other => return Err(unreadable(&feed.label, other)),
+                other => return Err(unreadable(&feed.label(), other)),
             }
         }
         self.fill_nulls(&mut tensor, text);
@@ -211,13 +212,13 @@ fn copy<'a, 't>(places: impl Iterator<Item = &'t mut String>, values: impl Itera
 
 /// How decimals become numbers of this type.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Floats {
+pub(super) enum Floats {
     Single,
     Double,
 }
 
 /// A number of a tensor that every number of a column converts to.
-trait FromColumns:
+pub(super) trait FromColumns:
     Number
     + number::Of<i8>
     + number::Of<i16>
@@ -248,8 +249,8 @@ impl FromColumns for f32 {
 
 /// A feed's column as booleans, plain integers or floats. What goes into doubles by way of a narrower float is
 /// rounded to that first, as the declared type says.
-fn plain(feed: &Feed, floats: Floats) -> Result<ArrayRef, ModelError> {
-    match (&feed.declared, floats) {
+pub(super) fn plain(feed: &Feed, floats: Floats) -> Result<ArrayRef, ModelError> {
+    match (feed.declared(), floats) {
         (InputType::Float32, Floats::Double) => rounded::<f32>(feed, |single| single),
         (InputType::Float16, _) => rounded::<f64>(feed, |double| number::half(double).to_f32()),
         _ => primitive(feed, floats),
@@ -260,29 +261,30 @@ fn rounded<T: FromColumns>(feed: &Feed, round: impl Fn(T) -> f32) -> Result<Arra
     let column = primitive(feed, T::FLOATS)?;
     let mut values = vec![T::default(); column.len()];
     if !write(&column, 0..column.len(), values.iter_mut()) {
-        return Err(unreadable(&feed.label, column.data_type()));
+        return Err(unreadable(&feed.label(), column.data_type()));
     }
     Ok(Arc::new(Float32Array::from_iter_values(values.into_iter().map(round))))
 }
 
 /// A feed's column as booleans, plain integers or floats; what is none of these is converted once.
 fn primitive(feed: &Feed, floats: Floats) -> Result<ArrayRef, ModelError> {
-    let column = &feed.values;
+    let column = &feed.unpacked()?;
     let decimals = match floats {
         Floats::Single => decimal::floats(column),
         Floats::Double => decimal::doubles(column),
     };
     match column.data_type() {
         _ if decimals.is_some() => Ok(decimals.unwrap_or_else(|| column.clone())),
-        DataType::Float16 => cast(column, &DataType::Float32).map_err(|_| unreadable(&feed.label, column.data_type())),
-        DataType::Date32 | DataType::Date64 | DataType::Timestamp(_, _) => nanoseconds(feed),
+        DataType::Float16 => {
+            cast(column, &DataType::Float32).map_err(|_| unreadable(&feed.label(), column.data_type()))
+        }
+        DataType::Date32 | DataType::Date64 | DataType::Timestamp(_, _) => nanoseconds(feed, column),
         _ => Ok(column.clone()),
     }
 }
 
 /// Instants as nanoseconds since 1970; a date is its midnight, a time with a zone its instant in UTC.
-fn nanoseconds(feed: &Feed) -> Result<ArrayRef, ModelError> {
-    let column = &feed.values;
+fn nanoseconds(feed: &Feed, column: &ArrayRef) -> Result<ArrayRef, ModelError> {
     let zone = match column.data_type() {
         DataType::Timestamp(_, zone) => zone.clone(),
         _ => None,
@@ -290,12 +292,12 @@ fn nanoseconds(feed: &Feed) -> Result<ArrayRef, ModelError> {
     let strict = CastOptions { safe: false, ..Default::default() };
     cast_with_options(column, &DataType::Timestamp(TimeUnit::Nanosecond, zone), &strict)
         .and_then(|nanoseconds| cast(&nanoseconds, &DataType::Int64))
-        .map_err(|_| ModelError::Score(format!("input {} has a time outside the years 1677 to 2262", feed.label)))
+        .map_err(|_| ModelError::Score(format!("input {} has a time outside the years 1677 to 2262", feed.label())))
 }
 
 /// Writes a range of a column's values to their places; false if the column holds no numbers.
 /// What lies under a NULL is written too: it is of the right type, and replaced afterwards.
-fn write<'t, T: FromColumns + 't>(
+pub(super) fn write<'t, T: FromColumns + 't>(
     column: &ArrayRef,
     values: Range<usize>,
     places: impl Iterator<Item = &'t mut T>,

@@ -6,10 +6,13 @@ use arrow::compute::cast;
 use arrow::datatypes::*;
 use volley_onnx::{Tensor, tensor_from, tensor_values};
 
+mod reading;
+
 use super::*;
 use crate::testing::{bare, columns, list, matrix, output};
 use crate::{
-    Argument, Arguments, BindOptions, ClassLabels, Element, Function, InputType, NullRule, NullRules, OutputShape, bind,
+    Argument, Arguments, BindOptions, ClassLabels, Element, Function, InputType, NullRule, NullRules, Output,
+    OutputShape, bind,
 };
 
 /// A tensor's shape and values as text, rows apart.
@@ -40,11 +43,20 @@ fn tensors(contract: &Contract, columns: &[ArrayRef]) -> Result<Vec<String>, Mod
     let binding = binding(contract, columns);
     let rows = columns.first().map_or(0, |column| column.len());
     let feeds = feeds(contract, &binding, columns, rows)?;
-    let Some(kept) = feed::kept_rows(&feeds, rows)? else {
-        return Ok(tensor::tensors(contract, &binding, &feeds, rows)?.iter().map(shown).collect());
+    let kept = feed::kept_rows(&feeds, rows)?;
+    let rows = kept.as_ref().map_or(rows, |kept| kept.count_set_bits());
+    let feeds: Vec<_> = match kept {
+        Some(kept) => feeds.into_iter().map(|feed| feed.only(&kept)).collect::<Result<_, _>>()?,
+        None => feeds,
     };
-    let feeds: Vec<_> = feeds.into_iter().map(|feed| feed.only(&kept)).collect::<Result<_, _>>()?;
-    Ok(tensor::tensors(contract, &binding, &feeds, kept.count_set_bits())?.iter().map(shown).collect())
+    let tensors = tensor::tensors(contract, &binding, &feeds, rows)?;
+    reading::check(contract, &binding, &feeds, rows, &tensors);
+    Ok(tensors.iter().map(shown).collect())
+}
+
+/// What comes out of a graph that gives these tensors.
+fn arrays(outputs: &[Output], tensors: &[Tensor], rows: usize) -> Result<Vec<ArrayRef>, ModelError> {
+    output::arrays(outputs, tensors.iter().map(output::Column::of_tensor).collect(), rows)
 }
 
 /// One column into one input of an element: the tensor's values.
@@ -346,7 +358,7 @@ fn classifier() -> (Contract, Vec<ArrayRef>) {
     ];
     contract.outputs.iter_mut().for_each(|output| output.class_labels = Some(ClassLabels::Ints(vec![0, 1])));
     let tensors = [tensor_from(&[2], vec![1_i64, 0]), tensor_from(&[2, 2], vec![0.25_f32, 0.75, f32::NAN, 0.5])];
-    let arrays = output::arrays(&contract.outputs, &tensors, 2).expect("columns");
+    let arrays = arrays(&contract.outputs, &tensors, 2).expect("columns");
     (contract, arrays)
 }
 
@@ -381,7 +393,7 @@ fn under_mlflow_s_rules_a_nan_is_null_where_it_stands() {
 #[test]
 fn an_output_of_another_size_than_declared_is_an_error() {
     let outputs = [output("y", Element::F32, OutputShape::Scalar)];
-    let of = |tensor: Tensor| output::arrays(&outputs, &[tensor], 2).map(|_| ()).expect_err("refused").code();
+    let of = |tensor: Tensor| arrays(&outputs, &[tensor], 2).map(|_| ()).expect_err("refused").code();
     assert_eq!(of(tensor_from(&[2, 2], vec![0_f32; 4])), "score_failed");
     assert_eq!(of(tensor_from(&[1], vec![0_f32])), "score_failed");
     assert_eq!(of(tensor_from(&[2], vec![0_i64; 2])), "score_failed");
@@ -390,7 +402,7 @@ fn an_output_of_another_size_than_declared_is_an_error() {
 #[test]
 fn every_element_comes_out_as_its_arrow_type() {
     let of = |element, tensor: Tensor| {
-        output::arrays(&[output("y", element, OutputShape::Scalar)], &[tensor], 1).expect("a column").remove(0)
+        arrays(&[output("y", element, OutputShape::Scalar)], &[tensor], 1).expect("a column").remove(0)
     };
     assert_eq!(of(Element::Bool, tensor_from(&[1], vec![true])).as_boolean(), &BooleanArray::from(vec![true]));
     assert_eq!(
@@ -405,7 +417,7 @@ fn every_element_comes_out_as_its_arrow_type() {
 #[test]
 fn lists_come_out_with_a_nullable_field_called_item() {
     let outputs = [output("y", Element::F64, OutputShape::List(None))];
-    let column = output::arrays(&outputs, &[tensor_from(&[2, 3], vec![0_f64; 6])], 2).expect("a column").remove(0);
+    let column = arrays(&outputs, &[tensor_from(&[2, 3], vec![0_f64; 6])], 2).expect("a column").remove(0);
     assert_eq!(column.data_type(), &DataType::List(Arc::new(Field::new("item", DataType::Float64, true))));
     assert_eq!(column.as_list::<i32>().offsets(), &OffsetBuffer::from_lengths([3, 3]));
     assert_eq!(list(InputType::Float64, None).to_string(), "list<double>");

@@ -27,9 +27,9 @@ pub struct Entry {
     pub kind: String,
     #[allow(dead_code, reason = "one of the two that use this file reads it")]
     pub made_with: String,
-    table: String,
+    pub table: String,
     /// Columns of the table for each input of the graph.
-    inputs: Vec<Vec<String>>,
+    pub inputs: Vec<Vec<String>>,
     tolerance: f64,
     #[expect(dead_code, reason = "for readers of the manifest")]
     opsets: BTreeMap<String, i64>,
@@ -40,7 +40,7 @@ pub struct Entry {
 
 /// A folder of models.
 pub struct Zoo {
-    folder: PathBuf,
+    pub folder: PathBuf,
     pub entries: Vec<Entry>,
 }
 
@@ -93,7 +93,8 @@ impl Zoo {
         Ok(largest)
     }
 
-    fn table(&self, part: &str, name: &str) -> RecordBatch {
+    /// A table of the folder.
+    pub fn table(&self, part: &str, name: &str) -> RecordBatch {
         let path = self.folder.join(part).join(format!("{name}.parquet"));
         let file = File::open(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let reader = ParquetRecordBatchReaderBuilder::try_new(file).expect("Parquet").build().expect("Parquet");
