@@ -4,16 +4,21 @@
 //! nothing of ONNX attributes beyond the six comparisons, so that other model formats can be read
 //! into them.
 
+mod below;
 mod columns;
 mod complete;
 mod cuts;
 mod description;
+mod entry;
 mod forest;
+mod lanes;
 mod layout;
 mod membership;
+mod question;
 mod ranked;
 mod ranked_forest;
 mod real;
+mod said;
 mod scan;
 mod walk;
 
@@ -24,10 +29,9 @@ pub(crate) use forest::Aggregate;
 pub(crate) use membership::Membership;
 pub(crate) use real::Real;
 
-use cuts::Ruler;
 use forest::{Forest, Leaves};
-use ranked_forest::RankedForest;
-use scan::Lanes;
+use lanes::Choice;
+use ranked_forest::{RankedForest, Rulers};
 
 /// Why a tree cannot be walked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -47,7 +51,7 @@ pub(crate) struct Ensemble {
 enum Form {
     /// Thresholds are ranked, which they are if there are not too many of them. Rows of singles have a ruler if all
     /// thresholds are singles; that for doubles is made when the first double comes.
-    Ranked { forest: RankedForest, singles: Option<Vec<Ruler<f32>>>, doubles: OnceLock<Vec<Ruler<f64>>> },
+    Ranked { forest: RankedForest, singles: Option<Rulers<f32>>, doubles: OnceLock<Rulers<f64>> },
     /// Thresholds are singles; the forest for doubles is made when the first double comes.
     Single(Forest<f32>, OnceLock<Forest<f64>>),
     /// Thresholds are doubles that no single can hold.
@@ -57,7 +61,7 @@ enum Form {
 impl Ensemble {
     /// Checks and lays out the trees.
     pub(crate) fn new(description: &Description, aggregate: Aggregate) -> Result<Self, Malformed> {
-        let form = match ranked(description, aggregate, Lanes::detect())? {
+        let form = match ranked(description, aggregate, Choice::detect())? {
             Some(ranked) => ranked,
             None => walked(description, aggregate)?,
         };
@@ -171,12 +175,13 @@ impl Ensemble {
 /// Reads a feature of rows that lie one behind the other.
 fn by_row<T: Copy>(rows: &[T], columns: usize) -> impl Fn(usize, usize, &mut [T]) {
     move |feature, first, values| {
-        let rows = rows[first * columns..].chunks_exact(columns);
-        values.iter_mut().zip(rows).for_each(|(value, row)| *value = row[feature]);
+        for (value, row) in values.iter_mut().zip(rows[first * columns..].chunks_exact(columns)) {
+            *value = row[feature];
+        }
     }
 }
 
-fn ranked(description: &Description, aggregate: Aggregate, lanes: Lanes) -> Result<Option<Form>, Malformed> {
+fn ranked(description: &Description, aggregate: Aggregate, lanes: Choice) -> Result<Option<Form>, Malformed> {
     let single = description.is_single_precision();
     let leaves = match single {
         true => Leaves::<f32>::new(description, aggregate)?.widened(),
@@ -274,7 +279,7 @@ mod tests {
 
     /// The description in all forms in which it is scored anywhere.
     fn forms(description: &Description, aggregate: Aggregate) -> Vec<Ensemble> {
-        let ranked = Lanes::all().into_iter().map(|lanes| ranked(description, aggregate, lanes));
+        let ranked = Choice::all().into_iter().map(|lanes| ranked(description, aggregate, lanes));
         let ranked = ranked.map(|form| form.expect("sound trees").expect("few thresholds"));
         let walked = walked(description, aggregate).expect("sound trees");
         ranked.chain([walked]).map(|form| Ensemble::of(description, form)).collect()
@@ -396,6 +401,36 @@ mod tests {
             ensemble.score_singles(&rows, 3, |row, sums, _| scores.push((row, sums[0])));
             scores.sort_by_key(|it| it.0);
             assert!(scores.iter().map(|it| it.1).eq(expected.iter().copied()));
+        }
+    }
+
+    #[test]
+    fn leaves_with_a_weight_for_each_target_are_summed_for_each() {
+        let mut dice = Dice(29);
+        for (targets, depth) in [(2, 5), (3, 12), (4, 5), (5, 12)] {
+            let trees: Vec<Vec<TreeNode>> = (0..9).map(|_| dice.tree(depth)).collect();
+            let value = |tree: usize, node: usize, target: usize| (tree * 1000 + node + target * 7) as f64;
+            let leaves =
+                trees.iter().enumerate().flat_map(|(tree, nodes)| (0..nodes.len()).map(move |node| (tree, node)));
+            let weights = leaves.flat_map(|(tree, node)| {
+                (0..targets).map(move |target| Weight { tree, node, target, value: value(tree, node, target) })
+            });
+            let description = Description { weights: weights.collect(), trees, targets };
+            let rows: Vec<f32> = (0..3 * 300).map(|_| dice.value()).collect();
+            let expected = |row: &[f32]| -> Vec<f32> {
+                let row: Vec<f64> = row.iter().map(|&v| f64::from(v)).collect();
+                let leaves: Vec<usize> = description.trees.iter().map(|tree| leaf(tree, &row)).collect();
+                let sum = |target| (0..).zip(&leaves).map(|(tree, &node)| value(tree, node, target)).sum::<f64>();
+                (0..targets).map(|target| sum(target) as f32).collect()
+            };
+            for ensemble in forms(&description, Aggregate::Sum) {
+                let mut scores = vec![];
+                ensemble.score_singles(&rows, 3, |_, sums, spoken| {
+                    assert!(spoken.iter().all(|spoken| *spoken));
+                    scores.push(sums.to_vec());
+                });
+                assert!(scores == rows.chunks_exact(3).map(expected).collect::<Vec<_>>(), "{targets} targets");
+            }
         }
     }
 

@@ -1,47 +1,25 @@
 //! The columns that ranked trees look at, made from rows a block at a time.
 //!
 //! Every split asks whether an entry of its column is at most a code. Where missing values go
-//! depends on the split, so a feature has up to two columns, in which they come first or last. A
-//! question for one of several values has a column of its own, with 0 for yes and 1 for no.
+//! depends on the split, so a feature has up to two runs of columns, in which they come first or
+//! last; a run has as many columns as it takes to tell all cuts apart. A question for one of several
+//! values has a column of its own, with one entry for yes and a greater one for no.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
 use super::Real;
 use super::cuts::{Cut, Cuts, FIRST, LAST, Ruler};
+use super::entry::Entry;
+use super::lanes::Lanes;
+use super::question::{Membership, Question};
 
-/// Rows that go through all trees before the next ones: their columns stay in the nearest cache.
-pub(super) const BLOCK_ROWS: usize = 256;
-
-/// One entry for each row of a block.
-pub(super) type Column = [u16; BLOCK_ROWS];
-
-/// A question whether a value is one of several.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Membership {
-    feature: u32,
-    /// The bits of the members, sorted.
-    members: Vec<u64>,
-    missing_is_member: bool,
-}
-
-impl Membership {
-    pub(super) fn new(feature: u32, members: &[f64], missing_is_member: bool) -> Membership {
-        let members: BTreeSet<u64> = members.iter().filter(|it| !it.is_nan()).map(|it| (it + 0.0).to_bits()).collect();
-        Membership { feature, members: members.into_iter().collect(), missing_is_member }
-    }
-
-    fn cuts(&self) -> impl Iterator<Item = Cut> {
-        let members = self.members.iter().map(|&bits| f64::from_bits(bits));
-        members.flat_map(|at| [true, false].map(|strict| Cut { at, strict }))
-    }
-}
+/// Rows whose entries lie side by side: those of a strip are in the nearest cache while it is scanned.
+pub(super) const STRIP: usize = 64;
 
 /// What trees ask, collected before columns are made.
 #[derive(Debug, Default)]
 pub(super) struct Questions {
     features: BTreeMap<u32, Asked>,
-    memberships: Vec<Membership>,
-    known: HashMap<Membership, usize>,
 }
 
 #[derive(Debug, Default)]
@@ -49,99 +27,107 @@ struct Asked {
     cuts: Vec<Cut>,
     missing_first: bool,
     missing_last: bool,
+    memberships: Vec<Membership>,
+    known: HashMap<Membership, usize>,
 }
 
 impl Questions {
-    pub(super) fn inequality(&mut self, feature: u32, cut: Cut, missing_first: bool) {
-        let asked = self.features.entry(feature).or_default();
-        asked.cuts.push(cut);
-        if missing_first {
-            asked.missing_first = true;
-        } else {
-            asked.missing_last = true;
+    pub(super) fn add(&mut self, question: &Question) {
+        match question {
+            &Question::Inequality { feature, cut, missing_first } => {
+                let asked = self.features.entry(feature).or_default();
+                asked.cuts.push(cut);
+                asked.missing_first |= missing_first;
+                asked.missing_last |= !missing_first;
+            }
+            Question::Membership(membership) => {
+                let asked = self.features.entry(membership.feature).or_default();
+                if !asked.known.contains_key(membership) {
+                    asked.cuts.extend(membership.cuts());
+                    asked.known.insert(membership.clone(), asked.memberships.len());
+                    asked.memberships.push(membership.clone());
+                }
+            }
         }
-    }
-
-    pub(super) fn membership(&mut self, membership: Membership) {
-        if self.known.contains_key(&membership) {
-            return;
-        }
-        let asked = self.features.entry(membership.feature).or_default();
-        asked.cuts.extend(membership.cuts());
-        asked.missing_last = true;
-        self.known.insert(membership.clone(), self.memberships.len());
-        self.memberships.push(membership);
     }
 }
 
-/// All columns of an ensemble.
+/// All columns of an ensemble that hold such entries.
 #[derive(Debug)]
-pub(super) struct Columns {
-    features: Vec<Feature>,
-    sets: Vec<Set>,
-    known: HashMap<Membership, usize>,
+pub(super) struct Columns<E> {
+    features: Vec<Feature<E>>,
     count: usize,
 }
 
 #[derive(Debug)]
-struct Feature {
+struct Feature<E> {
     feature: u32,
     cuts: Cuts,
-    /// The column in which missing values come first, and the one in which they come last.
+    /// Columns of a run.
+    run: usize,
+    /// The first column of the run in which missing values come first, and of that in which they come last.
     missing_first: Option<usize>,
     missing_last: Option<usize>,
+    /// From this column on, one for each set.
+    sets: Vec<Set<E>>,
+    sets_from: usize,
+    known: HashMap<Membership, usize>,
 }
 
+/// The entry of each rank; the last one is that of missing values.
 #[derive(Debug)]
-struct Set {
-    /// The column of ranks, with missing values last.
-    from: usize,
-    /// The ranks of members.
-    ranks: Vec<u16>,
-    missing_is_member: bool,
-}
+struct Set<E>(Box<[E]>);
 
-impl Columns {
+impl<E: Entry> Columns<E> {
     /// `None` if there are too many, or a feature has too many cuts.
-    pub(super) fn new(questions: Questions) -> Option<Columns> {
-        let mut features = Vec::new();
+    pub(super) fn new(questions: Questions) -> Option<Columns<E>> {
         let mut count = 0;
-        let mut next = |asked: bool| {
-            count += usize::from(asked);
-            asked.then(|| count - 1)
+        let mut take = |columns: usize| {
+            count += columns;
+            count - columns
         };
+        let mut features = Vec::new();
         for (feature, asked) in questions.features {
-            let (missing_first, missing_last) = (next(asked.missing_first), next(asked.missing_last));
-            features.push(Feature { feature, cuts: Cuts::new(asked.cuts)?, missing_first, missing_last });
+            let cuts = Cuts::new(asked.cuts)?;
+            let run = cuts.len().div_ceil(E::CUTS_MAX).max(1);
+            features.push(Feature {
+                feature,
+                run,
+                missing_first: asked.missing_first.then(|| take(run)),
+                missing_last: asked.missing_last.then(|| take(run)),
+                sets_from: take(asked.memberships.len()),
+                sets: asked.memberships.iter().map(|it| Set::new(it, &cuts)).collect(),
+                known: asked.known,
+                cuts,
+            });
         }
-        let mut columns = Columns { features, sets: Vec::new(), known: questions.known, count };
-        for membership in &questions.memberships {
-            let feature = columns.feature(membership.feature)?;
-            let ranks = membership.cuts().filter(|cut| !cut.strict).map(|cut| feature.cuts.code(cut)).collect();
-            let (from, missing_is_member) = (feature.missing_last?, membership.missing_is_member);
-            columns.sets.push(Set { from, ranks, missing_is_member });
-        }
-        columns.count += columns.sets.len();
-        (columns.count <= usize::from(u16::MAX)).then_some(columns)
+        (count <= usize::from(u16::MAX)).then_some(Columns { features, count })
     }
 
     pub(super) fn len(&self) -> usize {
         self.count
     }
 
-    /// The column and the code of an inequality that was among the questions.
-    pub(super) fn inequality(&self, feature: u32, cut: Cut, missing_first: bool) -> Option<(u16, u16)> {
-        let feature = self.feature(feature)?;
-        let column = if missing_first { feature.missing_first? } else { feature.missing_last? };
-        Some((column as u16, feature.cuts.code(cut)))
+    /// The column and the code of a question that was collected.
+    pub(super) fn place(&self, question: &Question) -> Option<(u16, E)> {
+        let (column, code) = match question {
+            &Question::Inequality { feature, cut, missing_first } => {
+                let feature = self.feature(feature)?;
+                let run = if missing_first { feature.missing_first? } else { feature.missing_last? };
+                match feature.cuts.position(cut) {
+                    None => (run, E::NEVER),
+                    Some(at) => (run + at / E::CUTS_MAX, E::code(at % E::CUTS_MAX)),
+                }
+            }
+            Question::Membership(membership) => {
+                let feature = self.feature(membership.feature)?;
+                (feature.sets_from + feature.known.get(membership)?, E::NEVER)
+            }
+        };
+        Some((column as u16, code))
     }
 
-    /// The column of a membership that was among the questions; its code is 0.
-    pub(super) fn membership(&self, membership: &Membership) -> Option<u16> {
-        Some((self.count - self.sets.len() + self.known.get(membership)?) as u16)
-    }
-
-    fn feature(&self, feature: u32) -> Option<&Feature> {
+    fn feature(&self, feature: u32) -> Option<&Feature<E>> {
         let at = self.features.binary_search_by_key(&feature, |it| it.feature).ok()?;
         Some(&self.features[at])
     }
@@ -150,57 +136,88 @@ impl Columns {
         self.features.iter().map(|feature| feature.cuts.ruler()).collect()
     }
 
-    /// Fills the first `rows` entries of all columns. `read` gives so many values of a feature;
-    /// `rulers` are those of [`Columns::rulers`].
-    pub(super) fn fill<T: Real>(
+    /// Fills the columns of `rows` rows, strip after strip, all columns of each. `read` gives so many values of a
+    /// feature; `rulers` are those of [`Columns::rulers`].
+    #[inline(always)]
+    pub(super) fn fill<T: Real, L: Lanes>(
         &self,
+        lanes: L,
         rulers: &[Ruler<T>],
         rows: usize,
-        columns: &mut [Column],
+        strips: &mut [[E; STRIP]],
         read: impl Fn(usize, &mut [T]),
     ) {
-        let mut values = [T::default(); BLOCK_ROWS];
-        let values = &mut values[..rows];
+        let mut values = vec![T::default(); rows];
         for (feature, ruler) in self.features.iter().zip(rulers) {
-            read(feature.feature as usize, values);
-            feature.fill(ruler, values, columns);
-        }
-        for (at, set) in self.sets.iter().enumerate() {
-            let (plain, sets) = columns.split_at_mut(self.count - self.sets.len());
-            set.fill(&plain[set.from][..rows], &mut sets[at][..rows]);
+            read(feature.feature as usize, &mut values);
+            for (values, columns) in values.chunks(STRIP).zip(strips.chunks_exact_mut(self.count)) {
+                feature.fill(lanes, ruler, values, columns);
+            }
         }
     }
 }
 
-impl Feature {
-    fn fill<T: Real>(&self, ruler: &Ruler<T>, values: &[T], columns: &mut [Column]) {
-        let rows = values.len();
-        let Some(column) = self.missing_last.or(self.missing_first) else { return };
-        ruler.ranks(values, &mut columns[column][..rows]);
-        if let (Some(first), Some(last)) = (self.missing_first, self.missing_last) {
-            columns[first] = columns[last];
-        }
-        if values.iter().fold(false, |missing, value| missing | value.is_nan()) {
-            for (column, code) in [(self.missing_first, FIRST), (self.missing_last, LAST)] {
-                let Some(column) = column else { continue };
-                for (entry, value) in columns[column].iter_mut().zip(values) {
-                    *entry = if value.is_nan() { code } else { *entry };
+impl<E: Entry> Feature<E> {
+    #[inline(always)]
+    fn fill<T: Real, L: Lanes>(&self, lanes: L, ruler: &Ruler<T>, values: &[T], columns: &mut [[E; STRIP]]) {
+        let mut ranks = [0u16; STRIP];
+        ruler.ranks(lanes, values, &mut ranks);
+        let is_missing = values.iter().fold(false, |missing, value| missing | value.is_nan());
+        let mut mark = |code: u16| {
+            if is_missing {
+                for (rank, value) in ranks.iter_mut().zip(values) {
+                    *rank = if value.is_nan() { code } else { *rank };
                 }
             }
+            ranks
+        };
+        if let Some(first) = self.missing_first {
+            self.run(&mark(FIRST), &mut columns[first..]);
+        }
+        if self.missing_last.is_none() && self.sets.is_empty() {
+            return;
+        }
+        let ranks = mark(LAST);
+        if let Some(last) = self.missing_last {
+            self.run(&ranks, &mut columns[last..]);
+        }
+        for (set, entries) in self.sets.iter().zip(&mut columns[self.sets_from..]) {
+            set.fill(&ranks, entries);
+        }
+    }
+
+    #[inline(always)]
+    fn run(&self, ranks: &[u16; STRIP], columns: &mut [[E; STRIP]]) {
+        for (at, entries) in columns.iter_mut().take(self.run).enumerate() {
+            let cuts_before = (at * E::CUTS_MAX) as u16;
+            for (entry, &rank) in entries.iter_mut().zip(ranks) {
+                *entry = E::of_rank(rank, cuts_before);
+            }
         }
     }
 }
 
-impl Set {
-    fn fill(&self, ranks: &[u16], entries: &mut [u16]) {
-        let missing = u16::from(self.missing_is_member);
-        for (entry, &rank) in entries.iter_mut().zip(ranks) {
-            *entry = 1 ^ (u16::from(rank == LAST) & missing);
-        }
-        for &member in &self.ranks {
-            for (entry, &rank) in entries.iter_mut().zip(ranks) {
-                *entry &= u16::from(rank != member);
+impl<E: Entry> Set<E> {
+    fn new(membership: &Membership, cuts: &Cuts) -> Set<E> {
+        let (yes, no) = (E::of_rank(0, 0), E::of_rank(1, 0));
+        // Ranks go from 0 to one more than there are cuts.
+        let mut entries = vec![no; cuts.len() + 3];
+        for cut in membership.cuts().filter(|cut| !cut.strict) {
+            if let Some(at) = cuts.position(cut) {
+                entries[at + 1] = yes;
             }
+        }
+        if let Some(last) = entries.last_mut().filter(|_| membership.missing_is_member) {
+            *last = yes;
+        }
+        Set(entries.into())
+    }
+
+    #[inline(always)]
+    fn fill(&self, ranks: &[u16; STRIP], entries: &mut [E; STRIP]) {
+        let last = self.0.len() - 1;
+        for (entry, &rank) in entries.iter_mut().zip(ranks) {
+            *entry = self.0[usize::from(rank).min(last)];
         }
     }
 }

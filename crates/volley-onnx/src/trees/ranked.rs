@@ -1,131 +1,108 @@
-//! Trees over columns of ranks: a top that is scanned, and below it records that are walked.
+//! Trees over columns of ranks: a top that is scanned, and below it levels or records that are walked.
 //!
 //! Scanning costs for every split of a tree, walking for every step of a row. Small trees are all
-//! top; of large ones, so many levels as are soon scanned.
+//! top; of large ones, the first levels.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
-use super::columns::{Columns, Membership, Questions};
+use super::below::{Below, Fixed, Levels, Record, Records};
+use super::columns::{Columns, Questions};
 use super::complete::{self, Complete};
-use super::cuts::{Cut, LAST};
-use super::description::{Comparison, Split, TreeNode};
-use super::scan::{Lanes, Move, Top};
+use super::description::TreeNode;
+use super::entry::Entry;
+use super::question::{Fork, Question};
+use super::scan::{Move, Moves, Top};
 
-/// Splits that are scanned at most, in a tree that ends there, and in one that goes on.
-const WHOLE_MAX: usize = 160;
-const TOP_MAX: usize = 63;
+/// Splits of a tree that is all top: places of its leaves fit eight bits.
+const SCANNED_MAX: usize = 254;
+/// Levels of the top of a tree that goes on.
+const TOP_LEVELS: usize = complete::LEVELS_MAX;
 
-/// One record below the top: sixteen bytes would be two steps further from the core.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Record {
-    /// Where the left child is, the right one behind it; a leaf's own place.
-    pub(super) left: u32,
-    pub(super) column: u16,
-    /// Greater entries go right.
-    pub(super) code: u16,
-}
+// What things cost, in instructions for the 64 rows of a strip, as counted with AVX2.
+const MOVE_COST: usize = 9;
+const COMPLETE_COST: [usize; TOP_LEVELS + 1] = [2, 8, 16, 28, 52, 100, 200];
+const STEP_COST: usize = 448;
+/// More slots for leaves than this for each of them cost too much memory.
+const SLOTS_MAX: usize = 6;
 
-/// A tree that can be scanned and walked without looking at bounds: a place is that of a leaf of
-/// the top, or a `left` or the one behind it, and all of them are below `places`, and so are those
-/// of `records` if there are any; columns are below the number of columns. Only this file makes one.
+/// A tree over columns: its top, what is below, and the columns of both are those of one forest.
 #[derive(Debug)]
 pub(super) struct Ranked {
     pub(super) top: Top,
-    /// The first ones are the leaves of the top. None if those are the leaves of the tree.
-    pub(super) records: Box<[Record]>,
-    /// Steps from the leaves of the top that reach any leaf.
-    pub(super) depth: usize,
-    /// The node at each place.
-    pub(super) nodes: Vec<u32>,
+    pub(super) below: Below,
 }
 
-/// A split as a question to a column.
-struct Asked {
-    column: u16,
-    code: u16,
-    left: usize,
-    right: usize,
+/// Knows the column and the code of a question, asked in the top or below it.
+pub(super) trait Ask {
+    fn top(&mut self, question: &Question) -> Option<(u16, i8)>;
+    fn below(&mut self, question: &Question) -> Option<(u16, u16)>;
 }
 
-/// Collects what a tree asks.
-pub(super) fn collect(tree: &[TreeNode], questions: &mut Questions) {
-    for node in tree {
-        let TreeNode::Split(split) = node else { continue };
-        match Form::of(tree, split) {
-            Form::Inequality { cut, missing_first, .. } => questions.inequality(split.feature, cut, missing_first),
-            Form::Membership { membership, .. } => questions.membership(membership),
-        }
+/// Collects all questions, for columns that do not exist yet.
+#[derive(Debug, Default)]
+pub(super) struct Collector {
+    pub(super) top: Questions,
+    pub(super) below: Questions,
+}
+
+impl Ask for Collector {
+    fn top(&mut self, question: &Question) -> Option<(u16, i8)> {
+        self.top.add(question);
+        Some((0, 0))
+    }
+
+    fn below(&mut self, question: &Question) -> Option<(u16, u16)> {
+        self.below.add(question);
+        Some((0, 0))
     }
 }
 
-/// How a split is asked.
-enum Form {
-    Inequality { cut: Cut, missing_first: bool, left: usize, right: usize },
-    Membership { membership: Membership, left: usize, right: usize },
+/// The columns of a forest.
+#[derive(Debug)]
+pub(super) struct Both {
+    pub(super) top: Columns<i8>,
+    pub(super) below: Columns<u16>,
 }
 
-impl Form {
-    fn of(tree: &[TreeNode], split: &Split) -> Form {
-        let (at, missing_is_yes) = (split.threshold, split.missing_is_yes);
-        let below = |strict| Form::Inequality {
-            cut: Cut { at, strict },
-            missing_first: missing_is_yes,
-            left: split.yes,
-            right: split.no,
+impl Ask for &Both {
+    fn top(&mut self, question: &Question) -> Option<(u16, i8)> {
+        self.top.place(question)
+    }
+
+    fn below(&mut self, question: &Question) -> Option<(u16, u16)> {
+        self.below.place(question)
+    }
+}
+
+/// Makes a tree, whose root is `root` and which has no cycle, and tells the node at each place. `None` if a question
+/// has no column. Only what is asked for decides on the form, not the answers of `ask`; `picks` says whether a
+/// complete top is fast.
+pub(super) fn rank(tree: &[TreeNode], root: usize, picks: bool, ask: &mut impl Ask) -> Option<(Ranked, Vec<u32>)> {
+    let forks: Vec<Option<Fork>> = (0..tree.len()).map(|node| Fork::of(tree, node)).collect();
+    let steps = steps(&forks, root);
+    Builder { forks, steps, picks, ask }.build(root)
+}
+
+/// Steps from each node to the farthest leaf, where `root` leads to it.
+fn steps(forks: &[Option<Fork>], root: usize) -> Vec<u32> {
+    const UNKNOWN: u32 = u32::MAX;
+    let (mut steps, mut open) = (vec![UNKNOWN; forks.len()], vec![root]);
+    while let Some(&node) = open.last() {
+        let Some(fork) = &forks[node] else {
+            steps[node] = 0;
+            open.pop();
+            continue;
         };
-        let above = |strict| Form::Inequality {
-            cut: Cut { at, strict },
-            missing_first: !missing_is_yes,
-            left: split.no,
-            right: split.yes,
-        };
-        match split.comparison {
-            Comparison::LessOrEqual => below(false),
-            Comparison::Less => below(true),
-            // Nothing is above NaN, and nothing before it.
-            Comparison::Greater | Comparison::GreaterOrEqual if at.is_nan() => below(false),
-            Comparison::Greater => above(false),
-            Comparison::GreaterOrEqual => above(true),
-            Comparison::Equal => Form::chain(tree, split),
-            Comparison::NotEqual => {
-                let membership = Membership::new(split.feature, &[at], false);
-                Form::Membership { membership, left: split.no, right: split.yes }
+        match (steps[fork.left], steps[fork.right]) {
+            (UNKNOWN, _) => open.push(fork.left),
+            (_, UNKNOWN) => open.push(fork.right),
+            (left, right) => {
+                steps[node] = 1 + left.max(right);
+                open.pop();
             }
         }
     }
-
-    /// Exporters write "one of several" as a chain of equalities with the same yes.
-    fn chain(tree: &[TreeNode], first: &Split) -> Form {
-        let (mut members, mut missing_is_member, mut last) = (vec![first.threshold], first.missing_is_yes, first);
-        while let Some(TreeNode::Split(next)) = tree.get(last.no)
-            && (next.comparison, next.feature, next.yes) == (Comparison::Equal, first.feature, first.yes)
-            && members.len() < tree.len()
-        {
-            members.push(next.threshold);
-            missing_is_member |= next.missing_is_yes;
-            last = next;
-        }
-        let membership = Membership::new(first.feature, &members, missing_is_member);
-        Form::Membership { membership, left: first.yes, right: last.no }
-    }
-}
-
-/// Makes a tree, whose root is `root` and which has no cycle. `None` if it asks what was not collected.
-pub(super) fn rank(tree: &[TreeNode], root: usize, columns: &Columns, lanes: Lanes) -> Option<Ranked> {
-    let builder = Builder { tree, columns };
-    let (top, leaves) = builder.top(root, lanes)?;
-    if leaves.iter().all(|&leaf| matches!(tree[leaf], TreeNode::Leaf)) {
-        return Some(Ranked { top, records: [].into(), depth: 0, nodes: numbers(&leaves) });
-    }
-    let depth = builder.depth(&leaves)?;
-    let (records, nodes) = builder.records(&leaves)?;
-    let inside = |it: &Record| (it.left as usize) + 1 < records.len() && usize::from(it.column) < columns.len();
-    assert!(records.iter().all(inside), "children are laid among the records");
-    Some(Ranked { top, records: records.into(), depth, nodes })
-}
-
-fn numbers(nodes: &[usize]) -> Vec<u32> {
-    nodes.iter().map(|&node| node as u32).collect()
+    steps
 }
 
 /// The splits of a top in the order of a scan, and the nodes at its leaves from left to right.
@@ -135,169 +112,173 @@ struct Scanned {
     leaves: Vec<usize>,
 }
 
-struct Builder<'t> {
-    tree: &'t [TreeNode],
-    columns: &'t Columns,
+struct Builder<'a, A> {
+    forks: Vec<Option<Fork>>,
+    steps: Vec<u32>,
+    picks: bool,
+    ask: &'a mut A,
 }
 
-impl Builder<'_> {
-    /// `Some(None)` for a leaf.
-    fn asked(&self, node: usize) -> Option<Option<Asked>> {
-        let TreeNode::Split(split) = &self.tree[node] else { return Some(None) };
-        let ((column, code), left, right) = match Form::of(self.tree, split) {
-            Form::Inequality { cut, missing_first, left, right } => {
-                (self.columns.inequality(split.feature, cut, missing_first)?, left, right)
-            }
-            Form::Membership { membership, left, right } => ((self.columns.membership(&membership)?, 0), left, right),
-        };
-        Some(Some(Asked { column, code, left, right }))
+impl<A: Ask> Builder<'_, A> {
+    fn build(&mut self, root: usize) -> Option<(Ranked, Vec<u32>)> {
+        let steps = self.steps[root] as usize;
+        let splits = self.splits_up_to(root, SCANNED_MAX);
+        if let Some((moves, leaves)) = splits.and_then(|_| self.oblivious(root)) {
+            let moves = moves.iter().map(|question| self.ask.top(question)).collect::<Option<Vec<_>>>()?;
+            let moves = moves.into_iter().map(|(column, code)| Move { column, code, from: 0, to: 0 }).collect();
+            return Some((Ranked { top: Top::Oblivious(Moves::new(moves)), below: Below::Nothing }, numbers(&leaves)));
+        }
+        if let Some(splits) = splits.filter(|splits| self.is_scanned(*splits, steps)) {
+            let is_complete = self.picks && steps <= TOP_LEVELS && COMPLETE_COST[steps] < MOVE_COST * splits;
+            let (top, leaves) = if is_complete { self.complete(root, steps)? } else { self.moves(root, steps)? };
+            return Some((Ranked { top, below: Below::Nothing }, numbers(&leaves)));
+        }
+        let (top, leaves) = if self.picks { self.complete(root, TOP_LEVELS)? } else { self.moves(root, TOP_LEVELS)? };
+        let (below, nodes) = self.below(&leaves)?;
+        Some((Ranked { top, below }, numbers(&nodes)))
     }
 
-    /// The top, and the nodes at its leaves from left to right.
-    fn top(&self, root: usize, lanes: Lanes) -> Option<(Top, Vec<usize>)> {
-        let levels = self.levels(root)?;
+    /// Whether a tree of so many splits and steps is all top.
+    fn is_scanned(&self, splits: usize, steps: usize) -> bool {
+        let walked = COMPLETE_COST[TOP_LEVELS] + STEP_COST * steps.saturating_sub(TOP_LEVELS);
+        steps <= TOP_LEVELS || MOVE_COST * splits <= walked
+    }
+
+    /// How many splits there are, each counted once for every path to it, unless they are more than `max`.
+    fn splits_up_to(&self, root: usize, max: usize) -> Option<usize> {
+        let (mut open, mut splits) = (vec![root], 0);
+        while let Some(node) = open.pop() {
+            if let Some(fork) = &self.forks[node] {
+                splits += 1;
+                open.extend([fork.left, fork.right]);
+            }
+            if splits > max {
+                return None;
+            }
+        }
+        Some(splits)
+    }
+
+    fn moves(&mut self, root: usize, levels: usize) -> Option<(Top, Vec<usize>)> {
         let mut scanned = Scanned::default();
         self.descend(root, levels, &mut scanned)?;
-        if let Some(moves) = self.oblivious(root, &scanned)? {
-            return Some((Top::Oblivious(moves), scanned.leaves));
-        }
-        if !lanes.picks_levels() {
-            return Some((Top::Moves(scanned.moves.into()), scanned.leaves));
-        }
-        let (top, leaves) = self.complete(root, levels.min(complete::LEVELS_MAX))?;
-        Some((Top::Complete(top), leaves))
+        Some((Top::Moves(Moves::new(scanned.moves)), scanned.leaves))
     }
 
-    /// The first levels, complete; a leaf among them is as if all its descendants were the same.
-    fn complete(&self, root: usize, levels: usize) -> Option<(Complete, Vec<usize>)> {
-        let (mut level, mut splits) = (vec![root], Vec::new());
-        for _ in 0..levels {
-            let mut below = Vec::new();
-            for &node in &level {
-                let Some(asked) = self.asked(node)? else {
-                    splits.push((0, LAST));
-                    below.extend([node, node]);
-                    continue;
-                };
-                splits.push((asked.column, asked.code));
-                below.extend([asked.left, asked.right]);
-            }
-            level = below;
-        }
-        Some((Complete::new(&splits), level))
-    }
-
-    /// How many levels from the root are scanned: all, or as many as have few enough splits.
-    fn levels(&self, root: usize) -> Option<usize> {
-        let (mut level, mut splits, mut levels, mut partial) = (vec![root], 0, 0, None);
-        loop {
-            let mut below = Vec::new();
-            for &node in &level {
-                if let Some(asked) = self.asked(node)? {
-                    splits += 1;
-                    below.extend([asked.left, asked.right]);
-                }
-            }
-            if below.is_empty() {
-                return Some(levels);
-            }
-            if splits > TOP_MAX && partial.is_none() {
-                partial = Some(levels);
-            }
-            if splits > WHOLE_MAX {
-                return partial;
-            }
-            (level, levels) = (below, levels + 1);
-        }
-    }
-
-    fn descend(&self, node: usize, levels: usize, top: &mut Scanned) -> Option<()> {
-        let asked = if levels == 0 { None } else { self.asked(node)? };
-        let Some(asked) = asked else {
+    fn descend(&mut self, node: usize, levels: usize, top: &mut Scanned) -> Option<()> {
+        let fork = if levels == 0 { &None } else { &self.forks[node] };
+        let Some(fork) = fork else {
             top.leaves.push(node);
             return Some(());
         };
-        let (this, from) = (top.moves.len(), top.leaves.len() as u16);
-        top.moves.push(Move { column: asked.column, code: asked.code, from, to: 0 });
-        self.descend(asked.left, levels - 1, top)?;
-        top.moves[this].to = top.leaves.len() as u16;
-        self.descend(asked.right, levels - 1, top)
+        let (left, right) = (fork.left, fork.right);
+        let (column, code) = self.ask.top(&fork.question)?;
+        let (this, from) = (top.moves.len(), top.leaves.len() as u8);
+        top.moves.push(Move { column, code, from, to: 0 });
+        self.descend(left, levels - 1, top)?;
+        top.moves[this].to = top.leaves.len() as u8;
+        self.descend(right, levels - 1, top)
     }
 
-    /// One move for each level, if the top is the whole tree, complete, and the same on all paths.
-    fn oblivious(&self, root: usize, top: &Scanned) -> Option<Option<Box<[Move]>>> {
-        let levels = top.leaves.len().trailing_zeros() as usize;
-        if levels == 0 || top.leaves.len() != 1 << levels {
-            return Some(None);
-        }
-        let (mut level, mut moves) = (vec![root], Vec::new());
+    /// The first levels, complete; a leaf among them is as if all its descendants were the same.
+    fn complete(&mut self, root: usize, levels: usize) -> Option<(Top, Vec<usize>)> {
+        let (mut level, mut splits) = (vec![root], Vec::new());
         for _ in 0..levels {
-            let mut below = Vec::new();
-            let mut question = None;
+            let mut below = Vec::with_capacity(2 * level.len());
             for &node in &level {
-                let Some(asked) = self.asked(node)? else { return Some(None) };
-                if *question.get_or_insert((asked.column, asked.code)) != (asked.column, asked.code) {
-                    return Some(None);
-                }
-                below.extend([asked.left, asked.right]);
+                let Some(fork) = &self.forks[node] else {
+                    splits.push((0, i8::ALWAYS));
+                    below.extend([node, node]);
+                    continue;
+                };
+                splits.push(self.ask.top(&fork.question)?);
+                below.extend([fork.left, fork.right]);
             }
-            moves.extend(question.map(|(column, code)| Move { column, code, from: 0, to: 0 }));
             level = below;
         }
-        let ends = level.iter().all(|&node| matches!(self.tree[node], TreeNode::Leaf));
-        Some(ends.then(|| moves.into()))
+        Some((Top::Complete(Complete::new(&splits)), level))
     }
 
-    /// Steps from `leaves` of the top to the farthest leaf.
-    fn depth(&self, leaves: &[usize]) -> Option<usize> {
-        let (mut steps, mut open) = (HashMap::new(), leaves.to_vec());
-        while let Some(&node) = open.last() {
-            let Some(asked) = self.asked(node)? else {
-                steps.insert(node, 0);
-                open.pop();
-                continue;
-            };
-            match (steps.get(&asked.left), steps.get(&asked.right)) {
-                (Some(&left), Some(&right)) => {
-                    steps.insert(node, 1 + usize::max(left, right));
-                    open.pop();
-                }
-                (None, _) => open.push(asked.left),
-                (_, None) => open.push(asked.right),
+    /// One question for each level and the leaves, if all paths ask the same.
+    fn oblivious(&self, root: usize) -> Option<(Vec<Question>, Vec<usize>)> {
+        let (mut level, mut questions) = (vec![root], Vec::new());
+        while level.iter().any(|&node| self.forks[node].is_some()) {
+            let first = &self.forks[level[0]].as_ref()?.question;
+            let mut below = Vec::with_capacity(2 * level.len());
+            for &node in &level {
+                let fork = self.forks[node].as_ref().filter(|fork| fork.question == *first)?;
+                below.extend([fork.left, fork.right]);
             }
+            questions.push(first.clone());
+            level = below;
         }
-        leaves.iter().map(|leaf| steps[leaf]).max()
+        Some((questions, level))
+    }
+
+    /// What is below the `leaves` of the top, and the node at each place.
+    fn below(&mut self, leaves: &[usize]) -> Option<(Below, Vec<usize>)> {
+        let steps = leaves.iter().map(|&leaf| self.steps[leaf] as usize).max().unwrap_or(0);
+        let ends = 1 + self.forks.iter().filter(|it| it.is_some()).count();
+        match leaves.len().checked_shl(steps as u32) {
+            Some(slots) if steps < 16 && slots <= SLOTS_MAX * ends => self.levels(leaves, steps),
+            _ => self.records(leaves, steps),
+        }
+    }
+
+    fn levels(&mut self, leaves: &[usize], steps: usize) -> Option<(Below, Vec<usize>)> {
+        let (mut level, mut levels) = (leaves.to_vec(), Vec::with_capacity(steps));
+        for _ in 0..steps {
+            let (mut nodes, mut below) = (Vec::with_capacity(level.len()), Vec::with_capacity(2 * level.len()));
+            for &node in &level {
+                let Some(fork) = &self.forks[node] else {
+                    nodes.push(Fixed { column: 0, code: u16::ALWAYS });
+                    below.extend([node, node]);
+                    continue;
+                };
+                let (column, code) = self.ask.below(&fork.question)?;
+                nodes.push(Fixed { column, code });
+                below.extend([fork.left, fork.right]);
+            }
+            levels.push(nodes);
+            level = below;
+        }
+        Some((Below::Levels(Levels::new(levels)), level))
     }
 
     /// Records in breadth-first order behind one for each of `leaves`, and the node of each. A node with several
     /// parents has as many records, but its children are not repeated.
-    fn records(&self, leaves: &[usize]) -> Option<(Vec<Record>, Vec<u32>)> {
+    fn records(&mut self, leaves: &[usize], steps: usize) -> Option<(Below, Vec<usize>)> {
         let mut nodes = leaves.to_vec();
         // Siblings share a cache line.
         nodes.resize(leaves.len().next_multiple_of(2), leaves[0]);
-        let (mut pairs, mut open) = (HashMap::new(), VecDeque::from(leaves.to_vec()));
+        let (mut pairs, mut open) = (vec![0; self.forks.len()], VecDeque::from(leaves.to_vec()));
         while let Some(node) = open.pop_front() {
-            if let Some(asked) = self.asked(node)?
-                && !pairs.contains_key(&node)
-            {
-                pairs.insert(node, nodes.len());
-                nodes.extend([asked.left, asked.right]);
-                open.extend([asked.left, asked.right]);
+            if let Some(fork) = self.forks[node].as_ref().filter(|_| pairs[node] == 0) {
+                pairs[node] = u32::try_from(nodes.len()).ok()?;
+                nodes.extend([fork.left, fork.right]);
+                open.extend([fork.left, fork.right]);
             }
         }
         // A place follows every other.
         nodes.push(leaves[0]);
-        u32::try_from(nodes.len()).ok()?;
-        let record = |(place, &node): (usize, &usize)| {
-            Some(match self.asked(node)? {
-                None => Record { left: place as u32, column: 0, code: LAST },
-                Some(asked) => Record { left: pairs[&node] as u32, column: asked.column, code: asked.code },
-            })
-        };
-        let mut records: Vec<Record> = nodes.iter().enumerate().map(record).collect::<Option<_>>()?;
-        if let Some(last) = records.last_mut() {
-            *last = Record { left: 0, column: 0, code: LAST };
+        let end = u32::try_from(nodes.len()).ok()? - 1;
+        let mut records = Vec::with_capacity(nodes.len());
+        for (place, &node) in (0..).zip(&nodes) {
+            records.push(match &self.forks[node] {
+                Some(fork) if place < end => {
+                    let (column, code) = self.ask.below(&fork.question)?;
+                    Record { left: pairs[node], fixed: Fixed { column, code } }
+                }
+                _ => {
+                    let left = if place < end { place } else { 0 };
+                    Record { left, fixed: Fixed { column: 0, code: u16::ALWAYS } }
+                }
+            });
         }
-        Some((records, numbers(&nodes)))
+        Some((Below::Records(Records::new(records, steps)), nodes))
     }
+}
+
+fn numbers(nodes: &[usize]) -> Vec<u32> {
+    nodes.iter().map(|&node| node as u32).collect()
 }

@@ -3,6 +3,9 @@
 use std::fmt::Debug;
 use std::ops::{AddAssign, Mul, Neg, Sub};
 
+use super::cuts::WINDOW;
+use super::lanes::Lanes;
+
 /// `f32` or `f64`.
 pub(crate) trait Real:
     Copy
@@ -32,11 +35,13 @@ pub(crate) trait Real:
     /// What brings numbers from `low` to `high` onto `buckets` buckets; 0 where nothing does.
     fn scale(low: Self, high: Self, buckets: usize) -> Self;
     /// The bucket of a number, from 0 to `last`; that of NaN is 0.
-    fn bucket(self, last: usize) -> usize;
+    fn bucket(self, last: u16) -> u32;
+    /// How many of some numbers are below this one.
+    fn count_below<L: Lanes>(self, lanes: L, numbers: &[Self; WINDOW]) -> u32;
 }
 
 macro_rules! real {
-    ($type:ty) => {
+    ($type:ty, $count:ident) => {
         impl Real for $type {
             const INFINITY: Self = <$type>::INFINITY;
             const ONE: Self = 1.0;
@@ -70,13 +75,23 @@ macro_rules! real {
             }
 
             #[inline(always)]
-            fn bucket(self, last: usize) -> usize {
-                // In this order, NaN becomes 0.
-                self.max(0.0).min(last as $type) as u32 as usize
+            #[expect(unsafe_code, reason = "a conversion that looks at bounds is not done for many numbers at once")]
+            fn bucket(self, last: u16) -> u32 {
+                // NaN is not above zero.
+                let value = if self > 0.0 { self } else { 0.0 };
+                let last = <$type>::from(last);
+                let value = if value < last { value } else { last };
+                // SAFETY: it is a number from 0 to what a `u16` holds.
+                unsafe { value.to_int_unchecked::<i32>() as u32 }
+            }
+
+            #[inline(always)]
+            fn count_below<L: Lanes>(self, lanes: L, numbers: &[Self; WINDOW]) -> u32 {
+                lanes.$count(numbers, self)
             }
         }
     };
 }
 
-real!(f32);
-real!(f64);
+real!(f32, singles_below);
+real!(f64, doubles_below);
