@@ -8,8 +8,8 @@ use ort::logging::LogLevel;
 use ort::session::{Session, SessionInputValue};
 use ort::value::Tensor;
 
+use crate::measured::thread_time;
 use crate::rows::{Input, Rows, Values};
-use crate::{since, thread_time};
 
 pub struct Theirs(Session);
 
@@ -28,17 +28,16 @@ impl Theirs {
         Ok(Theirs(builder.commit_from_file(model)?))
     }
 
-    /// Nanoseconds a row, and the float outputs of the last batch.
-    pub fn score(&mut self, rows: &Rows, batch: usize) -> Result<(f64, Vec<Vec<f32>>)> {
-        let all: Vec<Inputs> =
-            rows.batch_starts(batch).into_iter().map(|it| inputs(rows, it, batch)).collect::<Result<_>>()?;
+    /// Nanoseconds for the first batches, and the float outputs of the last of them.
+    pub fn score(&mut self, rows: &Rows, batch: usize, batches: usize) -> Result<(f64, Vec<Vec<f32>>)> {
+        let all: Vec<Inputs> = rows.starts(batch, batches).map(|it| inputs(rows, it, batch)).collect::<Result<_>>()?;
         let mut last = vec![];
         let (count, start) = (all.len(), thread_time());
         let mut spent = 0.0;
         for (at, inputs) in all.into_iter().enumerate() {
             let outputs = self.0.run(inputs)?;
             if at + 1 == count {
-                spent = since(start);
+                spent = thread_time() - start;
                 last =
                     outputs.values().filter_map(|it| Some(it.try_extract_tensor::<f32>().ok()?.1.to_vec())).collect();
             }
@@ -56,10 +55,12 @@ fn inputs(rows: &Rows, start: usize, batch: usize) -> Result<Inputs> {
 }
 
 fn value(input: &Input, start: usize, batch: usize) -> Result<SessionInputValue<'static>> {
-    let shape: Vec<usize> = std::iter::once(batch).chain(input.shape.iter().copied()).collect();
-    let range = start * input.width()..(start + batch) * input.width();
+    let (shape, range) = input.part(start, batch);
     Ok(match &input.values {
+        Values::Halves(values) => Tensor::from_array((shape, values[range].to_vec()))?.into(),
         Values::Floats(values) => Tensor::from_array((shape, values[range].to_vec()))?.into(),
+        Values::Doubles(values) => Tensor::from_array((shape, values[range].to_vec()))?.into(),
+        Values::Ints(values) => Tensor::from_array((shape, values[range].to_vec()))?.into(),
         Values::Texts(values) => Tensor::from_string_array((shape, &values[range]))?.into(),
     })
 }
