@@ -74,6 +74,30 @@ fn a_registration_says_what_the_model_costs_and_so_does_show() {
 }
 
 #[test]
+fn a_registration_says_what_was_done_to_the_model_and_so_does_show() {
+    let registry = Registry::new();
+    let location = fixture("iris_onnx_zipmap").join("model").display().to_string();
+    let registered = registry.models(&["register", &location, "--name", "iris"]);
+    assert_eq!(registered.status, Some(0), "{}", registered.warned);
+    let shown = registry.models(&["show", "iris"]).said;
+    for told in ["the ZipMap of `", "our own kernels compute ", "tract runs it, planned for 1024 rows"] {
+        assert!(registered.said.contains(told), "{told}: {}", registered.said);
+        assert!(shown.contains(told), "{told}: {shown}");
+    }
+    let preparation = &registry.json(&["show", "iris"])["trial"]["preparation"];
+    assert!(preparation.as_array().is_some_and(|told| told.len() >= 3), "{preparation}");
+}
+
+#[test]
+fn a_registration_says_how_its_golden_rows_compared() {
+    let registry = Registry::new();
+    let registered = registry.register(&file("iris_onnx_v2", "expected"), &["--json"]).json();
+    let comparison = &registered["golden_comparison"];
+    assert_eq!((&registered["version"], &comparison["rows"]), (&1.into(), &150.into()));
+    assert!(comparison["largest_difference"].as_f64().is_some_and(|largest| largest <= 1e-5), "{comparison}");
+}
+
+#[test]
 fn a_refused_model_keeps_its_code_on_its_way_out_of_the_process_that_tried_it() {
     let registry = Registry::new();
     for (name, code) in [("broken_truncated_onnx", "[model_invalid]"), ("iris_sklearn_skops", "[unsupported_flavor]")] {

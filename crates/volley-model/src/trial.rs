@@ -9,8 +9,8 @@ use arrow::datatypes::{DataType, Field, TimeUnit};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Argument, Arguments, Artifact, BindOptions, Binding, Contract, Input, InputType, Limits, ModelError, Scorer, bind,
-    load,
+    Argument, Arguments, Artifact, BindOptions, Binding, Contract, Input, InputType, Limits, ModelError, Runtimes,
+    Scorer, bind,
 };
 
 /// What was seen of a model when it was loaded and run, on the machine that registered it.
@@ -24,6 +24,9 @@ pub struct Trial {
     /// Of one thread, for rows made up from the types of the inputs; absent where the model refuses such rows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nanoseconds_per_row: Option<f64>,
+    /// What was done to make it ready, as [`Scorer::preparation`] says.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub preparation: Vec<String>,
 }
 
 /// Rows of a run that is timed: a slice of a batch.
@@ -31,11 +34,16 @@ const ROWS: usize = 1024;
 const RUNS_MAX: u32 = 20;
 const TIME_MAX: Duration = Duration::from_millis(200);
 
-/// Loads a model, scores no row, one row and many, and says what it cost. Errors are those of [`load`], and of
-/// scoring no rows at all; a model may refuse made-up rows, so those cannot fail it.
-pub fn try_out(artifact: &Artifact, contract: &Contract, limits: &Limits) -> Result<Trial, ModelError> {
+/// Loads a model, scores no row, one row and many, and says what it cost. Errors are those of [`Runtimes::load`], and
+/// of scoring no rows at all; a model may refuse made-up rows, so those cannot fail it.
+pub fn try_out(
+    artifact: &Artifact,
+    contract: &Contract,
+    runtimes: &Runtimes,
+    limits: &Limits,
+) -> Result<Trial, ModelError> {
     let (before, start) = (resident_bytes(), Instant::now());
-    let scorer = load(artifact, contract, limits)?;
+    let scorer = runtimes.load(artifact, contract, limits)?;
     let load_seconds = start.elapsed().as_secs_f64();
     let nanoseconds_per_row = match rows_of(contract) {
         Some(rows) => {
@@ -45,7 +53,8 @@ pub fn try_out(artifact: &Artifact, contract: &Contract, limits: &Limits) -> Res
         None => None,
     };
     let memory_bytes = before.zip(resident_bytes()).map(|(before, after)| after.saturating_sub(before));
-    Ok(Trial { load_seconds, memory_bytes, nanoseconds_per_row })
+    let preparation = scorer.preparation().to_vec();
+    Ok(Trial { load_seconds, memory_bytes, nanoseconds_per_row, preparation })
 }
 
 /// Rows that were made up, and how they reach the model.
