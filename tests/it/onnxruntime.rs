@@ -147,6 +147,28 @@ impl Place {
     }
 }
 
+#[test]
+fn mlflow_models_give_their_golden_rows_in_onnx_runtime() {
+    let place = Place::new();
+    for (name, told) in [
+        ("iris_onnx_zipmap", "the ZipMap of `output_probability` is cut"),
+        ("iris_onnx_string_label", "up to 1024 at a time"),
+        ("churn_onnx_mixed", "up to 1024 at a time"),
+        ("cancer_onnx_mlp_external", "tensor data is read from `model.onnx.data`"),
+        ("linear_onnx_fixed_batch1", "one row at a time, as the graph says"),
+        ("linear_onnx_f64", "up to 1024 at a time"),
+    ] {
+        let file = |file: &str| fixture(name).join(file).display().to_string();
+        let (model, input, expected) = (file("model"), file("input.parquet"), file("expected.parquet"));
+        let golden = ["--golden", &input, "--expected", &expected, "--runtime", "ort"];
+        let ended = place.volley(&[&["models", "register", &model, "--name", name], &golden[..]].concat());
+        assert_eq!(ended.status, Some(0), "{name}: {}", ended.warned);
+        for told in [told, "golden rows scored as expected", "runs on ort: "] {
+            assert!(ended.said.contains(told), "{name}: {told}: {}", ended.said);
+        }
+    }
+}
+
 const REVERSED: &str = "SELECT predict('reversed', x0, x1, x2, x3, x4, x5, x6, x7) AS y";
 
 #[test]
@@ -287,15 +309,15 @@ fn more_threads_than_sessions_score_by_turns() {
 }
 
 #[test]
-fn no_hostile_model_is_registered_for_onnx_runtime_by_crashing_it() {
+fn no_hostile_model_is_registered_for_onnx_runtime_or_crashes_it() {
     let place = Place::new();
     let models: Vec<_> = std::fs::read_dir(of_zoo("edges/hostile")).unwrap().map(|it| it.unwrap().path()).collect();
     assert!(models.len() >= 35, "only {} models", models.len());
-    for model in models {
+    // One gigabyte of zeros is within the bounds, for tract as well.
+    for model in models.iter().filter(|model| !model.ends_with("fill_one_gigabyte.onnx")) {
         let location = model.display().to_string();
         let ended = place.volley(&["models", "register", &location, "--name", "m", "--runtime", "ort"]);
-        // Some are harmless to it, and some ask for more than there is; none may take this process along or hang.
-        assert!(matches!(ended.status, Some(0 | 1)), "{location}: {:?} {}", ended.status, ended.warned);
+        assert_eq!(ended.status, Some(1), "{location}: {}", ended.said);
         assert!(!ended.warned.contains("[model_crashed]"), "{location}: {}", ended.warned);
     }
 }

@@ -72,7 +72,7 @@ pub(crate) fn load(
     if !is_of(contract, &graph) {
         return Err(other_files());
     }
-    let (plan, preparation) = sessions::Sessions::open(library, &graph, contract, runtime.sessions_max)?;
+    let (plan, preparation) = sessions::Sessions::open(library, &graph, contract, runtime.sessions_max, limits)?;
     let preparation = [graph.preparation(), &preparation].concat();
     Ok(Arc::new(TensorScorer { contract: contract.clone(), plan, preparation }))
 }

@@ -35,7 +35,8 @@ const RUNS_MAX: u32 = 20;
 const TIME_MAX: Duration = Duration::from_millis(200);
 
 /// Loads a model, scores no row, one row and many, and says what it cost. Errors are those of [`Runtimes::load`], and
-/// of scoring no rows at all; a model may refuse made-up rows, so those cannot fail it.
+/// of scoring no rows at all; a model may refuse made-up rows, so those cannot fail it, but for a row that asks for more
+/// memory than a tensor may take.
 pub fn try_out(
     artifact: &Artifact,
     contract: &Contract,
@@ -48,7 +49,7 @@ pub fn try_out(
     let nanoseconds_per_row = match rows_of(contract) {
         Some(rows) => {
             rows.score(&*scorer, 0)?;
-            rows.nanoseconds_per_row(&*scorer)
+            rows.nanoseconds_per_row(&*scorer)?
         }
         None => None,
     };
@@ -70,19 +71,25 @@ impl Rows {
     }
 
     /// Of the fastest run; `None` if the model refuses the rows.
-    fn nanoseconds_per_row(&self, scorer: &dyn Scorer) -> Option<f64> {
-        self.score(scorer, 1).ok()?;
+    fn nanoseconds_per_row(&self, scorer: &dyn Scorer) -> Result<Option<f64>, ModelError> {
+        match self.score(scorer, 1) {
+            Err(error @ ModelError::Onnx(volley_onnx::Error::TooLarge { .. })) => return Err(error),
+            Err(_) => return Ok(None),
+            Ok(()) => {}
+        }
         let start = Instant::now();
         let mut fastest = Duration::MAX;
         for _ in 0..RUNS_MAX {
             let run = Instant::now();
-            self.score(scorer, ROWS).ok()?;
+            if self.score(scorer, ROWS).is_err() {
+                return Ok(None);
+            }
             fastest = fastest.min(run.elapsed());
             if start.elapsed() > TIME_MAX {
                 break;
             }
         }
-        Some(fastest.as_nanos() as f64 / ROWS as f64)
+        Ok(Some(fastest.as_nanos() as f64 / ROWS as f64))
     }
 }
 

@@ -28,6 +28,7 @@ impl Rows {
                 "ONNX Runtime runs one row at a time: nothing shows that the rows of a batch do not meet".to_owned()
             }
             Rows::UpTo(rows) => format!("ONNX Runtime runs it, any number of rows up to {rows} at a time"),
+            Rows::Exactly(1) => "ONNX Runtime runs one row at a time, as the graph says".to_owned(),
             Rows::Exactly(rows) => format!("ONNX Runtime runs it, {rows} rows at a time as the graph says"),
         }]
     }

@@ -3,12 +3,16 @@
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Condvar, Mutex, PoisonError};
+use std::thread;
+use std::time::Instant;
 
 use ort::environment::Environment;
 use ort::logging::LogLevel;
+use ort::session::builder::SessionBuilder;
 use ort::session::{Session, SessionInputValue};
-use volley_onnx::{Error, Graph, Tensor};
+use volley_onnx::{Error, Graph, Limits, Tensor};
 
 use super::{batches, values};
 use crate::tract::TensorModel;
@@ -22,6 +26,7 @@ pub(super) struct Sessions {
     inputs: Vec<String>,
     rows: batches::Rows,
     sessions_max: NonZeroUsize,
+    limits: Limits,
     pool: Mutex<Pool>,
     returned: Condvar,
 }
@@ -40,6 +45,7 @@ impl Sessions {
         graph: &Graph,
         contract: &Contract,
         sessions_max: NonZeroUsize,
+        limits: &Limits,
     ) -> Result<(Self, Vec<String>), ModelError> {
         let model = graph.model().expect("a graph for another runtime has its file").to_vec();
         let rows = batches::Rows::of(contract);
@@ -49,10 +55,11 @@ impl Sessions {
             inputs: graph.inputs().iter().map(|port| port.name.clone()).collect(),
             rows,
             sessions_max,
+            limits: *limits,
             pool: Mutex::default(),
             returned: Condvar::new(),
         };
-        let first = sessions.session().map_err(|message| refused(&message))?;
+        let first = sessions.session()?;
         *sessions.pool.lock().unwrap_or_else(PoisonError::into_inner) = Pool { idle: vec![first], made: 1 };
         Ok((sessions, rows.told()))
     }
@@ -80,21 +87,43 @@ impl Sessions {
         }
     }
 
-    /// Another session of the model, or what ONNX Runtime says against it.
-    fn session(&self) -> Result<Session, String> {
+    /// Another session of the model.
+    fn session(&self) -> Result<Session, ModelError> {
+        let start = Instant::now();
         let made = catch_unwind(AssertUnwindSafe(|| {
-            Session::builder(&self.environment)?
+            let builder = Session::builder(&self.environment)?
                 .with_intra_threads(1)?
                 .with_inter_threads(1)?
                 .with_log_level(LogLevel::Fatal)?
                 // Or products of 8-bit numbers overflow on processors without VNNI, and the score depends on those.
-                .with_precise_qmm()?
-                .commit_from_memory(&self.model)
+                .with_precise_qmm()?;
+            self.committed(builder)
         }));
         match made {
-            Ok(session) => session.map_err(|error: ort::Error| error.message().to_owned()),
-            Err(_) => Err("it panicked".to_owned()),
+            Ok(Ok(session)) => Ok(session),
+            Ok(Err(_)) if start.elapsed() > self.limits.load_time_max => {
+                Err(Error::LoadTimeout(self.limits.load_time_max).into())
+            }
+            Ok(Err(error)) => Err(refused(error.message())),
+            Err(_) => Err(Error::Panicked("while loading".to_owned()).into()),
         }
+    }
+
+    /// Loads the model, and asks for an end when that takes too long.
+    fn committed(&self, mut builder: SessionBuilder) -> ort::Result<Session> {
+        let canceler = builder.canceler();
+        let (loaded, watched) = channel::<()>();
+        thread::scope(|scope| {
+            scope.spawn(move || {
+                if watched.recv_timeout(self.limits.load_time_max) == Err(RecvTimeoutError::Timeout) {
+                    // Without it the caller waits for as long as loading takes.
+                    drop(canceler.cancel());
+                }
+            });
+            let session = builder.commit_from_memory(&self.model);
+            drop(loaded);
+            session
+        })
     }
 
     /// Scores as many rows as the graph takes at once.
@@ -134,7 +163,8 @@ impl Lent<'_> {
         let given: Vec<(&str, SessionInputValue<'_>)> =
             named.map(|(name, tensor)| Ok((name.as_str(), values::given(tensor)?))).collect::<Result<_, Error>>()?;
         let session = self.session.as_mut().expect("a lent session is there until it goes back");
-        let outputs = session.run(given).map_err(|error| Error::Failed(place(error.message())))?;
+        let bytes_max = self.sessions.limits.constant_bytes_max;
+        let outputs = session.run(given).map_err(|error| failed(error.message(), bytes_max))?;
         let outputs = outputs.values().map(|value| values::taken(&value)).collect::<Result<Vec<_>, _>>()?;
         match outputs.iter().find(|output| output.shape().first() != Some(&rows)) {
             Some(output) => {
@@ -171,6 +201,21 @@ fn refused(message: &str) -> ModelError {
     Error::Invalid(format!("ONNX Runtime does not load it: {line}")).into()
 }
 
+/// Why a run failed. No tensor of a batch may be larger than `bytes_max`.
+fn failed(message: &str, bytes_max: usize) -> Error {
+    const REQUEST: &str = "Failed to allocate memory for requested buffer of size ";
+    let asked = message.split_once(REQUEST).map(|(_, rest)| rest.chars().take_while(char::is_ascii_digit));
+    // More digits than there are numbers is more than any bound.
+    let asked = asked.map(|digits| digits.collect::<String>().parse().unwrap_or(usize::MAX));
+    match asked {
+        Some(size) if size > bytes_max => {
+            Error::TooLarge { what: "memory for one tensor in bytes", size, max: bytes_max }
+        }
+        Some(_) => Error::Failed(format!("{}: there is not enough memory", place(message))),
+        None => Error::Failed(place(message)),
+    }
+}
+
 /// Where a run failed. The rest of the message holds values of the data.
 fn place(message: &str) -> String {
     let between = |start: &str, end: &str| {
@@ -203,5 +248,18 @@ mod tests {
                        element out of data bounds, idx=99 must be within the inclusive range [-3,2]";
         assert_eq!(place(message), "at node `lookup` (Gather) in ONNX Runtime");
         assert_eq!(place("idx=99"), "in ONNX Runtime");
+    }
+
+    #[test]
+    fn a_tensor_beyond_the_bound_is_told_by_its_size() {
+        let asked = |size: &str| {
+            let message = format!("Failed to allocate memory for requested buffer of size {size}");
+            failed(&format!("while running Pad node. Name:'p' Status Message: {message}"), 1000)
+        };
+        let what = "memory for one tensor in bytes";
+        assert_eq!(asked("4096"), Error::TooLarge { what, size: 4096, max: 1000 });
+        assert_eq!(asked("99999999999999999999999"), Error::TooLarge { what, size: usize::MAX, max: 1000 });
+        let short = "at node `p` (Pad) in ONNX Runtime: there is not enough memory";
+        assert_eq!(asked("10"), Error::Failed(short.to_owned()));
     }
 }
