@@ -72,8 +72,9 @@ pub(crate) fn load(
     if !is_of(contract, &graph) {
         return Err(other_files());
     }
-    let (plan, preparation) = sessions::Sessions::open(library, &graph, contract, runtime.sessions_max, limits)?;
-    let preparation = [graph.preparation(), &preparation].concat();
+    let prepared = graph.preparation().to_vec();
+    let (plan, told) = sessions::Sessions::open(library, graph, contract, runtime.sessions_max, limits)?;
+    let preparation = [prepared, told].concat();
     Ok(Arc::new(TensorScorer { contract: contract.clone(), plan, preparation }))
 }
 

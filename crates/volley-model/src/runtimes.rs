@@ -31,7 +31,7 @@ impl Runtimes {
 
     /// Whether models can be loaded into ONNX Runtime, as far as can be said without loading its library; the error
     /// says what to do.
-    pub fn offer_onnxruntime(&self) -> Result<(), ModelError> {
+    pub fn check_onnxruntime(&self) -> Result<(), ModelError> {
         onnxruntime::found(self.onnxruntime.as_ref(), onnxruntime::IS_BUILT_IN).map(drop)
     }
 }

@@ -158,3 +158,16 @@ fn resident_bytes() -> Option<u64> {
     let kilobytes: u64 = line.trim().trim_end_matches("kB").trim().parse().ok()?;
     Some(kilobytes * 1024)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trial_from_before_preparations_were_told_is_read_and_written_as_it_was() {
+        let text = r#"{"load_seconds":0.5,"memory_bytes":1024}"#;
+        let trial: Trial = serde_json::from_str(text).expect("a record");
+        assert_eq!(trial.preparation, [""; 0]);
+        assert_eq!(serde_json::to_string(&trial).expect("a record"), text);
+    }
+}

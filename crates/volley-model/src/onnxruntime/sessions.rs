@@ -42,17 +42,16 @@ impl Sessions {
     /// Opens the first session, and says in plain sentences how the model is run.
     pub(super) fn open(
         environment: Environment,
-        graph: &Graph,
+        graph: Graph,
         contract: &Contract,
         sessions_max: NonZeroUsize,
         limits: &Limits,
     ) -> Result<(Self, Vec<String>), ModelError> {
-        let model = graph.model().expect("a graph for another runtime has its file").to_vec();
         let rows = batches::Rows::of(contract);
         let sessions = Sessions {
             environment,
-            model,
             inputs: graph.inputs().iter().map(|port| port.name.clone()).collect(),
+            model: graph.into_model().expect("a graph for another runtime has its file"),
             rows,
             sessions_max,
             limits: *limits,

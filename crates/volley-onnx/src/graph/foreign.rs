@@ -17,7 +17,7 @@ impl Graph {
     /// [`Graph::parse`] does. Operators are named and not looked up, except that random ones are refused. Outputs
     /// have the shapes that the file declares, and nobody has looked whether rows meet.
     ///
-    /// [`Graph::model`] is what that runtime takes: what was checked is what it gets, with each `ZipMap` cut, and
+    /// [`Graph::into_model`] is what that runtime takes: what was checked is what it gets, with each `ZipMap` cut, and
     /// with the tensor data that lay beside the file.
     pub fn foreign<'a>(
         model: &[u8],
@@ -58,8 +58,8 @@ impl Graph {
     }
 
     /// The prepared file of a model for another runtime; `None` of any other.
-    pub fn model(&self) -> Option<&[u8]> {
-        match &self.road {
+    pub fn into_model(self) -> Option<Vec<u8>> {
+        match self.road {
             Road::Foreign(model) => Some(model),
             Road::Tract { .. } | Road::Native(_) => None,
         }
@@ -127,8 +127,8 @@ mod tests {
         let graph = foreign(&classifier()).expect("a sound model");
         assert_eq!(graph.outputs()[0].shape, Some(vec![Dim::Free, Dim::Fixed(2)]));
         assert!(graph.is_zipmap("p") && graph.class_labels("p").is_some());
-        let model = graph.model().expect("a model for another runtime");
-        let again = Graph::foreign(model, &|_| None, &Limits::default()).expect("a model again");
+        let model = graph.into_model().expect("a model for another runtime");
+        let again = Graph::foreign(&model, &|_| None, &Limits::default()).expect("a model again");
         assert_eq!(again.operators(), ["Guess", "Identity"]);
     }
 

@@ -156,7 +156,7 @@ async fn audited(
     };
     let files = artifact.clone();
     match tokio::task::spawn_blocking(move || road(&files, registered)).await {
-        Ok(Ok(Road::Ort)) => match runtimes.offer_onnxruntime() {
+        Ok(Ok(Road::Ort)) => match runtimes.check_onnxruntime() {
             Ok(()) => Audited { model, road: Road::Ort, code: None, reason: None },
             // The version is what it is: this program cannot score it as it is set up.
             Err(error) => because(model, Road::Ort, error.code(), error.to_string()),
@@ -195,7 +195,7 @@ async fn with_onnxruntime(model: String, artifact: Artifact, error: &ModelError,
     if !matches!(readable, Ok(Ok(_))) {
         return refused(model, error.code(), error.to_string());
     }
-    if let Err(unavailable) = runtimes.offer_onnxruntime() {
+    if let Err(unavailable) = runtimes.check_onnxruntime() {
         return refused(model, error.code(), format!("{error}; ONNX Runtime might score it: {unavailable}"));
     }
     match trial::try_out(&artifact, Terms::new(&[], Some(Runtime::Ort), runtimes)).await {
