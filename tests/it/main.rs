@@ -9,6 +9,7 @@ mod guide;
 mod harness;
 mod kills;
 mod models;
+mod onnxruntime;
 mod places;
 mod process;
 mod refused;

@@ -3,7 +3,7 @@
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::harness::{fixture, model};
+use crate::harness::{fixture, model, root};
 use crate::process::{Ended, command, succeed, volley};
 
 /// A folder whose registry holds nothing yet.
@@ -71,6 +71,35 @@ fn a_registration_says_what_the_model_costs_and_so_does_show() {
     for told in ["registered iris/2 sha256:", "golden rows scored as expected", "runs on ", "a row"] {
         assert!(again.contains(told), "{told}: {again}");
     }
+}
+
+#[test]
+fn a_registration_says_what_was_done_to_the_model_and_so_does_show() {
+    let registry = Registry::new();
+    let lstm = root().join("tests/zoo/data/models/lstm.onnx");
+    for (location, expected) in [
+        (fixture("iris_onnx_zipmap").join("model"), ["the ZipMap of `output_probability`", "our own kernels compute "]),
+        (lstm, ["1 recurrent layer without a first state", "tract runs it, planned for "]),
+    ] {
+        let registered = registry.models(&["register", &location.display().to_string(), "--name", "m"]);
+        assert_eq!(registered.status, Some(0), "{}", registered.warned);
+        let shown = registry.models(&["show", "m"]).said;
+        let preparation = registry.json(&["show", "m"])["trial"]["preparation"].to_string();
+        for told in expected {
+            assert!(registered.said.contains(told), "{told}: {}", registered.said);
+            assert!(shown.contains(told), "{told}: {shown}");
+            assert!(preparation.contains(told), "{told}: {preparation}");
+        }
+    }
+}
+
+#[test]
+fn a_registration_says_how_its_golden_rows_compared() {
+    let registry = Registry::new();
+    let registered = registry.register(&file("iris_onnx_v2", "expected"), &["--json"]).json();
+    let comparison = &registered["golden_comparison"];
+    assert_eq!((&registered["version"], &comparison["rows"]), (&1.into(), &150.into()));
+    assert!(comparison["largest_difference"].as_f64().is_some_and(|largest| largest <= 1e-5), "{comparison}");
 }
 
 #[test]

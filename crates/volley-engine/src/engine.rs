@@ -49,7 +49,8 @@ impl Engine {
         let recovered = finish_dead(&locks, &state, &runtime).await?;
         let registry = Registry::open(&settings.registry, &settings.registry_base)?.with_base(&settings.base);
         let registry = Arc::new(registry);
-        let host = Arc::new(ModelHost::new(registry.clone(), Limits::default()));
+        let host = ModelHost::new(registry.clone(), Limits::default()).with_runtimes(settings.runtimes());
+        let host = Arc::new(host);
         let shared = Shared { settings, state, registry, host, runtime, locks, running: Running::default() };
         Ok(Self { shared: Arc::new(shared), recovered: recovered.iter().map(recovery::told).collect() })
     }

@@ -1,7 +1,10 @@
 //! What an engine is told by whoever opens it.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
+
+use volley_model::{OnnxRuntime, Runtimes};
 
 /// Settings of an engine.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,6 +27,8 @@ pub struct EngineSettings {
     /// Memory for joins, sorts and aggregates, in bytes; they spill to disk beyond it. Models and writers
     /// come on top.
     pub memory_bytes: usize,
+    /// The library of ONNX Runtime, for models that were registered for it. Nothing is loaded before one is scored.
+    pub onnxruntime: Option<PathBuf>,
     /// How long a job that has its rows waits for its turn at a destination that another one is publishing to,
     /// and tries again what a store did not do.
     pub commit_wait: Duration,
@@ -43,9 +48,20 @@ impl Default for EngineSettings {
             split_rows: 1_000_000,
             split_bytes: 256 * 1024 * 1024,
             memory_bytes: 4 * 1024 * 1024 * 1024,
+            onnxruntime: None,
             // Scoring takes long, publishing is renaming: giving up early would throw away what took long.
             commit_wait: Duration::from_secs(60),
             round_trip_plans: false,
         }
+    }
+}
+
+impl EngineSettings {
+    /// The runtimes that these settings bring beside our own.
+    pub fn runtimes(&self) -> Runtimes {
+        // As many sessions as splits run at a time.
+        let sessions_max = NonZeroUsize::new(self.cores).unwrap_or(NonZeroUsize::MIN);
+        let library = self.onnxruntime.clone();
+        Runtimes { onnxruntime: library.map(|library| OnnxRuntime { library, sessions_max }) }
     }
 }

@@ -35,6 +35,9 @@ pub struct Contract {
     pub operators: Vec<String>,
     /// Rows per run when the graph fixes its batch dimension; the runtime then loops.
     pub fixed_batch: Option<usize>,
+    /// Rows per run at most, for a runtime that does not see for itself: one where nothing shows that rows are apart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rows_max: Option<usize>,
 }
 
 /// What the inputs of a contract are taken from.
@@ -191,6 +194,13 @@ pub enum Runtime {
     Tract,
     /// Our trees alone, read from their library's own file.
     Native,
+    /// ONNX Runtime, from a library of its own: see [`crate::OnnxRuntime`].
+    Ort,
+}
+
+impl Runtime {
+    /// All three.
+    pub const ALL: [Runtime; 3] = [Runtime::Tract, Runtime::Native, Runtime::Ort];
 }
 
 impl fmt::Display for Runtime {
@@ -198,6 +208,7 @@ impl fmt::Display for Runtime {
         f.write_str(match self {
             Runtime::Tract => "tract",
             Runtime::Native => "native",
+            Runtime::Ort => "ort",
         })
     }
 }

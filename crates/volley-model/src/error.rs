@@ -70,6 +70,10 @@ pub enum ModelError {
     /// `predict_label` of a model that gives no label. Do not try again: use `predict`.
     #[error("the model has no label among its outputs; use predict() instead of predict_label()")]
     NoLabel,
+    /// The runtime that is to score the model is not here, or does not take its files. Try again once the settings name
+    /// its library, or a program that is built with it runs.
+    #[error("{0}")]
+    RuntimeUnavailable(String),
     /// The model failed at a row: an index out of range, a division by zero. Do not try again: the row stays as it is.
     #[error("row {row} of the batch: {source}")]
     Row {
@@ -100,6 +104,7 @@ impl ModelError {
             ModelError::NullInput { .. } => "null_input",
             ModelError::NoClassLabels | ModelError::AmbiguousProbabilities { .. } => "no_class_labels",
             ModelError::NoLabel => "no_label",
+            ModelError::RuntimeUnavailable(_) => "runtime_unavailable",
             ModelError::Score(_) => "score_failed",
         }
     }

@@ -23,6 +23,47 @@ pub fn inspect(artifact: &Artifact, limits: &Limits) -> Result<Contract, ModelEr
     contract(&graph, package.signature.as_ref())
 }
 
+/// As [`inspect`], for the runtime that is asked for; `None` leaves it to the model. Fails with `runtime_unavailable`
+/// where the runtime does not read such files.
+///
+/// ONNX Runtime takes what tract cannot read. Nothing then shows that rows are apart, so it runs one at a time.
+pub fn inspect_for(artifact: &Artifact, runtime: Option<Runtime>, limits: &Limits) -> Result<Contract, ModelError> {
+    if runtime == Some(Runtime::Ort) {
+        return for_onnxruntime(&Package::open(artifact)?, limits);
+    }
+    let contract = inspect(artifact, limits)?;
+    match runtime {
+        Some(asked) if asked != contract.runtime => Err(ModelError::RuntimeUnavailable(format!(
+            "the runtime `{asked}` does not score this model, and `{}` does: ask for that one or for none",
+            contract.runtime
+        ))),
+        _ => Ok(contract),
+    }
+}
+
+fn for_onnxruntime(package: &Package, limits: &Limits) -> Result<Contract, ModelError> {
+    let signature = package.signature.as_ref();
+    let declared = package.foreign_graph(limits)?;
+    let (graph, rows_max) = match package.graph(limits) {
+        Ok(graph) => {
+            let rows_max = graph.rows_max().unwrap_or(1);
+            (graph, rows_max)
+        }
+        // These hold for every runtime.
+        Err(error @ ModelError::Onnx(volley_onnx::Error::RowsMixed(_) | volley_onnx::Error::TooLarge { .. })) => {
+            return Err(error);
+        }
+        Err(_) => (declared, 1),
+    };
+    if let Some(rows) = graph.fixed_batch().filter(|rows| *rows > rows_max) {
+        return Err(ModelError::UnsupportedInput(format!(
+            "the graph takes {rows} rows at a time, and nothing shows that it scores each of them alone: export it \
+             with a free number of rows"
+        )));
+    }
+    Ok(Contract { runtime: Runtime::Ort, rows_max: Some(rows_max), ..contract(&graph, signature)? })
+}
+
 /// The contract of a parsed graph under its signature.
 pub(crate) fn contract(graph: &Graph, signature: Option<&Signature>) -> Result<Contract, ModelError> {
     let mut rows: Vec<_> = graph.inputs().iter().map(Row::of).collect::<Result<_, _>>()?;
@@ -45,6 +86,7 @@ pub(crate) fn contract(graph: &Graph, signature: Option<&Signature>) -> Result<C
         runtime: if graph.features().is_some() { Runtime::Native } else { Runtime::Tract },
         operators: graph.operators(),
         fixed_batch: graph.fixed_batch(),
+        rows_max: None,
     })
 }
 

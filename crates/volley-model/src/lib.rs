@@ -13,7 +13,9 @@ mod fill;
 mod inspect;
 mod mlmodel;
 mod null_rule;
+mod onnxruntime;
 mod package;
+mod runtimes;
 mod score;
 mod signature;
 #[cfg(test)]
@@ -31,9 +33,10 @@ pub use contract::{
     SignatureKind, Slot,
 };
 pub use error::ModelError;
-pub use inspect::inspect;
+pub use inspect::{inspect, inspect_for};
 pub use null_rule::{FillValue, InvalidNullRule, NullRule};
+pub use onnxruntime::OnnxRuntime;
+pub use runtimes::{Runtimes, load};
 pub use score::{Scorer, Scores};
-pub use tract::load;
 pub use trial::{Trial, try_out};
 pub use volley_onnx::Limits;

@@ -44,17 +44,35 @@ impl<'a> Package<'a> {
 
     /// Parses the graph. External tensor data is looked up beside the ONNX file and nowhere else.
     pub(crate) fn graph(&self, limits: &Limits) -> Result<Graph, ModelError> {
-        let model = self.artifact.file(&self.path).expect("opening the package found the model's file");
-        let folder = self.path.rsplit_once('/').map_or("", |(folder, _)| folder);
-        let external = |location: &str| {
-            let path = inside(folder, location)?;
-            self.artifact.file(&path).map(|content| content.as_ref())
-        };
         Ok(match self.format {
-            Format::Onnx => Graph::parse(model, &external, limits),
-            Format::Xgboost(predictor) => Graph::from_xgboost(model, predictor, limits),
-            Format::Lightgbm(predictor) => Graph::from_lightgbm(model, predictor, limits),
+            Format::Onnx => Graph::parse(self.model(), &|location| self.beside(location), limits),
+            Format::Xgboost(predictor) => Graph::from_xgboost(self.model(), predictor, limits),
+            Format::Lightgbm(predictor) => Graph::from_lightgbm(self.model(), predictor, limits),
         }?)
+    }
+
+    /// The graph as its file declares it, for a runtime that reads ONNX itself.
+    pub(crate) fn foreign_graph(&self, limits: &Limits) -> Result<Graph, ModelError> {
+        let library = match self.format {
+            Format::Onnx => return Ok(Graph::foreign(self.model(), &|location| self.beside(location), limits)?),
+            Format::Xgboost(_) => "XGBoost",
+            Format::Lightgbm(_) => "LightGBM",
+        };
+        Err(ModelError::RuntimeUnavailable(format!(
+            "ONNX Runtime scores ONNX files, and `{}` is a file of {library}, which our own trees score: ask for no runtime",
+            self.path
+        )))
+    }
+
+    fn model(&self) -> &'a [u8] {
+        self.artifact.file(&self.path).expect("opening the package found the model's file")
+    }
+
+    /// A file by its path from the folder of the model's own.
+    fn beside(&self, location: &str) -> Option<&'a [u8]> {
+        let folder = self.path.rsplit_once('/').map_or("", |(folder, _)| folder);
+        let path = inside(folder, location)?;
+        self.artifact.file(&path).map(|content| content.as_ref())
     }
 }
 

@@ -16,6 +16,10 @@ pub trait Scorer: Send + Sync + fmt::Debug {
     /// What it was loaded with.
     fn contract(&self) -> &Contract;
 
+    /// What was done to the model to make it ready, in plain sentences without a full stop: what was rewritten, which
+    /// road it takes, for how many rows it is planned.
+    fn preparation(&self) -> &[String];
+
     /// Scores `rows` rows; `columns` are the call's arguments in their order, each `rows` long.
     /// Rows that a null rule excludes, and rows with a NaN score, come back as NULL.
     fn score(&self, binding: &Binding, columns: &[ArrayRef], rows: usize) -> Result<Scores, ModelError>;

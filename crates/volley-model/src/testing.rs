@@ -55,6 +55,7 @@ fn contract(inputs: Vec<Input>, graph_inputs: Vec<GraphInput>) -> Contract {
         runtime: Runtime::Tract,
         operators: Vec::new(),
         fixed_batch: None,
+        rows_max: None,
     }
 }
 

@@ -1,4 +1,4 @@
-//! The scorer over a plan of volley-onnx: columns into tensors, one run, tensors into columns.
+//! The scorer over what takes tensors and gives tensors: columns into tensors, one run, tensors into columns.
 
 mod decimal;
 mod failing_row;
@@ -8,11 +8,12 @@ mod output;
 mod table;
 mod tensor;
 
+use std::fmt;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, new_null_array};
 use arrow::buffer::BooleanBuffer;
-use volley_onnx::{Limits, Plan, Road};
+use volley_onnx::{Error, Limits, Plan, Road, Rows, Tensor, Values};
 
 use crate::package::Package;
 use crate::{Artifact, Binding, Contract, ModelError, Scorer, Scores, inspect};
@@ -20,17 +21,52 @@ use feed::{Feed, feeds};
 pub(crate) use number::half;
 use table::Table;
 
-/// Makes a model ready to score. `contract` is the one that planning used, with its null rules; it must be of these files.
-///
-/// Loading takes from milliseconds to `limits.load_time_max`; share the result.
-pub fn load(artifact: &Artifact, contract: &Contract, limits: &Limits) -> Result<Arc<dyn Scorer>, ModelError> {
+/// A model that takes a tensor for each input of its graph and gives one for each output: a plan of volley-onnx, or
+/// sessions of another runtime.
+pub(crate) trait TensorModel: Send + Sync + fmt::Debug {
+    /// Scores `rows` rows, at least one; rows do not see each other. An error holds no values of the data.
+    fn run(&self, rows: usize, inputs: Vec<Tensor>) -> Result<Vec<Tensor>, Error>;
+
+    /// Whether [`TensorModel::score`] gives scores: columns are made ready for it only then.
+    fn takes_columns(&self) -> bool {
+        false
+    }
+
+    /// The same as [`TensorModel::run`] without tensors.
+    fn score(&self, _rows: &dyn Rows) -> Option<Result<Vec<Values>, Error>> {
+        None
+    }
+}
+
+impl TensorModel for Plan {
+    fn run(&self, rows: usize, inputs: Vec<Tensor>) -> Result<Vec<Tensor>, Error> {
+        Plan::run(self, rows, inputs)
+    }
+
+    fn takes_columns(&self) -> bool {
+        self.road() == Road::Direct
+    }
+
+    fn score(&self, rows: &dyn Rows) -> Option<Result<Vec<Values>, Error>> {
+        Plan::score(self, rows)
+    }
+}
+
+/// Makes a model of this crate's own runtimes ready to score; see [`crate::load`].
+pub(crate) fn load(artifact: &Artifact, contract: &Contract, limits: &Limits) -> Result<Arc<dyn Scorer>, ModelError> {
     let package = Package::open(artifact)?;
     let graph = package.graph(limits)?;
     if !same_graph(&inspect::contract(&graph, package.signature.as_ref())?, contract) {
-        let reason = "its files are not those that its contract was made from; register it again";
-        return Err(volley_onnx::Error::Invalid(reason.to_owned()).into());
+        return Err(other_files());
     }
-    Ok(Arc::new(TractScorer { contract: contract.clone(), plan: graph.plan()? }))
+    let plan = graph.plan()?;
+    let preparation = [graph.preparation(), &plan.preparation()].concat();
+    Ok(Arc::new(TensorScorer { contract: contract.clone(), plan, preparation }))
+}
+
+pub(crate) fn other_files() -> ModelError {
+    let reason = "its files are not those that its contract was made from; register it again";
+    Error::Invalid(reason.to_owned()).into()
 }
 
 /// Whether two contracts speak of the same tensors, which is all that a binding made for one needs of the other.
@@ -43,14 +79,20 @@ fn same_graph(a: &Contract, b: &Contract) -> bool {
 }
 
 #[derive(Debug)]
-struct TractScorer {
-    contract: Contract,
-    plan: Plan,
+pub(crate) struct TensorScorer<M> {
+    pub(crate) contract: Contract,
+    pub(crate) plan: M,
+    /// As [`Scorer::preparation`] gives it.
+    pub(crate) preparation: Vec<String>,
 }
 
-impl Scorer for TractScorer {
+impl<M: TensorModel> Scorer for TensorScorer<M> {
     fn contract(&self) -> &Contract {
         &self.contract
+    }
+
+    fn preparation(&self) -> &[String] {
+        &self.preparation
     }
 
     fn score(&self, binding: &Binding, columns: &[ArrayRef], rows: usize) -> Result<Scores, ModelError> {
@@ -73,15 +115,15 @@ impl Scorer for TractScorer {
     }
 }
 
-impl TractScorer {
+impl<M: TensorModel> TensorScorer<M> {
     /// The values of all outputs, straight from the columns where the plan can do so; else by way of tensors.
     fn columns(
         &self,
         binding: &Binding,
         feeds: &[Feed],
         rows: usize,
-    ) -> Result<Result<Vec<Option<output::Column>>, volley_onnx::Error>, ModelError> {
-        if self.plan.road() == Road::Direct
+    ) -> Result<Result<Vec<Option<output::Column>>, Error>, ModelError> {
+        if self.plan.takes_columns()
             && let Some(table) = Table::new(&self.contract, binding, feeds, rows)
             && let Some(scored) = self.plan.score(&table)
         {
@@ -93,7 +135,7 @@ impl TractScorer {
     }
 
     /// The tensors are made anew: to keep them for an error would cost every batch that has none.
-    fn at_row(&self, error: volley_onnx::Error, binding: &Binding, feeds: &[Feed], rows: usize) -> ModelError {
+    fn at_row(&self, error: Error, binding: &Binding, feeds: &[Feed], rows: usize) -> ModelError {
         match tensor::tensors(&self.contract, binding, feeds, rows) {
             Ok(inputs) => failing_row::blamed(&self.plan, rows, &inputs, error),
             Err(_) => error.into(),

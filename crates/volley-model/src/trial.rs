@@ -9,8 +9,8 @@ use arrow::datatypes::{DataType, Field, TimeUnit};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Argument, Arguments, Artifact, BindOptions, Binding, Contract, Input, InputType, Limits, ModelError, Scorer, bind,
-    load,
+    Argument, Arguments, Artifact, BindOptions, Binding, Contract, Input, InputType, Limits, ModelError, Runtimes,
+    Scorer, bind,
 };
 
 /// What was seen of a model when it was loaded and run, on the machine that registered it.
@@ -24,6 +24,9 @@ pub struct Trial {
     /// Of one thread, for rows made up from the types of the inputs; absent where the model refuses such rows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nanoseconds_per_row: Option<f64>,
+    /// What was done to make it ready, as [`Scorer::preparation`] says.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub preparation: Vec<String>,
 }
 
 /// Rows of a run that is timed: a slice of a batch.
@@ -31,21 +34,28 @@ const ROWS: usize = 1024;
 const RUNS_MAX: u32 = 20;
 const TIME_MAX: Duration = Duration::from_millis(200);
 
-/// Loads a model, scores no row, one row and many, and says what it cost. Errors are those of [`load`], and of
-/// scoring no rows at all; a model may refuse made-up rows, so those cannot fail it.
-pub fn try_out(artifact: &Artifact, contract: &Contract, limits: &Limits) -> Result<Trial, ModelError> {
+/// Loads a model, scores no row, one row and many, and says what it cost. Errors are those of [`Runtimes::load`], and
+/// of scoring no rows at all; a model may refuse made-up rows, so those cannot fail it, but for a row that asks for more
+/// memory than a tensor may take.
+pub fn try_out(
+    artifact: &Artifact,
+    contract: &Contract,
+    runtimes: &Runtimes,
+    limits: &Limits,
+) -> Result<Trial, ModelError> {
     let (before, start) = (resident_bytes(), Instant::now());
-    let scorer = load(artifact, contract, limits)?;
+    let scorer = runtimes.load(artifact, contract, limits)?;
     let load_seconds = start.elapsed().as_secs_f64();
     let nanoseconds_per_row = match rows_of(contract) {
         Some(rows) => {
             rows.score(&*scorer, 0)?;
-            rows.nanoseconds_per_row(&*scorer)
+            rows.nanoseconds_per_row(&*scorer)?
         }
         None => None,
     };
     let memory_bytes = before.zip(resident_bytes()).map(|(before, after)| after.saturating_sub(before));
-    Ok(Trial { load_seconds, memory_bytes, nanoseconds_per_row })
+    let preparation = scorer.preparation().to_vec();
+    Ok(Trial { load_seconds, memory_bytes, nanoseconds_per_row, preparation })
 }
 
 /// Rows that were made up, and how they reach the model.
@@ -61,19 +71,25 @@ impl Rows {
     }
 
     /// Of the fastest run; `None` if the model refuses the rows.
-    fn nanoseconds_per_row(&self, scorer: &dyn Scorer) -> Option<f64> {
-        self.score(scorer, 1).ok()?;
+    fn nanoseconds_per_row(&self, scorer: &dyn Scorer) -> Result<Option<f64>, ModelError> {
+        match self.score(scorer, 1) {
+            Err(error @ ModelError::Onnx(volley_onnx::Error::TooLarge { .. })) => return Err(error),
+            Err(_) => return Ok(None),
+            Ok(()) => {}
+        }
         let start = Instant::now();
         let mut fastest = Duration::MAX;
         for _ in 0..RUNS_MAX {
             let run = Instant::now();
-            self.score(scorer, ROWS).ok()?;
+            if self.score(scorer, ROWS).is_err() {
+                return Ok(None);
+            }
             fastest = fastest.min(run.elapsed());
             if start.elapsed() > TIME_MAX {
                 break;
             }
         }
-        Some(fastest.as_nanos() as f64 / ROWS as f64)
+        Ok(Some(fastest.as_nanos() as f64 / ROWS as f64))
     }
 }
 
@@ -141,4 +157,17 @@ fn resident_bytes() -> Option<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     let kilobytes: u64 = line.trim().trim_end_matches("kB").trim().parse().ok()?;
     Some(kilobytes * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trial_from_before_preparations_were_told_is_read_and_written_as_it_was() {
+        let text = r#"{"load_seconds":0.5,"memory_bytes":1024}"#;
+        let trial: Trial = serde_json::from_str(text).expect("a record");
+        assert_eq!(trial.preparation, [""; 0]);
+        assert_eq!(serde_json::to_string(&trial).expect("a record"), text);
+    }
 }

@@ -5,10 +5,12 @@ mod constants;
 mod evaluation;
 mod external;
 pub(crate) mod extremes;
+mod foreign;
 mod labels;
 mod missing;
 mod names;
 mod operators;
+mod preparation;
 pub(crate) mod products;
 mod recurrent;
 mod shape_only;
@@ -28,6 +30,7 @@ use crate::native::{FeatureNames, Native, Predictor};
 use crate::plan::{Blueprint, Draft, Plan};
 use crate::port::{ClassLabels, Dim, Port};
 use labels::Found;
+use preparation::Rewritten;
 
 /// A model, parsed, validated and prepared, but not yet planned.
 #[derive(Debug)]
@@ -41,6 +44,7 @@ pub struct Graph {
     fixed_batch: Option<usize>,
     /// Outputs that the library's own `predict` leaves out.
     asides: BTreeSet<String>,
+    preparation: Vec<String>,
     road: Road,
     limits: Limits,
 }
@@ -48,8 +52,13 @@ pub struct Graph {
 /// What a graph is run by.
 #[derive(Debug)]
 enum Road {
-    Tract { blueprint: Arc<Blueprint>, draft: Box<Draft> },
+    Tract {
+        blueprint: Arc<Blueprint>,
+        draft: Box<Draft>,
+    },
     Native(Arc<Native>),
+    /// Another runtime, which takes this model.
+    Foreign(Vec<u8>),
 }
 
 impl Graph {
@@ -64,15 +73,23 @@ impl Graph {
         limits: &Limits,
     ) -> Result<Graph, Error> {
         let deadline = Deadline::after(limits.load_time_max);
-        let (proto, operators) = read(model, external, limits)?;
+        let (mut proto, data) = read(model, external, limits)?;
+        let operators = operators::check(proto.graph.get_or_insert_default(), &proto.opset_import)?;
         // So far each byte was looked at once; from here on a hostile graph may ask for more.
         let limits = *limits;
-        deadline.within(move || Graph::prepare(proto, operators, limits))
+        deadline.within(move || Graph::prepare(proto, operators, data, limits))
     }
 
-    fn prepare(mut proto: ModelProto, operators: Vec<String>, limits: Limits) -> Result<Graph, Error> {
+    fn prepare(
+        mut proto: ModelProto,
+        operators: Vec<String>,
+        data: BTreeSet<String>,
+        limits: Limits,
+    ) -> Result<Graph, Error> {
         let graph = proto.graph.get_or_insert_default();
-        let zipmaps = rewrite(graph, &limits)?;
+        check(graph, &limits)?;
+        let (zipmaps, rewritten) = rewrite(graph)?;
+        let preparation = preparation::told(&data, &zipmaps, &rewritten, &operators);
         let mut found = labels::of_outputs(graph, &zipmaps);
         let inputs = inputs(graph)?;
         let outputs: Vec<Port> = graph.output.iter().map(Port::declared).collect::<Result<_, _>>()?;
@@ -95,6 +112,7 @@ impl Graph {
             operators,
             fixed_batch,
             asides: BTreeSet::new(),
+            preparation,
             road: Road::Tract { blueprint: Arc::new(blueprint), draft: Box::new(draft) },
             limits,
         })
@@ -126,6 +144,7 @@ impl Graph {
             operators: native.operators.clone(),
             fixed_batch: None,
             asides: of_outputs.filter(|(_, output)| output.aside).map(|(name, _)| name).collect(),
+            preparation: Vec::new(),
             road: Road::Native(Arc::new(native)),
             limits: *limits,
         }
@@ -174,7 +193,7 @@ impl Graph {
     pub fn features(&self) -> Option<&FeatureNames> {
         match &self.road {
             Road::Native(native) => Some(&native.features),
-            Road::Tract { .. } => None,
+            Road::Tract { .. } | Road::Foreign(_) => None,
         }
     }
 
@@ -188,11 +207,26 @@ impl Graph {
         self.fixed_batch
     }
 
-    /// Optimises the graph and makes it ready to run.
+    /// How many rows the plan runs at a time, at most: one where it is not known that rows do not meet. `None` where
+    /// that was not looked at, as in [`Graph::foreign`], or does not matter.
+    pub fn rows_max(&self) -> Option<usize> {
+        match &self.road {
+            Road::Tract { draft, .. } => Some(draft.rows_max()),
+            Road::Native(_) | Road::Foreign(_) => None,
+        }
+    }
+
+    /// What was done to the model before it is planned, in plain sentences.
+    pub fn preparation(&self) -> &[String] {
+        &self.preparation
+    }
+
+    /// Optimises the graph and makes it ready to run. One for another runtime is refused.
     pub fn plan(&self) -> Result<Plan, Error> {
         match &self.road {
             Road::Tract { blueprint, draft } => Plan::new(blueprint, draft, &self.limits),
             Road::Native(native) => Ok(Plan::of_native(native.clone())),
+            Road::Foreign(_) => Err(Error::Invalid("it was prepared for another runtime".into())),
         }
     }
 
@@ -207,31 +241,35 @@ impl Graph {
     }
 }
 
-/// The model and its operators, each byte of it looked at once.
+/// The model with its tensor data in it, each byte looked at once, and the files that the data came from.
 fn read<'a>(
     model: &[u8],
     external: &dyn Fn(&str) -> Option<&'a [u8]>,
     limits: &Limits,
-) -> Result<(ModelProto, Vec<String>), Error> {
+) -> Result<(ModelProto, BTreeSet<String>), Error> {
     bounds::check_file(model.len(), limits)?;
     let mut proto = ModelProto::decode(model).map_err(|_| Error::Invalid("the file is not an ONNX model".into()))?;
-    let versions = proto.opset_import.clone();
     let graph = proto.graph.get_or_insert_default();
     bounds::check_nodes(graph, limits)?;
-    let operators = operators::check(graph, &versions)?;
-    external::inline(graph, external, limits.file_bytes_max - model.len())?;
-    Ok((proto, operators))
+    let data = external::inline(graph, external, limits.file_bytes_max - model.len())?;
+    Ok((proto, data))
 }
 
-/// Checks `graph` and makes of it what tract runs rightly. The classes of each `ZipMap` that was cut, by its output.
-fn rewrite(graph: &mut GraphProto, limits: &Limits) -> Result<BTreeMap<String, ClassLabels>, Error> {
+fn check(graph: &mut GraphProto, limits: &Limits) -> Result<(), Error> {
     names::check(graph)?;
     bounds::check_attributes(graph)?;
-    constants::check(graph, limits.constant_bytes_max)?;
-    products::merge(graph);
-    recurrent::name_states(graph);
-    extremes::unbind(graph);
-    zipmap::cut(graph)
+    constants::check(graph, limits.constant_bytes_max)
+}
+
+/// Makes of `graph` what tract runs rightly. The classes of each `ZipMap` that was cut, by its output, and what else
+/// was done.
+fn rewrite(graph: &mut GraphProto) -> Result<(BTreeMap<String, ClassLabels>, Rewritten), Error> {
+    let rewritten = Rewritten {
+        products: products::merge(graph),
+        states: recurrent::name_states(graph),
+        extremes: extremes::unbind(graph),
+    };
+    Ok((zipmap::cut(graph)?, rewritten))
 }
 
 fn inputs(graph: &GraphProto) -> Result<Vec<Port>, Error> {

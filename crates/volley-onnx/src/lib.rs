@@ -27,4 +27,4 @@ pub use native::{FeatureNames, Predictor};
 pub use plan::{Plan, Road};
 pub use port::{ClassLabels, Dim, Element, Port};
 pub use tensor::{tensor_from, tensor_values};
-pub use tract_onnx::prelude::{DatumType, Tensor};
+pub use tract_onnx::prelude::{Datum, DatumType, Tensor};

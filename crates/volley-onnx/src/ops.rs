@@ -154,6 +154,16 @@ pub(crate) fn is_known(onnx: &Onnx, domain: &str, op_type: &str) -> bool {
     }
 }
 
+/// Whether our kernel computes the operator, which is named with its domain.
+pub(crate) fn is_ours(qualified: &str) -> bool {
+    let listed = |list: &[(&str, Builder)], name: &str| list.iter().any(|(known, _)| *known == name);
+    match qualified.rsplit_once('.') {
+        Some(("ai.onnx.ml", name)) => listed(&ML, name),
+        Some((_, name)) => listed(&OWN_CONTRIB, name),
+        None => listed(&STANDARD, qualified),
+    }
+}
+
 /// For one of our own operators, whether it takes rows apart in an input of so many dimensions.
 pub(crate) fn is_kernel_over_rows(op: &dyn TypedOp) -> Option<impl Fn(usize) -> bool> {
     let operator = op.downcast_ref::<Operator>()?;

@@ -140,6 +140,15 @@ impl Plan {
         outputs.map(|(values, port)| values.into_tensor(&shape(port, rows))).collect()
     }
 
+    /// What was chosen when the graph was planned, in plain sentences: which road runs it, and for how many rows.
+    pub fn preparation(&self) -> Vec<String> {
+        match &self.run {
+            Run::Direct(_) => vec!["it is run on the direct road: column by column, in blocks of rows".to_owned()],
+            Run::Native(_) => vec!["our own trees score it, straight from its columns".to_owned()],
+            Run::Tract(engines) => engines.preparation(),
+        }
+    }
+
     fn run_in_batches(&self, engines: &Engines, rows: usize, inputs: &[Tensor]) -> Result<Vec<Tensor>, Error> {
         let mut parts: Vec<Vec<Tensor>> = vec![Vec::new(); self.outputs.len()];
         let mut start = 0;
@@ -165,6 +174,18 @@ impl Plan {
 }
 
 impl Engines {
+    fn preparation(&self) -> Vec<String> {
+        let wide = match self.wide.batch() {
+            Batch::Fixed(1) => "tract runs one row at a time".to_owned(),
+            Batch::Fixed(rows) => format!("tract runs it, planned for {rows} rows at a time"),
+            Batch::UpTo(rows) => format!("tract runs it, planned for any number of rows up to {rows}"),
+        };
+        let small = self.small.as_ref().map(|small| format!(", and for any number up to {}", small.rows_max()));
+        let mut told = vec![wide + &small.unwrap_or_default()];
+        told.extend(self.wide.replaced());
+        told
+    }
+
     /// The engine for the next batch, of which at most `rows` rows are left.
     fn at(&self, rows: usize) -> &Engine {
         match &self.small {

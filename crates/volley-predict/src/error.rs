@@ -26,10 +26,10 @@ pub enum PredictError {
     /// The model refused the call or its rows. Not worth trying again.
     #[error(transparent)]
     Model(#[from] ModelError),
-    /// A model refused a batch of rows. Not worth trying again.
+    /// A model cannot be loaded here, or refused a batch of rows. Not worth trying again.
     #[error("model `{model}`: {source}")]
     Score {
-        /// The model version that was scoring.
+        /// The model version that was to score.
         model: String,
         /// What it said.
         #[source]

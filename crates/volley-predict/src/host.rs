@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use datafusion::arrow::array::ArrayRef;
 use tokio::sync::OnceCell;
-use volley_model::{Limits, Scorer};
+use volley_model::{Limits, Runtimes, Scorer};
 use volley_registry::{Pin, Registry};
 
 use crate::call::BoundCall;
@@ -18,6 +18,7 @@ use crate::error::PredictError;
 pub struct ModelHost {
     registry: Arc<Registry>,
     limits: Limits,
+    runtimes: Runtimes,
     /// One cell a digest and contract, so that tasks which ask at once share one load.
     models: Mutex<HashMap<String, Arc<OnceCell<Arc<LoadedModel>>>>>,
     loads: AtomicU64,
@@ -44,7 +45,13 @@ pub struct Scored {
 impl ModelHost {
     /// A host that loads from `registry` within `limits`.
     pub fn new(registry: Arc<Registry>, limits: Limits) -> Self {
-        Self { registry, limits, models: Mutex::default(), loads: AtomicU64::new(0) }
+        let runtimes = Runtimes::default();
+        Self { registry, limits, runtimes, models: Mutex::default(), loads: AtomicU64::new(0) }
+    }
+
+    /// The same host with other runtimes beside our own.
+    pub fn with_runtimes(self, runtimes: Runtimes) -> Self {
+        Self { runtimes, ..self }
     }
 
     /// The registry that models come from.
@@ -105,10 +112,11 @@ impl ModelHost {
         self.loads.fetch_add(1, Ordering::Relaxed);
         let start = Instant::now();
         let artifact = self.registry.fetch(pin).await?;
-        let (contract, limits) = (pin.contract.clone(), self.limits);
-        let scorer = tokio::task::spawn_blocking(move || volley_model::load(&artifact, &contract, &limits))
+        let (contract, runtimes, limits) = (pin.contract.clone(), self.runtimes.clone(), self.limits);
+        let scorer = tokio::task::spawn_blocking(move || runtimes.load(&artifact, &contract, &limits))
             .await
-            .expect("loading a model turns panics into errors")?;
+            .expect("loading a model turns panics into errors")
+            .map_err(|source| PredictError::Score { model: pin.label(), source })?;
         Ok(Arc::new(LoadedModel {
             label: pin.label(),
             scorer,

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use clap::error::{ContextKind, ContextValue};
 use clap::{Args, Parser, Subcommand};
-use volley_model::NullRule;
+use volley_model::{NullRule, Runtime};
 use volley_registry::{AliasName, ModelName, ModelRef};
 
 use crate::models::trial;
@@ -175,6 +175,9 @@ pub struct RegisterArgs {
     /// Point this alias at the new version
     #[arg(long)]
     pub alias: Option<AliasName>,
+    /// Score it with this runtime for good: tract, native or ort [default: as the model's files say]
+    #[arg(long, value_name = "RUNTIME", value_parser = runtime)]
+    pub runtime: Option<Runtime>,
     /// What becomes of NULL in an input: nan, null, error or fill:VALUE
     #[arg(long = "null", value_name = "INPUT=RULE")]
     pub null_rules: Vec<InputRule>,
@@ -277,6 +280,10 @@ pub struct InputRule {
     pub input: String,
     /// What becomes of NULL.
     pub rule: NullRule,
+}
+
+fn runtime(text: &str) -> Result<Runtime, &'static str> {
+    Runtime::ALL.into_iter().find(|runtime| runtime.to_string() == text).ok_or("it is one of tract, native and ort")
 }
 
 impl FromStr for InputRule {

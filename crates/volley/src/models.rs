@@ -38,7 +38,7 @@ pub async fn models(command: &ModelsCommand, settings: Settings, json: bool) -> 
             ModelsCommand::Alias(args) => alias::alias(args, registry, json).await,
             ModelsCommand::Check(args) => check::check(args, engine, json).await,
             ModelsCommand::Delete { model } => delete::delete(registry, model, json).await,
-            ModelsCommand::Audit { folder } => audit::audit(registry, folder.as_deref(), json).await,
+            ModelsCommand::Audit { folder } => audit::audit(registry, folder.as_deref(), &again.runtimes(), json).await,
             ModelsCommand::Import(_) => unreachable!("what is not built was refused"),
         }
     })

@@ -18,7 +18,7 @@ pub struct Failure {
 
 /// The codes of a command that is wrong, or of its arguments, the files that they name, or its settings. Every
 /// other code says that the work failed.
-const WRONG: [&str; 19] = [
+const WRONG: [&str; 20] = [
     "bad_state",
     "file_not_found",
     "file_unreadable",
@@ -33,6 +33,7 @@ const WRONG: [&str; 19] = [
     "no_statement",
     "not_built",
     "parameter_not_used",
+    "runtime_unavailable",
     "unknown_file_type",
     "unknown_output",
     "unset_parameter",

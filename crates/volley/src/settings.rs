@@ -18,13 +18,14 @@ use crate::toml_file::TomlFile;
 const FILE_NAME: &str = "volley.toml";
 const INVALID: &str = "invalid_setting";
 const PREFIX: &str = "VOLLEY_";
-const VARIABLES: [&str; 6] = [
+const VARIABLES: [&str; 7] = [
     "VOLLEY_REGISTRY",
     "VOLLEY_STATE",
     "VOLLEY_CORES",
     "VOLLEY_SPLIT_ROWS",
     "VOLLEY_SPLIT_BYTES",
     "VOLLEY_MEMORY_BYTES",
+    "VOLLEY_ONNXRUNTIME",
 ];
 
 /// What one source of settings says; flags, environment and files all say the same things.
@@ -55,6 +56,10 @@ pub struct Settings {
     #[arg(long, global = true, value_name = "BYTES", hide_short_help = true, value_parser = above_zero::<NonZeroUsize>)]
     #[serde(deserialize_with = "counted")]
     pub memory_bytes: Option<NonZeroUsize>,
+    /// Library of ONNX Runtime, for models registered with --runtime ort [env: VOLLEY_ONNXRUNTIME]
+    #[arg(long, global = true, value_name = "FILE", hide_short_help = true)]
+    #[serde(deserialize_with = "named")]
+    pub onnxruntime: Option<PathBuf>,
 }
 
 impl Settings {
@@ -80,6 +85,7 @@ impl Settings {
             split_rows: number("VOLLEY_SPLIT_ROWS", set("VOLLEY_SPLIT_ROWS"))?,
             split_bytes: number("VOLLEY_SPLIT_BYTES", set("VOLLEY_SPLIT_BYTES"))?,
             memory_bytes: number("VOLLEY_MEMORY_BYTES", set("VOLLEY_MEMORY_BYTES"))?,
+            onnxruntime: set("VOLLEY_ONNXRUNTIME").map(PathBuf::from),
         })
     }
 
@@ -103,6 +109,7 @@ impl Settings {
             false => folder.join(registry).display().to_string(),
         });
         self.state = self.state.map(|state| folder.join(state));
+        self.onnxruntime = self.onnxruntime.map(|library| folder.join(library));
         self
     }
 
@@ -115,6 +122,7 @@ impl Settings {
             split_rows: self.split_rows.or(below.split_rows),
             split_bytes: self.split_bytes.or(below.split_bytes),
             memory_bytes: self.memory_bytes.or(below.memory_bytes),
+            onnxruntime: self.onnxruntime.or(below.onnxruntime),
         }
     }
 
@@ -134,6 +142,7 @@ impl Settings {
             split_rows: self.split_rows.map_or(default.split_rows, NonZeroU64::get),
             split_bytes: self.split_bytes.map_or(default.split_bytes, NonZeroU64::get),
             memory_bytes: self.memory_bytes.map_or(default.memory_bytes, NonZeroUsize::get),
+            onnxruntime: self.onnxruntime,
             ..EngineSettings::default()
         })
     }
@@ -217,6 +226,8 @@ mod tests {
         assert_eq!(settings("s3://b/r", 1).in_folder(folder), settings("s3://b/r", 1));
         let state = Settings { state: Some("s".into()), ..Settings::default() };
         assert_eq!(state.in_folder(folder).state, Some("examples/flights/s".into()));
+        let library = Settings { onnxruntime: Some("lib/ort.so".into()), ..Settings::default() };
+        assert_eq!(library.in_folder(folder).onnxruntime, Some("examples/flights/lib/ort.so".into()));
     }
 
     #[test]

@@ -1,14 +1,15 @@
 //! Finds the row that a model fails at, after it failed.
 
-use volley_onnx::{Error, Plan, Tensor};
+use volley_onnx::{Error, Tensor};
 
+use super::TensorModel;
 use crate::ModelError;
 
 /// What went wrong with `rows` rows of `inputs`, with the row that is to blame where there is one: some models fail
 /// at many rows and at none alone.
 ///
 /// The halves of what failed are scored until one row is left, which takes about as long as all rows do.
-pub(super) fn blamed(plan: &Plan, rows: usize, inputs: &[Tensor], error: Error) -> ModelError {
+pub(super) fn blamed(plan: &impl TensorModel, rows: usize, inputs: &[Tensor], error: Error) -> ModelError {
     let by_data = matches!(error, Error::Failed(_) | Error::Panicked(_));
     match by_data.then(|| first_failing(plan, rows, inputs)).flatten() {
         Some((row, source)) => ModelError::Row { row, source },
@@ -16,7 +17,7 @@ pub(super) fn blamed(plan: &Plan, rows: usize, inputs: &[Tensor], error: Error) 
     }
 }
 
-fn first_failing(plan: &Plan, rows: usize, inputs: &[Tensor]) -> Option<(usize, Error)> {
+fn first_failing(plan: &impl TensorModel, rows: usize, inputs: &[Tensor]) -> Option<(usize, Error)> {
     let (mut start, mut end) = (0, rows);
     while end - start > 1 {
         let middle = start + (end - start) / 2;
@@ -28,7 +29,7 @@ fn first_failing(plan: &Plan, rows: usize, inputs: &[Tensor]) -> Option<(usize, 
     failure(plan, inputs, start, end).map(|error| (start, error))
 }
 
-fn failure(plan: &Plan, inputs: &[Tensor], start: usize, end: usize) -> Option<Error> {
+fn failure(plan: &impl TensorModel, inputs: &[Tensor], start: usize, end: usize) -> Option<Error> {
     let part: Vec<Tensor> = inputs.iter().map(|input| input.slice(0, start, end)).collect::<Result<_, _>>().ok()?;
     plan.run(end - start, part).err()
 }

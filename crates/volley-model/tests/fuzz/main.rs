@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use volley_model::{Artifact, Limits, ModelError, inspect, try_out};
+use volley_model::{Artifact, Limits, ModelError, Runtimes, inspect, try_out};
 
 use mutation::{Random, mutated};
 
@@ -78,7 +78,7 @@ fn scored(artifact: &Artifact) -> Result<(), ModelError> {
         load_time_max: Duration::from_secs(2),
     };
     let contract = inspect(artifact, &limits)?;
-    try_out(artifact, &contract, &limits).map(drop)
+    try_out(artifact, &contract, &Runtimes::default(), &limits).map(drop)
 }
 
 fn fixtures() -> PathBuf {

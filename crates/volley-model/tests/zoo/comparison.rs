@@ -12,8 +12,8 @@ use bytes::Bytes;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde::Deserialize;
 use volley_model::{
-    Argument, Arguments, Artifact, BindOptions, Binding, Contract, Limits, ModelError, NullRules, Scorer, bind,
-    inspect, load,
+    Argument, Arguments, Artifact, BindOptions, Binding, Contract, Limits, ModelError, NullRules, Runtime, Runtimes,
+    Scorer, bind, inspect_for,
 };
 
 /// Rows a slice: none a divisor of the table's length or of a plan's batch, some on either side of a plan's limits.
@@ -42,6 +42,9 @@ pub struct Entry {
 pub struct Zoo {
     pub folder: PathBuf,
     pub entries: Vec<Entry>,
+    /// What scores its models; `None` leaves it to them.
+    runtime: Option<Runtime>,
+    runtimes: Runtimes,
 }
 
 /// Why a model does not give what ONNX Runtime gives.
@@ -68,7 +71,14 @@ impl Zoo {
     pub fn open(folder: &Path) -> Zoo {
         let manifest = folder.join("zoo.json");
         let text = fs::read(&manifest).unwrap_or_else(|error| panic!("{}: {error}", manifest.display()));
-        Zoo { folder: folder.to_owned(), entries: serde_json::from_slice(&text).expect("a manifest of a zoo") }
+        let entries = serde_json::from_slice(&text).expect("a manifest of a zoo");
+        Zoo { folder: folder.to_owned(), entries, runtime: None, runtimes: Runtimes::default() }
+    }
+
+    /// The same folder, scored by one runtime of these.
+    #[allow(dead_code, reason = "one of those that use this file does not")]
+    pub fn on(self, runtime: Runtime, runtimes: Runtimes) -> Zoo {
+        Zoo { runtime: Some(runtime), runtimes, ..self }
     }
 
     /// The largest difference to ONNX Runtime, over all rows, single rows and slices of odd sizes.
@@ -131,7 +141,7 @@ impl Model {
     fn open(zoo: &Zoo, entry: &Entry) -> Result<Model, Difference> {
         let bytes = fs::read(zoo.folder.join("models").join(format!("{}.onnx", entry.name))).expect("a model");
         let artifact = Artifact::new(BTreeMap::from([("model.onnx".to_owned(), Bytes::from(bytes))]));
-        let contract = inspect(&artifact, &Limits::default())?;
+        let contract = inspect_for(&artifact, zoo.runtime, &Limits::default())?;
         let columns = columns(&zoo.table("tables", &entry.table), &entry.inputs);
         let arguments = || Arguments::Positional(columns.iter().map(argument).collect());
         let bound = |null_rules| {
@@ -140,7 +150,7 @@ impl Model {
             bind(&contract, &entry.name, &arguments(), &options).map_err(problem)
         };
         let (by_value, by_row) = (bound(NullRules::Mlflow)?, bound(NullRules::Contract)?);
-        let scorer = load(&artifact, &contract, &Limits::default())?;
+        let scorer = zoo.runtimes.load(&artifact, &contract, &Limits::default())?;
         Ok(Model { contract, scorer, columns, by_value, by_row })
     }
 

@@ -5,7 +5,7 @@ use tract_onnx::prelude::{DatumType, Framework, IntoTValue, Tensor};
 use tract_onnx::tract_core::ops::cast::cast;
 use tract_onnx::tract_hir::internal::*;
 
-use super::{Graph, read, rewrite, shape_only};
+use super::{Graph, check, operators, read, rewrite, shape_only};
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::limits::Limits;
@@ -20,10 +20,12 @@ impl Graph {
     /// score rows: that is what the specification's own tests of operators need. Everything is done anew each time.
     pub fn evaluate(model: &[u8], inputs: Vec<Tensor>, limits: &Limits) -> Result<Vec<Tensor>, Error> {
         let (mut proto, _) = read(model, &|_| None, limits)?;
+        operators::check(proto.graph.get_or_insert_default(), &proto.opset_import)?;
         let limits = *limits;
         Deadline::after(limits.load_time_max).within(move || {
             let graph = proto.graph.get_or_insert_default();
-            rewrite(graph, &limits)?;
+            check(graph, &limits)?;
+            rewrite(graph)?;
             let outputs = graph.output.iter().map(Port::declared).collect::<Result<Vec<_>, _>>()?;
             check_inputs(graph, &inputs)?;
             shape_only::forget_declarations(graph);

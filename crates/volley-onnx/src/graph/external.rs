@@ -1,6 +1,6 @@
 //! Brings external tensor data into the graph, from the bytes that the caller holds and no others.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use tract_onnx::pb::tensor_proto::DataLocation;
 use tract_onnx::pb::{GraphProto, TensorProto};
@@ -9,18 +9,19 @@ use super::walk::for_each_tensor;
 use crate::error::Error;
 
 /// Replaces every reference to a file beside the model by the bytes it refers to, of which there
-/// may be at most `bytes_max` in all.
+/// may be at most `bytes_max` in all. Gives the files.
 pub(super) fn inline<'a>(
     graph: &mut GraphProto,
     files: &dyn Fn(&str) -> Option<&'a [u8]>,
     bytes_max: usize,
-) -> Result<(), Error> {
+) -> Result<BTreeSet<String>, Error> {
     let mut total = 0usize;
+    let mut used = BTreeSet::new();
     for_each_tensor(graph, &mut |tensor| {
         if tensor.data_location != Some(DataLocation::External as i32) {
             return Ok(());
         }
-        let bytes = referred(tensor, files)?;
+        let (path, bytes) = referred(tensor, files)?;
         total = total.saturating_add(bytes.len());
         if total > bytes_max {
             return Err(Error::TooLarge { what: "external data in bytes", size: total, max: bytes_max });
@@ -28,11 +29,14 @@ pub(super) fn inline<'a>(
         tensor.raw_data = bytes.to_vec();
         tensor.data_location = None;
         tensor.external_data.clear();
+        used.insert(path);
         Ok(())
-    })
+    })?;
+    Ok(used)
 }
 
-fn referred<'a>(tensor: &TensorProto, files: &dyn Fn(&str) -> Option<&'a [u8]>) -> Result<&'a [u8], Error> {
+/// A file, and what of it a tensor is made of.
+fn referred<'a>(tensor: &TensorProto, files: &dyn Fn(&str) -> Option<&'a [u8]>) -> Result<(String, &'a [u8]), Error> {
     let entries: HashMap<&str, &str> = tensor.external_data.iter().map(|entry| (&*entry.key, &*entry.value)).collect();
     let location = entries
         .get("location")
@@ -46,7 +50,8 @@ fn referred<'a>(tensor: &TensorProto, files: &dyn Fn(&str) -> Option<&'a [u8]>) 
     let offset = number("offset", 0)?;
     let length = number("length", file.len().saturating_sub(offset))?;
     let end = offset.checked_add(length).ok_or_else(|| outside_file(tensor, &path))?;
-    file.get(offset..end).ok_or_else(|| outside_file(tensor, &path))
+    let bytes = file.get(offset..end).ok_or_else(|| outside_file(tensor, &path))?;
+    Ok((path, bytes))
 }
 
 fn outside_file(tensor: &TensorProto, path: &str) -> Error {

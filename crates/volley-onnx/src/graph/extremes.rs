@@ -7,8 +7,9 @@ use super::walk::is_standard;
 /// The name in our register of the operator that does so; no file may use it.
 pub(crate) const OPERATOR: &str = "volley.Unbounded";
 
-/// Lets the result of every search for an extreme pass through the operator.
-pub(super) fn unbind(graph: &mut GraphProto) {
+/// Lets the result of every search for an extreme pass through the operator. How many there are.
+pub(super) fn unbind(graph: &mut GraphProto) -> usize {
+    let before = graph.node.len();
     let mut nodes = Vec::with_capacity(graph.node.len());
     for mut node in std::mem::take(&mut graph.node) {
         let searches = is_standard(&node, "ReduceMax") || is_standard(&node, "ReduceMin");
@@ -27,4 +28,5 @@ pub(super) fn unbind(graph: &mut GraphProto) {
         nodes.extend([node, unbounded]);
     }
     graph.node = nodes;
+    graph.node.len() - before
 }

@@ -22,12 +22,28 @@ pub(super) fn check(graph: &GraphProto, versions: &[OperatorSetIdProto]) -> Resu
     if !unknown.is_empty() {
         return Err(Error::UnsupportedOperator { operators: unknown });
     }
-    // Without a version tract would compute as in the first one, which means other things.
+    check_versions(&nodes, versions)?;
+    Ok(names(nodes.iter()))
+}
+
+/// As [`check`], for a runtime that says itself which operators it has.
+pub(super) fn check_foreign(graph: &GraphProto, versions: &[OperatorSetIdProto]) -> Result<Vec<String>, Error> {
+    let nodes = nodes(graph);
+    let random = names(nodes.iter().filter(|node| is_random(node)));
+    if !random.is_empty() {
+        return Err(Error::UnsupportedOperator { operators: random });
+    }
+    check_versions(&nodes, versions)?;
+    Ok(names(nodes.iter()))
+}
+
+/// Without a version tract would compute as in the first one, which means other things.
+fn check_versions(nodes: &[&NodeProto], versions: &[OperatorSetIdProto]) -> Result<(), Error> {
     let versioned: BTreeSet<&str> = versions.iter().map(|it| domain(&it.domain)).collect();
     let unversioned = nodes.iter().map(|node| domain(&node.domain)).find(|used| !versioned.contains(used));
     match unversioned {
         Some(domain) => Err(Error::Invalid(format!("no version of `{domain}` is named"))),
-        None => Ok(names(nodes.iter())),
+        None => Ok(()),
     }
 }
 

@@ -15,20 +15,23 @@ pub(crate) const OPERATOR: &str = "volley.Products";
 /// Fewer columns are no trouble.
 const COLUMNS_MIN: usize = 3;
 
-/// Replaces every `Concat` of products of columns of one matrix, and removes the nodes that only it used.
-pub(super) fn merge(graph: &mut GraphProto) {
+/// Replaces every `Concat` of products of columns of one matrix, and removes the nodes that only it used. How many
+/// were replaced.
+pub(super) fn merge(graph: &mut GraphProto) -> usize {
     let merged: Vec<(usize, NodeProto)> = {
         let view = View::of(graph);
         let products = graph.node.iter().enumerate().filter_map(|(at, node)| Some((at, view.merged(node)?)));
         products.collect()
     };
-    if merged.is_empty() {
-        return;
+    let count = merged.len();
+    if count == 0 {
+        return 0;
     }
     for (at, node) in merged {
         graph.node[at] = node;
     }
     remove_unused(graph);
+    count
 }
 
 struct View<'g> {

@@ -18,8 +18,9 @@ fn states(node: &NodeProto) -> &'static [usize] {
     }
 }
 
-/// Names initial states of zeros, made as long as the rows are many, for the layers that name none.
-pub(super) fn name_states(graph: &mut GraphProto) {
+/// Names initial states of zeros, made as long as the rows are many, for the layers that name none: how many layers.
+pub(super) fn name_states(graph: &mut GraphProto) -> usize {
+    let mut layers = 0;
     let mut nodes = Vec::with_capacity(graph.node.len());
     for mut node in std::mem::take(&mut graph.node) {
         let missing = |&&slot: &&usize| node.input.get(slot).is_none_or(String::is_empty);
@@ -30,10 +31,12 @@ pub(super) fn name_states(graph: &mut GraphProto) {
             missing.iter().for_each(|&slot| node.input[slot] = zeros.name("zeros"));
             graph.initializer.extend(zeros.constants());
             nodes.extend(zeros.nodes());
+            layers += 1;
         }
         nodes.push(node);
     }
     graph.node = nodes;
+    layers
 }
 
 fn hidden_size(node: &NodeProto) -> Option<i64> {

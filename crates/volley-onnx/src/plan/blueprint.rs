@@ -149,6 +149,10 @@ impl std::fmt::Debug for Blueprint {
 }
 
 impl Draft {
+    pub(crate) fn rows_max(&self) -> usize {
+        self.batch.rows_max()
+    }
+
     /// `declared` with the shapes that were inferred, which are right more often.
     pub(crate) fn ports(&self, mut declared: Vec<Port>) -> Vec<Port> {
         for (at, port) in declared.iter_mut().enumerate() {

@@ -20,21 +20,38 @@ pub(super) struct Engine {
     plan: Arc<TypedSimplePlan>,
     idle: Mutex<Vec<TypedSimpleState>>,
     batch: Batch,
+    /// Nodes that our own kernels do in the place of tract's: thin products and operations by column.
+    thin: usize,
 }
 
 impl Engine {
     pub(super) fn new(model: TypedModel, batch: Batch) -> Result<Engine, Error> {
+        let mut thin = 0;
         let plan = model.into_decluttered().and_then(|mut model| {
-            thin::replace(&mut model)?;
+            thin = thin::replace(&mut model)?;
             nans::keep(&mut model)?;
             TypedSimplePlan::new(model.into_optimized()?)
         });
         let plan = plan.map_err(|error| invalid(&error))?;
-        Ok(Engine { plan, idle: Mutex::default(), batch })
+        Ok(Engine { plan, idle: Mutex::default(), batch, thin })
     }
 
     pub(super) fn rows_max(&self) -> usize {
         self.batch.rows_max()
+    }
+
+    pub(super) fn batch(&self) -> Batch {
+        self.batch
+    }
+
+    /// Which nodes were replaced while it was planned, if any.
+    pub(super) fn replaced(&self) -> Option<String> {
+        let nodes = match self.thin {
+            0 => return None,
+            1 => "1 thin product or operation by column is".to_owned(),
+            count => format!("{count} thin products and operations by column are"),
+        };
+        Some(format!("{nodes} done by our own kernels"))
     }
 
     /// Scores `rows` rows, at most [`Engine::rows_max`] and at least one.

@@ -15,16 +15,19 @@ const NONE: [usize; 0] = [];
 /// Columns of a thin matrix at most.
 const THIN_MAX: usize = 16;
 
-/// Puts our kernels in the place of those nodes of a decluttered model where they are faster.
-pub(super) fn replace(model: &mut TypedModel) -> TractResult<()> {
+/// Puts our kernels in the place of those nodes of a decluttered model where they are faster. How many there are.
+pub(super) fn replace(model: &mut TypedModel) -> TractResult<usize> {
+    let mut replaced = 0;
     for id in model.eval_order()? {
         let node = model.node(id);
         let found = if node.op_is::<EinSum>() { thin_product(model, node)? } else { by_column(model, node)? };
         let Some((input, op)) = found else { continue };
         let patch = TypedModelPatch::replace_single_op(model, node, &[input], op)?;
         patch.apply(model)?;
+        replaced += 1;
     }
-    model.compact()
+    model.compact()?;
+    Ok(replaced)
 }
 
 type Found = Option<(OutletId, Box<dyn TypedOp>)>;

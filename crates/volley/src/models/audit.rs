@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use volley_model::{Artifact, Limits, ModelError, Runtime};
+use volley_model::{Artifact, Limits, ModelError, Runtime, Runtimes};
 use volley_registry::{ModelRef, Registry};
 
 use crate::models::print;
+use crate::models::trial::{self, Terms};
 use crate::report::Failure;
 use crate::text_table::aligned;
 
@@ -19,6 +20,8 @@ enum Road {
     Native,
     /// By tract, with our operators in it.
     Tract,
+    /// By ONNX Runtime.
+    Ort,
     /// Once it is converted to ONNX.
     Converts,
     /// Not at all.
@@ -26,12 +29,13 @@ enum Road {
 }
 
 impl Road {
-    const ALL: [Road; 4] = [Road::Native, Road::Tract, Road::Converts, Road::Refused];
+    const ALL: [Road; 5] = [Road::Native, Road::Tract, Road::Ort, Road::Converts, Road::Refused];
 
     fn name(self) -> &'static str {
         match self {
             Road::Native => "native",
             Road::Tract => "tract",
+            Road::Ort => "ort",
             Road::Converts => "converts",
             Road::Refused => "refused",
         }
@@ -43,6 +47,7 @@ impl From<Runtime> for Road {
         match runtime {
             Runtime::Native => Road::Native,
             Runtime::Tract => Road::Tract,
+            Runtime::Ort => Road::Ort,
         }
     }
 }
@@ -72,11 +77,12 @@ struct Share {
     share: f64,
 }
 
-/// Inspects every version of the registry, or every model directory and `.onnx` file below a folder.
-pub async fn audit(registry: &Registry, folder: Option<&Path>, json: bool) -> Result<(), Failure> {
+/// Inspects every version of the registry, or every model directory and `.onnx` file below a folder. What tract refuses
+/// in a folder is tried with ONNX Runtime, if that is there.
+pub async fn audit(registry: &Registry, folder: Option<&Path>, runtimes: &Runtimes, json: bool) -> Result<(), Failure> {
     let models = match folder {
-        Some(folder) => of_folder(registry, folder).await?,
-        None => of_registry(registry).await?,
+        Some(folder) => of_folder(registry, folder, runtimes).await?,
+        None => of_registry(registry, runtimes).await?,
     };
     let nothing = || match folder {
         Some(folder) => format!("no models below {}\n", folder.display()),
@@ -86,29 +92,29 @@ pub async fn audit(registry: &Registry, folder: Option<&Path>, json: bool) -> Re
     print(&audit, || if audit.models.is_empty() { nothing() } else { audit.text() }, json)
 }
 
-async fn of_registry(registry: &Registry) -> Result<Vec<Audited>, Failure> {
+async fn of_registry(registry: &Registry, runtimes: &Runtimes) -> Result<Vec<Audited>, Failure> {
     let mut models = Vec::new();
     for model in registry.models().await? {
         for version in model.versions {
             let reference = ModelRef::Version { name: model.name.clone(), version };
-            let artifact = match registry.resolve(&reference).await {
-                Ok(pin) => registry.fetch(&pin).await,
+            let found = match registry.resolve(&reference).await {
+                Ok(pin) => registry.fetch(&pin).await.map(|artifact| (artifact, Some(pin.contract.runtime))),
                 Err(error) => Err(error),
             };
-            models.push(audited(format!("{}/{version}", model.name), artifact).await);
+            models.push(audited(format!("{}/{version}", model.name), found, runtimes).await);
         }
     }
     Ok(models)
 }
 
-async fn of_folder(registry: &Registry, folder: &Path) -> Result<Vec<Audited>, Failure> {
+async fn of_folder(registry: &Registry, folder: &Path, runtimes: &Runtimes) -> Result<Vec<Audited>, Failure> {
     let root = folder.to_path_buf();
     let places = tokio::task::spawn_blocking(move || places(&root)).await;
     let places = places.map_err(|_| volley_registry::Error::Stopped)?;
     let mut models = Vec::new();
     for place in places.map_err(|error| Failure::unreadable(folder, &error))? {
-        let artifact = registry.read(&place.display().to_string()).await;
-        models.push(audited(place.display().to_string(), artifact).await);
+        let found = registry.read(&place.display().to_string()).await.map(|artifact| (artifact, None));
+        models.push(audited(place.display().to_string(), found, runtimes).await);
     }
     Ok(models)
 }
@@ -138,22 +144,67 @@ fn places(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-async fn audited(model: String, artifact: Result<Artifact, volley_registry::Error>) -> Audited {
-    let refused = |code, reason: String| (Road::Refused, Some(code), Some(reason));
-    let (road, code, reason) = match artifact {
-        Err(error) => refused(error.code(), error.to_string()),
-        Ok(artifact) => match tokio::task::spawn_blocking(move || road(&artifact)).await {
-            Ok(Ok(road)) => (road, None, None),
-            Ok(Err(error)) if error.converts() => (Road::Converts, Some(error.code()), Some(error.to_string())),
-            Ok(Err(error)) => refused(error.code(), error.to_string()),
-            Err(_) => refused("model_panicked", "inspecting the model failed in an unexpected way".to_string()),
-        },
+/// The road of a model's files, for the runtime that they were registered for, if they were.
+async fn audited(
+    model: String,
+    found: Result<(Artifact, Option<Runtime>), volley_registry::Error>,
+    runtimes: &Runtimes,
+) -> Audited {
+    let (artifact, registered) = match found {
+        Ok(found) => found,
+        Err(error) => return refused(model, error.code(), error.to_string()),
     };
-    Audited { model, road, code, reason }
+    let files = artifact.clone();
+    match tokio::task::spawn_blocking(move || road(&files, registered)).await {
+        Ok(Ok(Road::Ort)) => match runtimes.check_onnxruntime() {
+            Ok(()) => Audited { model, road: Road::Ort, code: None, reason: None },
+            // The version is what it is: this program cannot score it as it is set up.
+            Err(error) => because(model, Road::Ort, error.code(), error.to_string()),
+        },
+        Ok(Ok(road)) => Audited { model, road, code: None, reason: None },
+        Ok(Err(error)) if error.converts() => because(model, Road::Converts, error.code(), error.to_string()),
+        Ok(Err(error)) if registered.is_none() && is_tract_alone(&error) => {
+            with_onnxruntime(model, artifact, &error, runtimes).await
+        }
+        Ok(Err(error)) => refused(model, error.code(), error.to_string()),
+        Err(_) => refused(model, "model_panicked", "inspecting the model failed in an unexpected way".to_string()),
+    }
 }
 
-fn road(artifact: &Artifact) -> Result<Road, ModelError> {
-    Ok(volley_model::inspect(artifact, &Limits::default())?.runtime.into())
+fn because(model: String, road: Road, code: &'static str, reason: String) -> Audited {
+    Audited { model, road, code: Some(code), reason: Some(reason) }
+}
+
+fn refused(model: String, code: &'static str, reason: String) -> Audited {
+    because(model, Road::Refused, code, reason)
+}
+
+fn road(artifact: &Artifact, registered: Option<Runtime>) -> Result<Road, ModelError> {
+    Ok(volley_model::inspect_for(artifact, registered, &Limits::default())?.runtime.into())
+}
+
+/// Whether another runtime may take what was refused: for its operators, or because tract could not make sense of it.
+fn is_tract_alone(error: &ModelError) -> bool {
+    matches!(error.code(), "unsupported_operator" | "model_invalid" | "model_panicked")
+}
+
+/// The road of a model that tract refuses. ONNX Runtime is asked in a process of its own, which a hostile file may end.
+async fn with_onnxruntime(model: String, artifact: Artifact, error: &ModelError, runtimes: &Runtimes) -> Audited {
+    let files = artifact.clone();
+    let readable = tokio::task::spawn_blocking(move || road(&files, Some(Runtime::Ort))).await;
+    if !matches!(readable, Ok(Ok(_))) {
+        return refused(model, error.code(), error.to_string());
+    }
+    if let Err(unavailable) = runtimes.check_onnxruntime() {
+        return refused(model, error.code(), format!("{error}; ONNX Runtime might score it: {unavailable}"));
+    }
+    match trial::try_out(&artifact, Terms::new(&[], Some(Runtime::Ort), runtimes)).await {
+        Ok(_) => {
+            let reason = format!("tract refuses it: {error}; ONNX Runtime loads it, registered with --runtime ort");
+            because(model, Road::Ort, error.code(), reason)
+        }
+        Err(_) => refused(model, error.code(), format!("{error}; ONNX Runtime refuses it too")),
+    }
 }
 
 impl Audit {

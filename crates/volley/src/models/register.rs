@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use serde::Serialize;
 use volley_engine::{Engine, EngineSettings};
 use volley_registry::{AliasName, ModelRef, Registration, Registry, Version};
 
@@ -10,6 +11,7 @@ use crate::models::comparison::Fault;
 use crate::models::print;
 use crate::models::sample::{Sample, read_golden};
 use crate::models::show::costs;
+use crate::models::trial::Terms;
 use crate::models::{scoring, trial};
 use crate::report::Failure;
 
@@ -22,25 +24,48 @@ pub async fn register(
 ) -> Result<(), Failure> {
     check_rules(&args.null_rules)?;
     let artifact = registry.read(&args.location).await?;
-    let tried = trial::try_out(&artifact, &args.null_rules).await.map_err(|failure| failure.in_file(&args.location))?;
+    let terms = Terms::new(&args.null_rules, args.runtime, &settings.runtimes());
+    let tried = trial::try_out(&artifact, terms).await.map_err(|failure| failure.in_file(&args.location))?;
     let mut registration = Registration::new(artifact, tried.contract);
     registration.trial = Some(tried.trial);
     registration.tags = args.tags.iter().map(|Pair { name, value }| (name.clone(), value.clone())).collect();
+    let mut accepted = None;
     if let (Some(input), Some(expected)) = (&args.golden, &args.expected) {
         registration.golden = Some(read_golden(input, expected, args.key.as_deref())?);
-        accept(args, &registration, settings).await?;
+        accepted = accept(args, &registration, settings).await?;
     }
     let version = registry.register(args.name.as_str(), &registration).await?;
     if let Some(alias) = &args.alias {
         set_alias(registry, &version, alias).await?;
     }
     let version = registry.version(&version.name, version.version).await?;
-    print(&version, || text(&version), json)
+    let registered = Registered { version, accepted };
+    print(&registered, || text(&registered), json)
+}
+
+/// What is told of a registration.
+#[derive(Serialize)]
+struct Registered {
+    #[serde(flatten)]
+    version: Version,
+    #[serde(rename = "golden_comparison", skip_serializing_if = "Option::is_none")]
+    accepted: Option<Accepted>,
+}
+
+/// How the golden rows compared.
+#[derive(Debug, Serialize)]
+struct Accepted {
+    rows: usize,
+    largest_difference: f64,
 }
 
 /// Scores the golden rows with the model as it is going to be registered, in a registry of memory alone.
-async fn accept(args: &RegisterArgs, registration: &Registration, settings: EngineSettings) -> Result<(), Failure> {
-    let Some(golden) = &registration.golden else { return Ok(()) };
+async fn accept(
+    args: &RegisterArgs,
+    registration: &Registration,
+    settings: EngineSettings,
+) -> Result<Option<Accepted>, Failure> {
+    let Some(golden) = &registration.golden else { return Ok(None) };
     let engine = Engine::open(EngineSettings { registry: "memory:".to_string(), ..settings }).await?;
     let (registry, name) = (engine.registry(), args.name.as_str());
     let version = registry.register(name, registration).await?.version;
@@ -49,7 +74,7 @@ async fn accept(args: &RegisterArgs, registration: &Registration, settings: Engi
     // Its number in the registry of memory means nothing to the user.
     let comparison = compared.map_err(|failure| failure.reworded(&pin.label(), name))?;
     match comparison.fault() {
-        None => Ok(()),
+        None => Ok(Some(Accepted { rows: comparison.rows, largest_difference: comparison.largest_difference })),
         Some(Fault::NotCompared) => Err(Failure::new("output_not_compared", comparison.verdict())),
         Some(Fault::Differs) => {
             let message = format!("the model does not give the scores of its golden rows: {}", comparison.verdict());
@@ -77,11 +102,16 @@ async fn set_alias(registry: &Registry, version: &Version, alias: &AliasName) ->
     })
 }
 
-fn text(version: &Version) -> String {
+fn text(Registered { version, accepted }: &Registered) -> String {
     let aliases: String = version.aliases.iter().map(|alias| format!(" as {}@{alias}", version.name)).collect();
-    let golden = if version.golden.is_some() { ", golden rows scored as expected" } else { "" };
-    let head =
-        format!("registered {}/{} sha256:{}{aliases}{golden}\n", version.name, version.version, version.sha256.short());
-    let costs = version.trial.as_ref().map(|trial| format!("  {}\n", costs(trial))).unwrap_or_default();
-    format!("{head}  runs on {}: {}\n{costs}", version.contract.runtime, version.contract.operators.join(", "))
+    let head = format!("registered {}/{} sha256:{}{aliases}", version.name, version.version, version.sha256.short());
+    let golden = accepted.as_ref().map(|Accepted { rows, largest_difference }| {
+        format!("{rows} golden rows scored as expected, the largest difference is {largest_difference:.1e}")
+    });
+    let contract = &version.contract;
+    let operators = format!("runs on {}: {}", contract.runtime, contract.operators.join(", "));
+    let trial = version.trial.as_ref();
+    let prepared = trial.into_iter().flat_map(|trial| trial.preparation.iter().cloned());
+    let lines = golden.into_iter().chain([operators]).chain(prepared).chain(trial.map(costs));
+    lines.fold(head + "\n", |text, line| format!("{text}  {line}\n"))
 }

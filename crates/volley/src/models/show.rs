@@ -36,7 +36,14 @@ fn version_text(version: &Version) -> String {
         ["golden rows".to_string(), golden.unwrap_or_else(|| "none".to_string())],
     ];
     let costs = version.trial.as_ref().map(|trial| ["costs".to_string(), costs(trial)]);
-    text(&head.into_iter().chain(costs).collect::<Vec<_>>(), &version.contract)
+    let head = head.into_iter().chain(costs).chain(version.trial.iter().flat_map(prepared));
+    text(&head.collect::<Vec<_>>(), &version.contract)
+}
+
+/// What was done to make a model ready: a line each, the first with its heading.
+fn prepared(trial: &Trial) -> Vec<[String; 2]> {
+    let heading = |line: usize| if line == 0 { "prepared" } else { "" };
+    trial.preparation.iter().enumerate().map(|(line, told)| [heading(line).to_string(), told.clone()]).collect()
 }
 
 /// What a model cost when it was registered, on that machine.
@@ -58,6 +65,9 @@ fn text(head: &[[String; 2]], contract: &Contract) -> String {
     head.push(["operators".to_string(), or_none(contract.operators.join(", "))]);
     if let Some(rows) = contract.fixed_batch {
         head.push(["fixed batch".to_string(), format!("{rows} rows a run")]);
+    }
+    if let Some(rows) = contract.rows_max {
+        head.push(["rows a run".to_string(), format!("at most {rows}")]);
     }
     let mut sections = vec![aligned(&head), inputs(&contract.inputs), outputs(&contract.outputs)];
     if !contract.params.is_empty() {

@@ -6,11 +6,13 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use volley_model::{Artifact, Contract, Limits, ModelError, NullRule, Trial};
+use volley_model::{Artifact, Contract, Limits, ModelError, NullRule, OnnxRuntime, Runtime, Runtimes, Trial};
 
 use crate::args::InputRule;
 use crate::report::Failure;
@@ -36,10 +38,33 @@ pub struct Tried {
     pub trial: Trial,
 }
 
+/// With what a model is to be loaded and run.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Terms {
+    null_rules: Vec<(String, NullRule)>,
+    runtime: Option<Runtime>,
+    /// The library of ONNX Runtime.
+    onnxruntime: Option<PathBuf>,
+}
+
+impl Terms {
+    /// These null rules, and the runtime that is asked for, of those that there are.
+    pub fn new(rules: &[InputRule], runtime: Option<Runtime>, runtimes: &Runtimes) -> Self {
+        let null_rules = rules.iter().map(|InputRule { input, rule }| (input.clone(), rule.clone())).collect();
+        let onnxruntime = runtimes.onnxruntime.as_ref().map(|onnxruntime| onnxruntime.library.clone());
+        Self { null_rules, runtime, onnxruntime }
+    }
+
+    fn runtimes(&self) -> Runtimes {
+        let alone = |library| OnnxRuntime { library, sessions_max: NonZeroUsize::MIN };
+        Runtimes { onnxruntime: self.onnxruntime.clone().map(alone) }
+    }
+}
+
 /// What is asked of the process; the bytes of the files follow, in this order.
 #[derive(Serialize, Deserialize)]
 struct Question {
-    null_rules: Vec<(String, NullRule)>,
+    terms: Terms,
     files: Vec<(String, u64)>,
 }
 
@@ -50,17 +75,17 @@ enum Answer {
     Refused { code: String, message: String },
 }
 
-/// Loads and runs the model with these null rules, elsewhere. Errors: those of the model, `model_load_timeout`, and
+/// Loads and runs the model on these terms, elsewhere. Errors: those of the model, `model_load_timeout`, and
 /// `model_crashed` where it took the process with it.
-pub async fn try_out(artifact: &Artifact, rules: &[InputRule]) -> Result<Tried, Failure> {
-    let (artifact, rules) = (artifact.clone(), rules.to_vec());
-    match tokio::task::spawn_blocking(move || asked(&artifact, &rules)).await {
+pub async fn try_out(artifact: &Artifact, terms: Terms) -> Result<Tried, Failure> {
+    let artifact = artifact.clone();
+    match tokio::task::spawn_blocking(move || asked(&artifact, terms)).await {
         Ok(tried) => tried,
         Err(_) => Err(volley_registry::Error::Stopped.into()),
     }
 }
 
-fn asked(artifact: &Artifact, rules: &[InputRule]) -> Result<Tried, Failure> {
+fn asked(artifact: &Artifact, terms: Terms) -> Result<Tried, Failure> {
     let cannot = |error: io::Error| Failure::new("io_failed", format!("a model cannot be tried out: {error}"));
     let program = std::env::current_exe().map_err(cannot)?;
     let mut child = Command::new(program)
@@ -72,7 +97,7 @@ fn asked(artifact: &Artifact, rules: &[InputRule]) -> Result<Tried, Failure> {
         .map_err(cannot)?;
     let mut stdin = child.stdin.take().expect("it was asked for");
     // A process that has ended reads no further; how it ended says why.
-    let _ = ask(&mut stdin, artifact, rules);
+    let _ = ask(&mut stdin, artifact, terms);
     let mut answer = Vec::new();
     child.stdout.take().expect("it was asked for").read_to_end(&mut answer).map_err(cannot)?;
     // Open until here: its end tells the process that nobody waits any more.
@@ -81,10 +106,9 @@ fn asked(artifact: &Artifact, rules: &[InputRule]) -> Result<Tried, Failure> {
     read_answer(&answer).unwrap_or_else(|| Err(ended(status)))
 }
 
-fn ask(to: &mut impl Write, artifact: &Artifact, rules: &[InputRule]) -> io::Result<()> {
-    let null_rules = rules.iter().map(|InputRule { input, rule }| (input.clone(), rule.clone())).collect();
+fn ask(to: &mut impl Write, artifact: &Artifact, terms: Terms) -> io::Result<()> {
     let files = artifact.files().iter().map(|(path, bytes)| (path.clone(), bytes.len() as u64)).collect();
-    let question = serde_json::to_vec(&Question { null_rules, files }).expect("names and numbers have JSON");
+    let question = serde_json::to_vec(&Question { terms, files }).expect("names and numbers have JSON");
     to.write_all(&(question.len() as u64).to_le_bytes())?;
     to.write_all(&question)?;
     artifact.files().values().try_for_each(|bytes| to.write_all(bytes))
@@ -121,41 +145,41 @@ pub fn answer() -> Result<(), Failure> {
         std::process::exit(TIME_UP);
     });
     let cannot = |error: io::Error| Failure::new("io_failed", format!("no model to try was given: {error}"));
-    let (rules, artifact) = read_question(&mut io::stdin().lock()).map_err(cannot)?;
+    let (terms, artifact) = read_question(&mut io::stdin().lock()).map_err(cannot)?;
     std::thread::spawn(|| {
         // Nothing follows the question: this waits for the end of who asked.
         let _ = io::stdin().lock().read(&mut [0]);
         std::process::exit(NOBODY_WAITS);
     });
-    let answer = match tried(&artifact, rules) {
+    let answer = match tried(&artifact, &terms) {
         Ok(tried) => Answer::Tried(Box::new(tried)),
         Err(error) => Answer::Refused { code: error.code().to_owned(), message: error.to_string() },
     };
     Ok(serde_json::to_writer(io::stdout().lock(), &answer).map_err(io::Error::from)?)
 }
 
-fn read_question(from: &mut impl Read) -> io::Result<(Vec<(String, NullRule)>, Artifact)> {
+fn read_question(from: &mut impl Read) -> io::Result<(Terms, Artifact)> {
     let mut length = [0; 8];
     from.read_exact(&mut length)?;
     let mut question = Vec::new();
     from.by_ref().take(u64::from_le_bytes(length)).read_to_end(&mut question)?;
-    let Question { null_rules, files } = serde_json::from_slice(&question)?;
+    let Question { terms, files } = serde_json::from_slice(&question)?;
     let mut contents = BTreeMap::new();
     for (path, size) in files {
         let mut bytes = Vec::new();
         from.by_ref().take(size).read_to_end(&mut bytes)?;
         contents.insert(path, bytes.into());
     }
-    Ok((null_rules, Artifact::new(contents)))
+    Ok((terms, Artifact::new(contents)))
 }
 
-fn tried(artifact: &Artifact, rules: Vec<(String, NullRule)>) -> Result<Tried, ModelError> {
+fn tried(artifact: &Artifact, terms: &Terms) -> Result<Tried, ModelError> {
     let limits = Limits::default();
-    let mut contract = volley_model::inspect(artifact, &limits)?;
-    for (input, rule) in rules {
-        contract.set_null_rule(&input, rule)?;
+    let mut contract = volley_model::inspect_for(artifact, terms.runtime, &limits)?;
+    for (input, rule) in &terms.null_rules {
+        contract.set_null_rule(input, rule.clone())?;
     }
-    let trial = volley_model::try_out(artifact, &contract, &limits)?;
+    let trial = volley_model::try_out(artifact, &contract, &terms.runtimes(), &limits)?;
     Ok(Tried { contract, trial })
 }
 
@@ -181,11 +205,13 @@ mod tests {
         let files = files.map(|(path, text)| (path.to_string(), text.to_string().into_bytes().into()));
         let artifact = Artifact::new(files.into());
         let rules = [InputRule { input: "x=y".to_string(), rule: "fill:0".parse().unwrap() }];
+        let library = OnnxRuntime { library: "lib.so".into(), sessions_max: NonZeroUsize::MIN };
+        let terms = Terms::new(&rules, Some(Runtime::Ort), &Runtimes { onnxruntime: Some(library) });
         let mut sent = Vec::new();
-        ask(&mut sent, &artifact, &rules).unwrap();
+        ask(&mut sent, &artifact, terms.clone()).unwrap();
         let (read, arrived) = read_question(&mut sent.as_slice()).unwrap();
         assert_eq!(arrived, artifact);
-        assert_eq!(read, [("x=y".to_string(), rules[0].rule.clone())]);
+        assert_eq!(read, terms);
     }
 
     #[cfg(unix)]
