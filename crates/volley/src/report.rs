@@ -18,8 +18,9 @@ pub struct Failure {
 
 /// The codes of a command that is wrong, or of its arguments, the files that they name, or its settings. Every
 /// other code says that the work failed.
-const WRONG: [&str; 19] = [
+const WRONG: [&str; 22] = [
     "bad_state",
+    "credentials_in_url",
     "file_not_found",
     "file_unreadable",
     "invalid_job_file",
@@ -28,6 +29,7 @@ const WRONG: [&str; 19] = [
     "invalid_null_rule",
     "invalid_parameter",
     "invalid_setting",
+    "missing_credentials",
     "model_location_missing",
     "model_location_unreadable",
     "no_statement",
@@ -35,6 +37,7 @@ const WRONG: [&str; 19] = [
     "parameter_not_used",
     "unknown_file_type",
     "unknown_output",
+    "unknown_scheme",
     "unset_parameter",
     "unsupported_location",
     "usage",
