@@ -269,7 +269,8 @@ async fn a_wrong_destination_is_refused_before_anything_runs() {
         ("out/", "PARQUET OPTIONS (mode 'replace')", "unknown_mode"),
         ("out/", "PARQUET OPTIONS (mood 'append')", "unknown_option"),
         ("out/", "AVRO", "unknown_format"),
-        ("s3://lake/out/", "PARQUET", "not_built"),
+        ("hdfs://lake/out/", "PARQUET", "unknown_scheme"),
+        ("s3://lake/out/", "PARQUET", "missing_credentials"),
     ] {
         assert_eq!(house.codes(&scored(to, extra)).await, [code], "{to} {extra}");
     }

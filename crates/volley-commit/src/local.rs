@@ -29,6 +29,7 @@ impl LocalFolder {
             staged.check_open()?;
             folders.iter().try_for_each(|folder| {
                 let ground = Ground::of(&root.join(folder))?;
+                ground.check_inside(&root)?;
                 ground.check_beside(&staged)?;
                 ground.check_open()
             })
@@ -169,6 +170,19 @@ impl Ground {
 
     fn check_open(&self) -> Result<(), String> {
         may_write(&self.folder).map_err(|error| format!("nothing can be written in {}: {error}", self.folder.display()))
+    }
+
+    /// Refuses a link below the destination that leads out of it. The destination itself may be a link.
+    fn check_inside(&self, root: &Path) -> Result<(), String> {
+        let leads_out = self.folder.starts_with(root)
+            && match (self.folder.canonicalize(), root.canonicalize()) {
+                (Ok(folder), Ok(root)) => !folder.starts_with(root),
+                _ => false,
+            };
+        match leads_out {
+            true => Err(format!("{} is a link that leads out of it", self.folder.display())),
+            false => Ok(()),
+        }
     }
 
     fn check_beside(&self, staged: &Self) -> Result<(), String> {

@@ -76,10 +76,14 @@ impl Job {
         Records(self.staging.clone())
     }
 
-    /// By the last name of the destination alone, so that all ways to its parent folder lead to one turn.
+    /// On a disk by the last name of the destination alone, so that all ways to its parent folder lead to one
+    /// turn; in a bucket, whose destinations share a staging folder, by its whole path.
     fn turn_key(&self) -> String {
         let url = self.plan.destination.trim_end_matches('/');
-        let name = url.rsplit('/').next().unwrap_or(url);
+        let name = match LocalFolder::of(&self.staging) {
+            Some(_) => url.rsplit('/').next().unwrap_or(url),
+            None => self.destination.location.prefix.as_ref(),
+        };
         format!("{}.turn", &sha256(name.as_bytes())[..16])
     }
 }

@@ -5,6 +5,8 @@ use std::io;
 
 use datafusion::error::DataFusionError;
 
+use crate::stores::StoreFault;
+
 /// The result of an operation of this crate.
 pub type Result<T, E = ConnectError> = std::result::Result<T, E>;
 
@@ -32,10 +34,12 @@ pub enum ConnectError {
         hint: String,
     },
     /// The store refuses to show it. Trying again does not help.
-    #[error("access to '{table}' is refused: check the permissions or the connection's credentials")]
+    #[error("access to '{table}' is refused{hint}")]
     TableAccessDenied {
         /// The table.
         table: String,
+        /// Whose permissions are to be checked: `: check its permissions`.
+        hint: String,
         /// The store's answer.
         source: Box<dyn StdError + Send + Sync>,
     },
@@ -127,11 +131,13 @@ pub enum ConnectError {
     },
     /// The folder in which a result waits until it is published cannot be written. Trying again does not help.
     #[error(
-        "'{path}' cannot be written: results wait in '.volley-staging' beside their destination, so the folder that the destination lies in must be writable"
+        "'{path}' cannot be written{hint}: results wait in '.volley-staging', in the folder or the bucket of their destination, until they are published"
     )]
     StagingDenied {
         /// A staged file.
         path: String,
+        /// What the store answers, if it says more than no.
+        hint: String,
         /// The store's answer.
         source: Box<dyn StdError + Send + Sync>,
     },
@@ -153,6 +159,17 @@ pub enum ConnectError {
         /// Whether the same call may succeed later.
         transient: bool,
     },
+    /// A link that leads out of the folder that was named. Trying again does not help.
+    #[error("'{file}' is a link that leads out of '{table}': copy the file there, or name the folder that it lies in")]
+    LinkLeadsOut {
+        /// The link.
+        file: String,
+        /// The folder that the statement names.
+        table: String,
+    },
+    /// Something stands between a URL and its objects. [`ConnectError::is_transient`] says whether to try again.
+    #[error(transparent)]
+    Fault(#[from] StoreFault),
     /// The commit protocol refused or failed. [`ConnectError::is_transient`] says whether to try again.
     #[error(transparent)]
     Commit(#[from] volley_commit::Error),
@@ -178,6 +195,8 @@ impl ConnectError {
             Self::StagingDenied { .. } => "staging_denied",
             Self::NotBuilt { .. } => "not_built",
             Self::Store { .. } => "store_failed",
+            Self::LinkLeadsOut { .. } => "link_leads_out",
+            Self::Fault(fault) => fault.code(),
             Self::Commit(error) => error.code(),
         }
     }
@@ -186,6 +205,7 @@ impl ConnectError {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Store { transient, .. } => *transient,
+            Self::Fault(fault) => fault.is_transient(),
             Self::Commit(error) => error.is_transient(),
             _ => false,
         }
@@ -194,8 +214,17 @@ impl ConnectError {
     /// The error of a store call about `path`.
     pub(crate) fn store(path: &str, source: object_store::Error) -> Self {
         let path = path.to_owned();
-        if is_denied(&source) {
-            return Self::TableAccessDenied { table: path, source: Box::new(source) };
+        match StoreFault::find(&source) {
+            Some(StoreFault::AccessDenied { answer, hint, .. }) => {
+                let hint = format!(" ({answer}): {hint}");
+                return Self::TableAccessDenied { table: path, hint, source: Box::new(source) };
+            }
+            Some(fault) => return fault.clone().into(),
+            None if is_denied(&source) => {
+                let hint = ": check its permissions".to_owned();
+                return Self::TableAccessDenied { table: path, hint, source: Box::new(source) };
+            }
+            None => {}
         }
         let transient = !is_permanent(&source);
         Self::Store { path, source: Box::new(source), transient }
@@ -204,7 +233,10 @@ impl ConnectError {
     /// The error of writing a staged file.
     pub(crate) fn staging(path: &str, source: object_store::Error) -> Self {
         match Self::store(path, source) {
-            Self::TableAccessDenied { table: path, source } => Self::StagingDenied { path, source },
+            Self::TableAccessDenied { table: path, hint, source } => {
+                let of_store = StoreFault::find(source.as_ref()).is_some();
+                Self::StagingDenied { path, hint: if of_store { hint } else { String::new() }, source }
+            }
             other => other,
         }
     }

@@ -1,6 +1,7 @@
 //! Tables in, results out: file tables from quoted paths, and the partition-preserving write node.
 //!
 //! ```text
+//! a URL                         Stores         -> a store, by connection, its client made once
 //! FROM 'trips/'                 TableFactory   -> ListingTable, or an error that says what is wrong
 //! CREATE EXTERNAL TABLE         TableFactory   -> the same checks
 //! any parsed statement          settle_statement -> the same, names unquoted and formats known
@@ -20,6 +21,7 @@ mod format;
 mod location;
 mod pack;
 mod redact;
+mod stores;
 mod table;
 mod write;
 
@@ -27,8 +29,9 @@ pub use codec::{decode_logical, decode_physical, encode_logical, encode_physical
 pub use error::{ConnectError, Result};
 pub use exec::{WriteContext, WriteExec, with_write_context};
 pub use format::Format;
-pub use location::{absolute_url, location};
+pub use location::{absolute_url, is_remote, location, staging};
 pub use pack::{PackedPlan, Split, SplitFile, pack_splits};
 pub use redact::without_values;
-pub use table::{TableFactory, check_append, forget_listings};
+pub use stores::{Budget, Connection, Environment, SecretRef, StoreFault, Stores};
+pub use table::{TableFactory, check_append};
 pub use write::{Write, WritePlanner, WriteRule, WriteTarget, settle_statement};

@@ -1,4 +1,4 @@
-//! Messages of libraries below, without the data that they quote.
+//! Messages without the data that libraries below quote, and without the secrets that users write.
 
 /// What stands in the place of a value.
 const HIDDEN: &str = "…";
@@ -38,6 +38,19 @@ pub fn without_values(message: &str) -> String {
     words.collect::<Vec<_>>().join(" ")
 }
 
+/// A URL as messages may show it: without user and password, and without what stands behind the path. For
+/// texts that are no valid URLs too.
+pub(crate) fn without_secrets(url: &str) -> String {
+    let place = url.split(['?', '#']).next().unwrap_or_default();
+    let Some((scheme, rest)) = place.split_once("://") else {
+        return place.to_owned();
+    };
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    // A password may hold any of these, a host none.
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    format!("{scheme}://{host}{path}")
+}
+
 fn names_something(before: &str) -> bool {
     before.split_whitespace().next_back().is_some_and(|word| NAMING.contains(&word))
 }
@@ -45,6 +58,18 @@ fn names_something(before: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_url_is_shown_without_what_may_be_secret() {
+        for (url, shown) in [
+            ("s3://lake/a/b.csv", "s3://lake/a/b.csv"),
+            ("s3://key:pa@ss@lake/a", "s3://lake/a"),
+            ("https://h/x?sig=1/2#3", "https://h/x"),
+            ("no url?x", "no url"),
+        ] {
+            assert_eq!(without_secrets(url), shown);
+        }
+    }
 
     #[test]
     fn values_are_left_out_and_names_stay() {

@@ -1,8 +1,10 @@
 //! File tables: from a quoted path or a LOCATION to a table, or to an error that says what is wrong.
 
 mod append;
+mod arrow_file;
 mod columns;
 mod hive;
+mod links;
 mod survey;
 mod text;
 
@@ -19,11 +21,9 @@ use datafusion::datasource::file_format::arrow::ArrowFormat;
 use datafusion::datasource::file_format::csv::CsvFormat;
 use datafusion::datasource::file_format::json::JsonFormat;
 use datafusion::datasource::file_format::parquet::ParquetFormat;
-use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
+use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig};
 use datafusion::error::{DataFusionError, Result as DataFusionResult};
 use datafusion::execution::SessionState;
-use datafusion::execution::cache::TableScopedPath;
-use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::logical_expr::CreateExternalTable;
 use datafusion::prelude::SessionContext;
@@ -170,14 +170,6 @@ impl TableProviderFactory for TableFactory {
     }
 }
 
-/// Makes every table list its files again. To be called after a publish: DataFusion keeps listings
-/// without a limit of time, and would go on reading files that are gone.
-pub fn forget_listings(runtime: &RuntimeEnv) {
-    if let Some(cache) = runtime.cache_manager.get_list_files_cache() {
-        cache.clear();
-    }
-}
-
 /// What `CREATE EXTERNAL TABLE` says beside place and format.
 #[derive(Default)]
 struct Declared<'a> {
@@ -257,7 +249,7 @@ async fn build(
         Some(name) => url.with_table_ref(name.clone()),
         None => url,
     });
-    let urls: Vec<_> = urls.inspect(|url| forget_listing(session.runtime_env(), url)).collect();
+    let urls: Vec<_> = urls.collect();
     let order = declared.command.map(|command| command.order_exprs.clone()).unwrap_or_default();
     let options = ListingOptions::new(format)
         .with_file_extension(ending)
@@ -283,13 +275,6 @@ fn ending(surveys: &[Survey], kind: FileKind) -> String {
         [survey] if survey.is_empty() => format!(".{}", kind.format.extension()),
         [survey] => survey.ending().to_owned(),
         _ => String::new(),
-    }
-}
-
-/// The survey has just listed the files; a listing kept from before must not hide some.
-fn forget_listing(runtime: &RuntimeEnv, url: &ListingTableUrl) {
-    if let Some(cache) = runtime.cache_manager.get_list_files_cache() {
-        cache.remove(&TableScopedPath { table: url.get_table_ref().clone(), path: url.prefix().clone() });
     }
 }
 

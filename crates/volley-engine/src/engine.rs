@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
-use object_store::local::LocalFileSystem;
 use url::Url;
 use volley_commit::Location;
+use volley_connect::Stores;
 use volley_model::Limits;
 use volley_predict::ModelHost;
 use volley_registry::Registry;
 
 use crate::error::EngineError;
+use crate::fit::FitStores;
 use crate::locks::JobLocks;
 use crate::recovery::{self, finish_dead};
 use crate::running::{Running, Stopping};
@@ -33,6 +34,8 @@ pub(crate) struct Shared {
     pub registry: Arc<Registry>,
     pub host: Arc<ModelHost>,
     pub runtime: Arc<RuntimeEnv>,
+    pub stores: Arc<Stores>,
+    pub fit: FitStores,
     pub locks: JobLocks,
     pub running: Running,
 }
@@ -40,18 +43,20 @@ pub(crate) struct Shared {
 impl Engine {
     /// Opens the state, finishes what processes that died left behind, and opens the registry.
     pub async fn open(settings: EngineSettings) -> Result<Self, EngineError> {
-        let runtime = runtime(&settings)?;
+        let stores = Stores::new(&settings.connections, settings.environment.clone(), settings.store_budget);
+        let stores = Arc::new(stores.map_err(volley_connect::ConnectError::from)?);
+        let runtime = runtime(&settings, stores.clone())?;
         let folder = std::path::absolute(settings.base.join(&settings.state)).map_err(|e| bad_state(&settings, &e))?;
         std::fs::create_dir_all(&folder).map_err(|error| bad_state(&settings, &error))?;
         let locks = JobLocks::open(&folder).map_err(|error| bad_state(&settings, &error))?;
         let url = Url::from_directory_path(&folder).map_err(|()| EngineError::new("bad_state", "no absolute path"))?;
         let state = volley_connect::location(url.as_str(), &runtime)?;
-        let recovered = finish_dead(&locks, &state, &runtime).await?;
-        let registry = Registry::open(&settings.registry, &settings.registry_base)?.with_base(&settings.base);
-        let registry = Arc::new(registry);
+        let recovered = finish_dead(&locks, &state, &runtime, settings.store_settle).await?;
+        let registry = Arc::new(registry(&settings, &runtime)?.with_base(&settings.base));
         let host = ModelHost::new(registry.clone(), Limits::default()).with_runtimes(settings.runtimes());
         let host = Arc::new(host);
-        let shared = Shared { settings, state, registry, host, runtime, locks, running: Running::default() };
+        let (fit, running) = (FitStores::default(), Running::default());
+        let shared = Shared { settings, state, registry, host, runtime, stores, fit, locks, running };
         Ok(Self { shared: Arc::new(shared), recovered: recovered.iter().map(recovery::told).collect() })
     }
 
@@ -83,15 +88,26 @@ impl Engine {
     }
 }
 
-fn runtime(settings: &EngineSettings) -> Result<Arc<RuntimeEnv>, EngineError> {
-    let runtime = RuntimeEnvBuilder::new()
+fn runtime(settings: &EngineSettings, stores: Arc<Stores>) -> Result<Arc<RuntimeEnv>, EngineError> {
+    RuntimeEnvBuilder::new()
         .with_memory_pool(Arc::new(FairSpillPool::new(settings.memory_bytes)))
+        .with_object_store_registry(stores)
+        // DataFusion keeps listings by path alone and for ever: one bucket's would be taken for another's, and
+        // files that a publish has removed would be read.
+        .with_object_list_cache_limit(0)
         .build_arc()
-        .map_err(|error| EngineError::from_datafusion(&error, &[]))?;
-    let files = LocalFileSystem::new().with_automatic_cleanup(true);
-    let root = Url::parse("file:///").expect("a constant URL");
-    runtime.register_object_store(&root, Arc::new(files));
-    Ok(runtime)
+        .map_err(|error| EngineError::from_datafusion(&error, &[]))
+}
+
+/// The registry of the settings: in a bucket, or where registries look for themselves.
+fn registry(settings: &EngineSettings, runtime: &RuntimeEnv) -> Result<Registry, EngineError> {
+    let text = &settings.registry;
+    let in_bucket = text.contains("://") && !text.starts_with("file:") && !text.starts_with("memory:");
+    if !in_bucket {
+        return Ok(Registry::open(text, &settings.registry_base)?);
+    }
+    let Location { store, prefix, url, .. } = volley_connect::location(text, runtime)?;
+    Ok(Registry::new(store, prefix, url))
 }
 
 fn bad_state(settings: &EngineSettings, error: &dyn std::error::Error) -> EngineError {

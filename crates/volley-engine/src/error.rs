@@ -5,7 +5,7 @@ use std::error::Error as StdError;
 use datafusion::arrow::error::ArrowError;
 use datafusion::common::SchemaError;
 use datafusion::error::DataFusionError;
-use volley_connect::{ConnectError, without_values};
+use volley_connect::{ConnectError, StoreFault, without_values};
 use volley_model::nearest_name;
 use volley_predict::{Place, PredictError, Problem, Site};
 
@@ -84,6 +84,9 @@ impl EngineError {
         if let Some(commit) = find::<volley_commit::Error>(error) {
             return commit.into();
         }
+        if let Some(fault) = find::<StoreFault>(error) {
+            return Self::new(fault.code(), fault.to_string());
+        }
         let (code, message) = told(error);
         Self::at(code, message, place_of(error))
     }
@@ -97,7 +100,11 @@ impl From<DataFusionError> for EngineError {
 
 impl From<&volley_commit::Error> for EngineError {
     fn from(error: &volley_commit::Error) -> Self {
-        Self::new(error.code(), error.to_string())
+        match (error.code(), StoreFault::find(error)) {
+            // What the store says is more than that it failed.
+            ("store_failed" | "location_unreachable", Some(fault)) => Self::new(fault.code(), fault.to_string()),
+            (code, _) => Self::new(code, error.to_string()),
+        }
     }
 }
 
@@ -138,7 +145,11 @@ fn find<T: StdError + 'static>(error: &DataFusionError) -> Option<&T> {
             Some(DataFusionError::Shared(inner)) => Some(inner.as_ref()),
             _ => match error.downcast_ref::<ArrowError>() {
                 Some(ArrowError::ExternalError(inner)) => Some(inner.as_ref()),
-                _ => error.source(),
+                // An I/O error names the cause of what it holds, and not that itself.
+                _ => match error.downcast_ref::<std::io::Error>() {
+                    Some(io) => io.get_ref().map(|inner| inner as _),
+                    None => error.source(),
+                },
             },
         };
     }

@@ -2,19 +2,25 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use datafusion::execution::runtime_env::RuntimeEnv;
-use volley_commit::{JobId, Location, Recovered, Side, is_unfinished, recover, unfinished};
+use volley_commit::{Job, JobId, Location, Opener, Recovered, Side, is_unfinished, recover, unfinished};
+use volley_connect::is_remote;
 
 use crate::error::EngineError;
 use crate::locks::{JobLock, JobLocks};
 
 /// Finishes the jobs of a state that nobody holds the lock of, and says what became of each. Those of living
 /// processes are left alone, however many there are.
+///
+/// A request that a dead process sent may still be on its way to a bucket, and could take away what we put there:
+/// `settle` is how long it may take.
 pub(crate) async fn finish_dead(
     locks: &JobLocks,
     state: &Location,
     runtime: &Arc<RuntimeEnv>,
+    settle: Duration,
 ) -> Result<Vec<Recovered>, EngineError> {
     let mut jobs: BTreeSet<JobId> = unfinished(state).await?.into_iter().collect();
     // A file may be left of a job that was over before its process died.
@@ -24,15 +30,26 @@ pub(crate) async fn finish_dead(
         move |url: &str| volley_connect::location(url, &runtime).map_err(|error| error.into())
     };
     let mut finished = vec![];
+    let mut is_settled = false;
     for job in jobs {
         let Some(lock) = locks.take_of_dead(job).map_err(|error| unlockable(&error))? else { continue };
         // Asked again under the lock: another recovery may have been here first.
         if is_unfinished(state, job).await? {
+            if !is_settled && publishes_remotely(state, job, &open).await {
+                tokio::time::sleep(settle).await;
+                is_settled = true;
+            }
             finished.extend(recover(state, job, &open).await);
         }
         release(lock, state, job).await;
     }
     Ok(finished)
+}
+
+/// Whether the destination of a job is in a bucket.
+async fn publishes_remotely(state: &Location, job: JobId, open: &Opener) -> bool {
+    // Without a readable plan nothing will be touched.
+    Job::open(state, job, open).await.is_ok_and(|job| is_remote(&job.plan().destination))
 }
 
 /// Lets the lock of a job go. Its file stays as long as the job has work to do, as the sign that it is dead.

@@ -156,7 +156,6 @@ impl Session {
         if is_command(&plan) {
             let frame = self.context.execute_logical_plan(plan).await.map_err(told)?;
             frame.collect().await.map_err(told)?;
-            volley_connect::forget_listings(&self.context.runtime_env());
             return Ok(Answer::Done);
         }
         let writes_analyzed = matches!(&plan, LogicalPlan::Analyze(analyze) if assembly::is_write(&analyze.input));
@@ -171,7 +170,6 @@ impl Session {
             let job =
                 WriteJob { shared: &self.shared, progress: &self.progress, state: &state, pins: &pins, sites: &sites };
             let summary = job.run(physical).await?;
-            volley_connect::forget_listings(&self.context.runtime_env());
             return Ok(Answer::Published(summary));
         }
         let task = state.task_ctx();

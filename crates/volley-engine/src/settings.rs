@@ -1,9 +1,11 @@
 //! What an engine is told by whoever opens it.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use volley_connect::{Budget, Connection, Environment};
 use volley_model::{OnnxRuntime, Runtimes};
 
 /// Settings of an engine.
@@ -32,6 +34,15 @@ pub struct EngineSettings {
     /// How long a job that has its rows waits for its turn at a destination that another one is publishing to,
     /// and tries again what a store did not do.
     pub commit_wait: Duration,
+    /// The connections to buckets and hosts, by name.
+    pub connections: BTreeMap<String, Connection>,
+    /// What buckets without a connection are reached with, and where connections find their credentials.
+    pub environment: Environment,
+    /// How long a store is asked before it counts as unavailable.
+    pub store_budget: Budget,
+    /// How long the requests of a process that died may still arrive at a store. Whoever finishes its jobs
+    /// waits that long before it touches their destinations.
+    pub store_settle: Duration,
     /// Run every plan as another process would see it: encoded and decoded. For tests, which run all their
     /// plans so.
     pub round_trip_plans: bool,
@@ -51,6 +62,11 @@ impl Default for EngineSettings {
             onnxruntime: None,
             // Scoring takes long, publishing is renaming: giving up early would throw away what took long.
             commit_wait: Duration::from_secs(60),
+            connections: BTreeMap::new(),
+            environment: Environment::default(),
+            store_budget: Budget::default(),
+            // The dead send nothing again: only what networks and servers hold back is meant.
+            store_settle: Duration::from_secs(10),
             round_trip_plans: false,
         }
     }

@@ -1,7 +1,6 @@
 //! One write, from its physical plan to its published result: begin, run the splits, commit, publish.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,7 +12,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use volley_commit::{Job, JobId, JobSpec, Location, Outcome, Published, is_disk_full};
+use volley_commit::{Job, JobId, JobSpec, Outcome, Published, is_disk_full};
 use volley_connect::{PackedPlan, WriteContext, WriteExec, pack_splits, with_write_context};
 use volley_predict::{Pins, Site};
 
@@ -112,7 +111,11 @@ impl WriteJob<'_> {
         let (job, context) = self.begin(id, plan.as_ref()).await?;
         let plan = with_write_context(plan, &Arc::new(context)).map_err(|error| self.told(error))?;
         self.progress.begin(plan.clone(), plan.output_partitioning().partition_count(), rows_total);
-        if let Err(error) = self.write(plan.clone(), independent).await {
+        let written = match self.shared.fit.check(&job).await {
+            Ok(()) => self.write(plan.clone(), independent).await,
+            Err(unfit) => Err(unfit.into()),
+        };
+        if let Err(error) = written {
             // The job is given up whatever its abort says: without an outcome, recovery aborts it again.
             let _ = job.abort(&error.to_string()).await;
             return Err(error);
@@ -144,7 +147,7 @@ impl WriteJob<'_> {
         let write = write_of(plan).expect("only a plan that writes becomes a job");
         let target = write.target();
         let destination = volley_connect::location(&target.destination, &self.shared.runtime)?;
-        let staging = volley_connect::location(&staging_url(&destination), &self.shared.runtime)?;
+        let staging = volley_connect::staging(&destination, &self.shared.stores, &self.shared.runtime)?;
         let spec = JobSpec {
             job: id,
             mode: target.mode,
@@ -179,7 +182,8 @@ impl WriteJob<'_> {
                 decided => return Ok(decided?),
             };
             // The job whose turn it is may be dead. Whether it can be finished shows at the next try.
-            let _ = finish_dead(&self.shared.locks, &self.shared.state, &self.shared.runtime).await;
+            let settle = self.shared.settings.store_settle;
+            let _ = finish_dead(&self.shared.locks, &self.shared.state, &self.shared.runtime, settle).await;
             let pause = pauses.next().ok_or(error)?;
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
@@ -303,13 +307,6 @@ fn told(error: &DataFusionError, sites: &[Site]) -> EngineError {
         (true, Some(problem)) => EngineError::new("disk_full", format!("the disk is full: {}", problem.message)),
         _ => told,
     }
-}
-
-/// A folder beside the destination, so that publishing is a rename within one file system.
-fn staging_url(destination: &Location) -> String {
-    let folder = destination.url.trim_end_matches('/');
-    let parent = Path::new(folder).parent().map_or(String::new(), |parent| parent.display().to_string());
-    format!("{parent}/.volley-staging/")
 }
 
 #[cfg(test)]

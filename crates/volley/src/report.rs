@@ -18,8 +18,9 @@ pub struct Failure {
 
 /// The codes of a command that is wrong, or of its arguments, the files that they name, or its settings. Every
 /// other code says that the work failed.
-const WRONG: [&str; 20] = [
+const WRONG: [&str; 23] = [
     "bad_state",
+    "credentials_in_url",
     "file_not_found",
     "file_unreadable",
     "invalid_job_file",
@@ -28,6 +29,7 @@ const WRONG: [&str; 20] = [
     "invalid_null_rule",
     "invalid_parameter",
     "invalid_setting",
+    "missing_credentials",
     "model_location_missing",
     "model_location_unreadable",
     "no_statement",
@@ -36,6 +38,7 @@ const WRONG: [&str; 20] = [
     "runtime_unavailable",
     "unknown_file_type",
     "unknown_output",
+    "unknown_scheme",
     "unset_parameter",
     "unsupported_location",
     "usage",

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::time::Duration;
 
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 use serde::de::{Deserialize, Deserializer, Error as _};
-use volley_engine::EngineSettings;
+use volley_engine::{Budget, Connection, EngineSettings, Environment};
 use volley_model::nearest_name;
 use volley_registry::is_url;
 
@@ -18,7 +19,7 @@ use crate::toml_file::TomlFile;
 const FILE_NAME: &str = "volley.toml";
 const INVALID: &str = "invalid_setting";
 const PREFIX: &str = "VOLLEY_";
-const VARIABLES: [&str; 7] = [
+const VARIABLES: [&str; 10] = [
     "VOLLEY_REGISTRY",
     "VOLLEY_STATE",
     "VOLLEY_CORES",
@@ -26,6 +27,9 @@ const VARIABLES: [&str; 7] = [
     "VOLLEY_SPLIT_BYTES",
     "VOLLEY_MEMORY_BYTES",
     "VOLLEY_ONNXRUNTIME",
+    "VOLLEY_STORE_RETRY_SECONDS",
+    "VOLLEY_STORE_TIMEOUT_SECONDS",
+    "VOLLEY_STORE_SETTLE_SECONDS",
 ];
 
 /// What one source of settings says; flags, environment and files all say the same things.
@@ -60,6 +64,21 @@ pub struct Settings {
     #[arg(long, global = true, value_name = "FILE", hide_short_help = true)]
     #[serde(deserialize_with = "named")]
     pub onnxruntime: Option<PathBuf>,
+    /// For how long a call of a store is tried again [env: VOLLEY_STORE_RETRY_SECONDS] [default: 180]
+    #[arg(long, global = true, value_name = "SECONDS", hide_short_help = true, value_parser = above_zero::<NonZeroU64>)]
+    #[serde(deserialize_with = "counted")]
+    pub store_retry_seconds: Option<NonZeroU64>,
+    /// How long one try may take [env: VOLLEY_STORE_TIMEOUT_SECONDS] [default: 30]
+    #[arg(long, global = true, value_name = "SECONDS", hide_short_help = true, value_parser = above_zero::<NonZeroU64>)]
+    #[serde(deserialize_with = "counted")]
+    pub store_timeout_seconds: Option<NonZeroU64>,
+    /// How long requests of a dead process may arrive at a store [env: VOLLEY_STORE_SETTLE_SECONDS] [default: 10]
+    #[arg(long, global = true, value_name = "SECONDS", hide_short_help = true, value_parser = above_zero::<NonZeroU64>)]
+    #[serde(deserialize_with = "counted")]
+    pub store_settle_seconds: Option<NonZeroU64>,
+    /// Connections to buckets and hosts, by name; a file alone can say them.
+    #[arg(skip)]
+    pub connections: BTreeMap<String, Connection>,
 }
 
 impl Settings {
@@ -67,8 +86,10 @@ impl Settings {
     /// is there, else in the working folder.
     pub fn settle(self, folder: Option<&Path>) -> Result<EngineSettings, Failure> {
         let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
-        let environment = Self::of_environment(std::env::vars_os().map(|(name, value)| (text(name), text(value))))?;
-        self.over(environment).over(Self::of_folders(folder)?).engine()
+        let variables: Vec<_> = std::env::vars_os().map(|(name, value)| (text(name), text(value))).collect();
+        let environment = Self::of_environment(variables.iter().cloned())?;
+        let settled = self.over(environment).over(Self::of_folders(folder)?).engine()?;
+        Ok(EngineSettings { environment: Environment::of(variables), ..settled })
     }
 
     /// What the variables say, by name and value. One with our prefix that we do not know is a slip.
@@ -86,6 +107,10 @@ impl Settings {
             split_bytes: number("VOLLEY_SPLIT_BYTES", set("VOLLEY_SPLIT_BYTES"))?,
             memory_bytes: number("VOLLEY_MEMORY_BYTES", set("VOLLEY_MEMORY_BYTES"))?,
             onnxruntime: set("VOLLEY_ONNXRUNTIME").map(PathBuf::from),
+            store_retry_seconds: number("VOLLEY_STORE_RETRY_SECONDS", set("VOLLEY_STORE_RETRY_SECONDS"))?,
+            store_timeout_seconds: number("VOLLEY_STORE_TIMEOUT_SECONDS", set("VOLLEY_STORE_TIMEOUT_SECONDS"))?,
+            store_settle_seconds: number("VOLLEY_STORE_SETTLE_SECONDS", set("VOLLEY_STORE_SETTLE_SECONDS"))?,
+            connections: BTreeMap::new(),
         })
     }
 
@@ -110,6 +135,8 @@ impl Settings {
         });
         self.state = self.state.map(|state| folder.join(state));
         self.onnxruntime = self.onnxruntime.map(|library| folder.join(library));
+        let connections = self.connections.into_iter();
+        self.connections = connections.map(|(name, connection)| (name, connection.in_folder(folder))).collect();
         self
     }
 
@@ -123,6 +150,10 @@ impl Settings {
             split_bytes: self.split_bytes.or(below.split_bytes),
             memory_bytes: self.memory_bytes.or(below.memory_bytes),
             onnxruntime: self.onnxruntime.or(below.onnxruntime),
+            store_retry_seconds: self.store_retry_seconds.or(below.store_retry_seconds),
+            store_timeout_seconds: self.store_timeout_seconds.or(below.store_timeout_seconds),
+            store_settle_seconds: self.store_settle_seconds.or(below.store_settle_seconds),
+            connections: if self.connections.is_empty() { below.connections } else { self.connections },
         }
     }
 
@@ -143,9 +174,19 @@ impl Settings {
             split_bytes: self.split_bytes.map_or(default.split_bytes, NonZeroU64::get),
             memory_bytes: self.memory_bytes.map_or(default.memory_bytes, NonZeroUsize::get),
             onnxruntime: self.onnxruntime,
+            connections: self.connections,
+            store_budget: Budget {
+                retry: self.store_retry_seconds.map_or(default.store_budget.retry, seconds),
+                timeout: self.store_timeout_seconds.map_or(default.store_budget.timeout, seconds),
+            },
+            store_settle: self.store_settle_seconds.map_or(default.store_settle, seconds),
             ..EngineSettings::default()
         })
     }
+}
+
+fn seconds(number: NonZeroU64) -> Duration {
+    Duration::from_secs(number.get())
 }
 
 fn number<N: FromStr>(name: &str, text: Option<String>) -> Result<Option<N>, Failure> {
@@ -188,6 +229,8 @@ fn unknown_variable(name: &str) -> Failure {
 #[cfg(test)]
 mod tests {
     use std::fs;
+
+    use volley_engine::SecretRef;
 
     use super::*;
 
@@ -253,6 +296,24 @@ mod tests {
             "VOLLEY_REGISTRI in the environment is no setting: did you mean VOLLEY_REGISTRY? [invalid_setting]\n"
         );
         assert!(of_variables(&[("VOLLEY_X", "")]).unwrap_err().text().contains("there are VOLLEY_REGISTRY, "));
+    }
+
+    #[test]
+    fn a_connection_names_its_credentials_and_those_lie_beside_the_file() {
+        let text = "[connections.lake]\nurl = 's3://lake/'\naccess_key_id = { env = 'KEY' }\n\
+                    secret_access_key = { file = 'lake.key' }";
+        let settings = of_text(text).unwrap().in_folder(Path::new("jobs"));
+        let lake = &settings.connections["lake"];
+        assert_eq!(lake.secret_access_key, Some(SecretRef::File("jobs/lake.key".into())));
+        assert_eq!(settings.engine().unwrap().connections.len(), 1);
+        let told = of_text("[connections.lake]\nurl = 's3://lake/'\nsecret = { env = 'KEY' }").unwrap_err().text();
+        assert!(told.starts_with("volley.toml:3:1: unknown field `secret`"), "{told}");
+        for value in ["'CANARY'", "4711", "['CANARY']", "{ value = 'CANARY' }"] {
+            let text = format!("[connections.lake]\nurl = 's3://lake/'\nsecret_access_key = {value}");
+            let told = of_text(&text).unwrap_err().text();
+            assert!(told.starts_with("volley.toml:3:") && told.contains("env = "), "{told}");
+            assert!(!told.contains("CANARY") && !told.contains("4711"), "{told}");
+        }
     }
 
     #[test]

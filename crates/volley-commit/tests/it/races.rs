@@ -122,6 +122,21 @@ async fn two_states_take_turns_at_one_destination() {
 }
 
 #[tokio::test]
+async fn results_for_folders_of_one_name_in_one_bucket_do_not_wait_for_each_other() {
+    let world = World::new(Kind::Memory);
+    let beside = Sites { destination: world.at("beside/scores"), ..world.sites() };
+    let first = world.sites().begin(spec(Mode::Append)).await.unwrap();
+    let second = beside.begin(spec(Mode::Append)).await.unwrap();
+    score_all(&first, "day=1").await.unwrap();
+    score_all(&second, "day=1").await.unwrap();
+    first.commit().await.unwrap();
+    second.commit().await.unwrap();
+    second.publish().await.unwrap();
+    first.publish().await.unwrap();
+    assert_eq!(world.destination().await.len(), world.snapshot("beside/scores").await.len());
+}
+
+#[tokio::test]
 async fn a_dead_job_keeps_its_turn_until_its_own_state_has_finished_it() {
     for decided in [true, false] {
         let world = World::new(Kind::Disk);

@@ -10,6 +10,7 @@ use datafusion::error::DataFusionError;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use object_store::{ObjectMeta, ObjectStore};
 
+use super::arrow_file;
 use super::survey::Survey;
 use super::text::{self, TextFile};
 use crate::error::{ConnectError, Result};
@@ -58,7 +59,7 @@ impl Columns<'_> {
             let store = survey.store(self.runtime())?;
             for file in survey.data_files() {
                 let name = survey.name_of(&file.location);
-                let found = self.format.infer_schema(self.session, &store, std::slice::from_ref(file)).await;
+                let found = self.infer(&store, std::slice::from_ref(file)).await;
                 let found = found.map_err(|error| bad(&name, &error))?;
                 let found: Vec<String> = found.fields().iter().map(|field| field.name().clone()).collect();
                 match &first {
@@ -71,6 +72,24 @@ impl Columns<'_> {
             }
         }
         Ok(())
+    }
+
+    /// The columns that files record.
+    async fn infer(&self, store: &Arc<dyn ObjectStore>, files: &[ObjectMeta]) -> Result<SchemaRef, DataFusionError> {
+        if self.kind.format != Format::Arrow {
+            return self.format.infer_schema(self.session, store, files).await;
+        }
+        let mut schemas = vec![];
+        for file in files {
+            schemas.push(match arrow_file::schema(store.as_ref(), file).await? {
+                Some(schema) => schema,
+                None => {
+                    let of_stream = self.format.infer_schema(self.session, store, std::slice::from_ref(file)).await?;
+                    of_stream.as_ref().clone()
+                }
+            });
+        }
+        Ok(Arc::new(Schema::try_merge(schemas)?))
     }
 
     fn text_files(&self, surveys: &[Survey]) -> Result<Vec<TextFile>> {
@@ -93,7 +112,7 @@ impl Columns<'_> {
         for survey in surveys {
             let store = survey.store(self.runtime())?;
             let files: Vec<ObjectMeta> = survey.data_files().cloned().collect();
-            schemas.push(match self.format.infer_schema(self.session, &store, &files).await {
+            schemas.push(match self.infer(&store, &files).await {
                 Ok(schema) => schema.as_ref().clone(),
                 Err(error) => return Err(self.culprit(survey, &store, &files, error).await),
             });
@@ -112,7 +131,7 @@ impl Columns<'_> {
         let mut merged = Schema::empty();
         for file in files {
             let name = survey.name_of(&file.location);
-            let schema = match self.format.infer_schema(self.session, store, std::slice::from_ref(file)).await {
+            let schema = match self.infer(store, std::slice::from_ref(file)).await {
                 Ok(schema) => schema,
                 Err(error) => return bad(&name, &error),
             };

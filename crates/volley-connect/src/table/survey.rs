@@ -16,9 +16,11 @@ use url::Url;
 
 use super::columns::bad;
 use super::hive::{Folders, PartitionColumns};
+use super::links;
 use crate::error::{ConnectError, Result};
 use crate::format::{FileKind, Format, ending};
-use crate::location::{absolute_url, no_store, parts, spelled};
+use crate::location::{absolute_url, has_scheme, parts, spelled, store_of};
+use crate::stores::{Scheme, StoreFault};
 
 /// The files of a table, as found once.
 #[derive(Debug)]
@@ -60,7 +62,8 @@ impl Survey {
     /// Looks at a path, URL or pattern. Errors: `table_not_found`, `table_access_denied`,
     /// `table_format`, `bad_file`, `store_failed`.
     pub(super) async fn of(base: &FilePath, text: &str, runtime: &RuntimeEnv) -> Result<Self> {
-        if let Some((folder, pattern)) = split_pattern(text) {
+        let is_http = has_scheme(text) && text.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("http"));
+        if let Some((folder, pattern)) = split_pattern(text).filter(|_| !is_http) {
             return Self::of_pattern(base, text, folder, pattern, runtime).await;
         }
         Self::of_url(absolute_url(base, text)?, text, runtime).await
@@ -68,19 +71,27 @@ impl Survey {
 
     /// Looks at one place, which `text` names. Errors as [`Survey::of`].
     pub(super) async fn of_url(url: Url, text: &str, runtime: &RuntimeEnv) -> Result<Self> {
-        let (store_url, path) = parts(&url)?;
-        let store = runtime.object_store(&store_url).map_err(|_| no_store(text))?;
-        if !url.path().ends_with('/')
-            && let Some(file) = head(store.as_ref(), &path, text).await?
-        {
+        let (_, path) = parts(&url)?;
+        let store = store_of(&url, runtime)?;
+        let can_list = !matches!(Scheme::of(&url), Ok(Scheme::Http));
+        let is_listed = url.path().ends_with('/') || (!can_list && is_pattern(text));
+        if !is_listed && let Some(file) = head(store.as_ref(), &path, text).await? {
             return Ok(Self { shape: Shape::File, files: vec![file], ..Self::empty(url, text) });
+        }
+        if !can_list {
+            return Err(match is_listed {
+                true => StoreFault::NotListable { url: text.to_owned() }.into(),
+                false => ConnectError::TableNotFound { table: text.to_owned(), hint: String::new() },
+            });
         }
         let folder = Url::parse(&format!("{}/", url.as_str().trim_end_matches('/'))).unwrap_or(url);
         let found = list(store.as_ref(), &path, text).await?;
         if found.is_empty() && !is_local_folder(&folder) {
             return Err(not_found(store.as_ref(), &path, text).await);
         }
-        Self::empty(folder, text).with_folder_files(&path, found)
+        let survey = Self::empty(folder, text).with_folder_files(&path, found)?;
+        links::check(&survey.url, text, &survey.files).await?;
+        Ok(survey)
     }
 
     fn with_folder_files(mut self, root: &Path, found: Vec<ObjectMeta>) -> Result<Self> {
@@ -126,8 +137,8 @@ impl Survey {
         runtime: &RuntimeEnv,
     ) -> Result<Self> {
         let url = absolute_url(base, if folder.is_empty() { "./" } else { folder })?;
-        let (store_url, root) = parts(&url)?;
-        let store = runtime.object_store(&store_url).map_err(|_| no_store(text))?;
+        let (_, root) = parts(&url)?;
+        let store = store_of(&url, runtime)?;
         let pattern = Pattern::new(pattern).map_err(|error| ConnectError::TableNotFound {
             table: text.to_owned(),
             hint: format!(": it is no valid pattern, {}", error.msg),
@@ -143,6 +154,7 @@ impl Survey {
             return Err(ConnectError::TableNotFound { table: text.to_owned(), hint: ": no file matches".to_owned() });
         }
         files.sort_by(|a, b| a.location.cmp(&b.location));
+        links::check(&url, text, &files).await?;
         Ok(Self { shape: Shape::Pattern, files, ..Self::empty(url, text) })
     }
 
@@ -230,8 +242,7 @@ impl Survey {
 
     /// The store of the files.
     pub(super) fn store(&self, runtime: &RuntimeEnv) -> Result<Arc<dyn ObjectStore>> {
-        let (store_url, _) = parts(&self.url)?;
-        runtime.object_store(&store_url).map_err(|_| no_store(&self.table))
+        store_of(&self.url, runtime)
     }
 
     /// The files that hold something.

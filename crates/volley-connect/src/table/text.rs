@@ -1,17 +1,19 @@
 //! The columns of JSON lines and CSV files, which only their text can tell.
 
 use std::cell::Cell;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::iter::once;
 use std::sync::Arc;
 
-use bytes::Buf;
+use bytes::Bytes;
 use datafusion::arrow::csv::reader::Format as CsvText;
 use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use datafusion::arrow::error::ArrowError;
 use datafusion::arrow::json::reader::infer_json_schema_from_iterator;
 use datafusion::common::config::CsvOptions;
 use datafusion::datasource::file_format::file_compression_type::FileCompressionType;
+use futures::StreamExt;
+use futures::stream::BoxStream;
 use object_store::path::Path;
 use object_store::{GetResultPayload, ObjectStore, ObjectStoreExt};
 use regex::Regex;
@@ -40,9 +42,12 @@ impl TextFile {
     fn open(&self) -> Result<Box<dyn Read + Send>> {
         let opened = Handle::current().block_on(async {
             let found = self.store.get(&self.path).await?;
-            Ok(match found.payload {
+            Ok::<_, object_store::Error>(match found.payload {
                 GetResultPayload::File(file, _) => Box::new(file) as Box<dyn Read + Send>,
-                GetResultPayload::Stream(_) => Box::new(found.bytes().await?.reader()),
+                GetResultPayload::Stream(bytes) => {
+                    let runtime = Handle::current();
+                    Box::new(Arriving { bytes, here: Bytes::new(), runtime }) as Box<dyn Read + Send>
+                }
             })
         });
         let reader = opened.map_err(|error| ConnectError::store(&self.name, error))?;
@@ -51,6 +56,27 @@ impl TextFile {
 
     fn bad(&self, reason: impl Into<String>) -> ConnectError {
         ConnectError::BadFile { file: self.name.clone(), reason: reason.into() }
+    }
+}
+
+/// The bytes of a remote file, read as they arrive: of a large one, only the first rows may be wanted.
+struct Arriving {
+    bytes: BoxStream<'static, object_store::Result<Bytes>>,
+    here: Bytes,
+    runtime: Handle,
+}
+
+impl Read for Arriving {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        while self.here.is_empty() {
+            match self.runtime.block_on(self.bytes.next()) {
+                Some(bytes) => self.here = bytes.map_err(io::Error::other)?,
+                None => return Ok(0),
+            }
+        }
+        let bytes = self.here.split_to(self.here.len().min(into.len()));
+        into[..bytes.len()].copy_from_slice(&bytes);
+        Ok(bytes.len())
     }
 }
 

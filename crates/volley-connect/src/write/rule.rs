@@ -18,11 +18,9 @@ use volley_commit::Mode;
 use crate::error::{ConnectError, Result};
 use crate::exec::check_columns;
 use crate::format::{FileKind, Format, ending};
-use crate::location::{absolute_url, no_store};
+use crate::location::absolute_url;
+use crate::stores::{STAGING, Scheme, StoreFault};
 use crate::write::{Write, WriteTarget, options};
-
-/// The folder beside a destination in which its results wait.
-const STAGING: &str = ".volley-staging";
 
 /// Turns `COPY … TO` and `INSERT` into file tables into [`Write`] nodes, checked against the columns.
 /// INSERT into other tables, such as those in memory, stays as it is. Touches no store.
@@ -64,21 +62,27 @@ impl WriteRule {
     }
 
     fn destination(&self, text: &str) -> Result<String> {
+        if text.trim().is_empty() {
+            return Err(invalid_destination(text, "it names no folder"));
+        }
+        // First of all: no other message may show what a URL holds beside the place.
+        let url = absolute_url(&self.base, text).map_err(|error| match error {
+            ConnectError::TableNotFound { table, .. } => invalid_destination(&table, "it is no path and no URL"),
+            other => other,
+        })?;
         let folder = text.trim_end_matches('/');
         if FileKind::of(folder).is_some() {
             let folder = format!("{}/", folder.trim_end_matches(ending(folder)));
             return Err(ConnectError::DestinationIsFile { destination: text.to_owned(), folder });
         }
-        if text.trim().is_empty() {
-            return Err(invalid_destination(text, "it names no folder"));
-        }
-        let url = absolute_url(&self.base, text).map_err(|_| invalid_destination(text, "it is no path"))?;
-        if url.scheme() != "file" {
-            return Err(no_store(text));
-        }
+        let root = match Scheme::of(&url)? {
+            Scheme::Http => return Err(StoreFault::ReadOnly { url: text.to_owned() }.into()),
+            Scheme::File => "it is the root of the file system",
+            Scheme::S3 | Scheme::Gs | Scheme::Az => "it is a whole bucket, in which results also wait",
+        };
         let mut folders = url.path_segments().into_iter().flatten().filter(|name| !name.is_empty()).peekable();
         if folders.peek().is_none() {
-            return Err(invalid_destination(text, "it is the root of the file system"));
+            return Err(invalid_destination(text, root));
         }
         if folders.any(|name| name == STAGING) {
             return Err(invalid_destination(text, "results lie in '.volley-staging' only until they are published"));

@@ -11,6 +11,7 @@ use datafusion::catalog::Session;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::context::QueryPlanner;
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::parquet::arrow::ArrowWriter;
 use datafusion::parquet::file::properties::WriterProperties;
@@ -20,8 +21,8 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use tempfile::TempDir;
 use volley_commit::{Job, JobId, JobSpec, Location};
 use volley_connect::{
-    ConnectError, PackedPlan, TableFactory, WriteContext, WriteExec, WritePlanner, WriteRule, check_append,
-    forget_listings, location, pack_splits, with_write_context,
+    ConnectError, PackedPlan, Stores, TableFactory, WriteContext, WriteExec, WritePlanner, WriteRule, check_append,
+    location, pack_splits, with_write_context,
 };
 
 #[derive(Debug)]
@@ -48,6 +49,12 @@ pub struct Begun {
     pub plan: Arc<dyn ExecutionPlan>,
 }
 
+fn runtime() -> Arc<RuntimeEnv> {
+    let stores = Stores::new(&BTreeMap::new(), Default::default(), Default::default()).expect("no connections");
+    let runtime = RuntimeEnvBuilder::new().with_object_store_registry(Arc::new(stores));
+    runtime.with_object_list_cache_limit(0).build_arc().expect("a runtime")
+}
+
 impl House {
     pub fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
@@ -60,6 +67,7 @@ impl House {
         let state = SessionStateBuilder::new()
             .with_default_features()
             .with_config(config)
+            .with_runtime_env(runtime())
             .with_query_planner(Arc::new(Planner))
             .with_analyzer_rule(Arc::new(WriteRule::new(folder.path())))
             .build();
@@ -154,7 +162,6 @@ impl House {
             Ok(rows) => {
                 job.commit().await.map_err(ConnectError::from)?;
                 job.publish().await.map_err(ConnectError::from)?;
-                forget_listings(&self.context.runtime_env());
                 Ok(rows.iter().flatten().map(|batch| total(batch, "rows")).sum())
             }
             Err(error) => {

@@ -114,7 +114,7 @@ async fn a_table_that_cannot_be_read_says_why() {
     house.write_text("differ/a.json", "{\"x\":1}\n");
     house.write_text("differ/b.json", "not json\n");
     check_refused(&house, "differ/", "bad_file", "b.json").await;
-    check_refused(&house, "s3://lake/trips/", "not_built", "s3://lake").await;
+    check_refused(&house, "s3://lake/trips/", "missing_credentials", "s3://lake").await;
 }
 
 #[tokio::test]

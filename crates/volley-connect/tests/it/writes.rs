@@ -282,7 +282,8 @@ async fn a_destination_that_is_no_folder_for_results_is_refused() {
     check("/", "destination_invalid", "root").await;
     check(".volley-staging/x/", "destination_invalid", ".volley-staging").await;
     check("x/.volley-staging", "destination_invalid", ".volley-staging").await;
-    for url in ["s3://lake/x/", "http://lake/x/", "memory:///x/"] {
-        check(url, "not_built", url).await;
-    }
+    check("http://lake/x/", "store_read_only", "http://lake/x/").await;
+    check("hdfs://lake/x/", "unknown_scheme", "hdfs").await;
+    check("s3://lake/", "destination_invalid", "a whole bucket").await;
+    check("s3://lake/.volley-staging/x/", "destination_invalid", ".volley-staging").await;
 }
