@@ -96,7 +96,7 @@ pub enum Error {
         job: String,
     },
     /// A mode that does not exist. Trying again does not help.
-    #[error("unknown mode '{mode}': use 'error', 'append' or 'overwrite'")]
+    #[error("unknown mode '{mode}': use 'error', 'append', 'overwrite' or 'overwrite_partitions'")]
     UnknownMode {
         /// What was asked for.
         mode: String,

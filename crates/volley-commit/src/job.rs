@@ -1,9 +1,10 @@
 //! A job: begun, sealed split by split, decided once.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use futures::{FutureExt, StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
@@ -98,6 +99,38 @@ pub struct Pinned {
     /// Whether splits keep their rows from one attempt to the next, or the job can only be run again as a whole.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub determinism: Option<String>,
+    /// What was run, if it may be gone on with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
+    /// The version of whoever wrote the physical plan.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// Settings of the session that differ from the defaults.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub settings: BTreeMap<String, String>,
+    /// The physical plan as its writer encodes it; a record of its own, which [`Job::physical`] reads.
+    #[serde(skip)]
+    pub physical: Option<Vec<u8>>,
+}
+
+/// What a job is a part of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// The run: all jobs of one execution of one request.
+    pub run: JobId,
+    /// sha256 of the request.
+    pub request: String,
+    /// What people know the request by.
+    pub name: String,
+    /// Which of the run's statements this is, of those that write.
+    pub statement: u32,
+}
+
+/// `{state}/jobs/{job}/physical.json`
+#[derive(Serialize, Deserialize)]
+struct Physical {
+    /// In hexadecimal.
+    plan: String,
 }
 
 /// The decision about a job. Written once; whoever reads it may act on it.
@@ -145,20 +178,26 @@ impl Job {
         destination: &Location,
         staging: &Location,
         spec: JobSpec,
-        pinned: Pinned,
+        mut pinned: Pinned,
     ) -> Result<Job> {
+        let physical = pinned.physical.take();
         let plan = JobPlan { spec, destination: destination.url.clone(), staging: staging.url.clone(), pinned };
         let job = Self::assemble(state, destination, staging, plan);
         job.destination.check_layout(state, staging)?;
         job.destination.check_ground(staging, BTreeSet::from([String::new()])).await?;
         job.destination.check_mode(job.plan.spec.mode).await?;
-        job.record().await.map_err(plainly)?;
+        job.record(physical).await.map_err(plainly)?;
         Ok(job)
     }
 
-    async fn record(&self) -> Result<()> {
-        // First the mark, then the plan: a plan without a mark would never be recovered.
+    async fn record(&self, physical: Option<Vec<u8>>) -> Result<()> {
+        // First the mark, then the plan: a plan without a mark would never be recovered. And whoever finds the
+        // plan finds the physical one too.
         self.records.create_once(&record::open_key(self.id()), &self.id()).await?;
+        if let Some(bytes) = physical {
+            let plan = Physical { plan: record::hex(&bytes) };
+            self.records.create_once(&record::physical_key(self.id()), &plan).await?;
+        }
         let stands = self.records.create_once(&record::plan_key(self.id()), self.plan.as_ref()).await?;
         let reason = "was begun before with another plan";
         match stands == *self.plan {
@@ -231,6 +270,23 @@ impl Job {
     /// The receipt of a split, if it is sealed.
     pub async fn receipt(&self, split: u32) -> Result<Option<Receipt>> {
         self.records.read(&record::receipt_key(self.id(), split)).await
+    }
+
+    /// The physical plan that the job was begun with, if it was.
+    pub async fn physical(&self) -> Result<Option<Vec<u8>>> {
+        let physical: Option<Physical> = self.records.read(&record::physical_key(self.id())).await?;
+        Ok(physical.and_then(|physical| record::from_hex(&physical.plan)))
+    }
+
+    /// How many splits are sealed.
+    pub async fn sealed(&self) -> Result<usize> {
+        let names = self.records.names(&record::receipts_folder(self.id())).await?;
+        Ok(names.iter().filter(|name| name.ends_with(".json")).count())
+    }
+
+    /// When the last record of the job was written, by the store's clock.
+    pub async fn last_written(&self) -> Result<Option<SystemTime>> {
+        self.records.0.last_written(&record::job_folder(self.id())).await
     }
 
     /// The receipt of every split, `None` where it is not sealed yet; in order of splits.

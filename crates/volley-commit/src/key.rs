@@ -15,6 +15,11 @@ struct Keyed {
     job: JobId,
 }
 
+/// 64 hexadecimal digits that stand for a request, the whole of it in one spelling.
+pub fn request_digest(request: &[u8]) -> String {
+    sha256(request)
+}
+
 /// The job that `key` stands for: `job` if it is used for the first time, the same as then if it was used with
 /// the same request before. `request` is the whole request in one spelling, and `key` names the tenant too.
 ///

@@ -8,10 +8,12 @@
 //! ```text
 //! {state}/open/{job}                          the job may still have work to do
 //! {state}/jobs/{job}/plan.json                what it is: destination, staging, mode, splits, pinned inputs
+//! {state}/jobs/{job}/physical.json            the physical plan, by which the job can be gone on with
 //! {state}/jobs/{job}/splits/{split:06}.json   receipt: a split is done; rows, bytes and checksums of its files
 //! {state}/jobs/{job}/splits/{split:06}.repair what replaces its files that vanished, or closed
 //! {state}/jobs/{job}/outcome.json             the decision: committed or aborted
 //! {state}/jobs/{job}/repair.json              repairs have begun, or are closed for good
+//! {state}/jobs/{job}/receipt.json             what the job did, for whoever checks it later
 //! {state}/jobs/{job}/published.json           the destination holds the result, staging is gone
 //! {state}/dests/{sha256}/{version:020}.json   claim: what a job adds, keeps and removes
 //! {state}/idem/{sha256}.json                  the request and the job that a key stands for
@@ -65,15 +67,17 @@ mod record;
 mod recover;
 mod repair;
 mod turn;
+mod verify;
 
 pub use collect::{COLLECT_AGE_MIN, collect};
 pub use destination::PublishedFile;
 pub use error::{Error, Result, is_disk_full};
-pub use job::{Job, JobId, JobPlan, JobSpec, Mode, Opener, Outcome, Pinned};
-pub use key::job_of_key;
+pub use job::{Job, JobId, JobPlan, JobSpec, Mode, Opener, Origin, Outcome, Pinned};
+pub use key::{job_of_key, request_digest};
 pub use location::Location;
 pub use owner::{Before, Owner, Waits};
 pub use preflight::preflight;
 pub use publish::Published;
 pub use receipt::{Attempt, Receipt, Staged, StagedFile, Tally};
-pub use recover::{Recovered, Side, is_unfinished, recover, unfinished};
+pub use recover::{Recovered, Side, is_unfinished, jobs, recover, unfinished};
+pub use verify::{FileFault, JobReceipt, Verified, job_receipt, verify};

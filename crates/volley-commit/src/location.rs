@@ -139,6 +139,22 @@ impl Location {
         }
     }
 
+    /// When the newest object under `folder` was written, by the store's clock, or `None` if there is none.
+    pub(crate) async fn last_written(&self, folder: &str) -> Result<Option<SystemTime>> {
+        let root = self.path(folder.trim_end_matches('/'))?;
+        let listed: Vec<ObjectMeta> =
+            self.store.list(Some(&root)).try_collect().await.map_err(|source| self.failed(&root, source))?;
+        Ok(listed.into_iter().map(|meta| meta.last_modified.into()).max())
+    }
+
+    /// The names of the folders in `folder`, in order.
+    pub(crate) async fn folders(&self, folder: &str) -> Result<Vec<String>> {
+        let root = self.path(folder)?;
+        let listed = self.store.list_with_delimiter(Some(&root)).await;
+        let listed = listed.map_err(|source| self.failed(&root, source))?;
+        Ok(listed.common_prefixes.iter().filter_map(|path| path.filename().map(str::to_owned)).collect())
+    }
+
     /// The error of a call of the operating system below this folder.
     pub(crate) fn failed_on_disk(&self, error: io::Error) -> Error {
         self.failed(&self.prefix, object_store::Error::Generic { store: "disk", source: error.into() })

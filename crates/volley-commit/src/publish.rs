@@ -14,8 +14,10 @@ use crate::job::{Job, Outcome};
 use crate::local::LocalFolder;
 use crate::location::run_all;
 use crate::mutants::{Mutant, planted};
+use crate::receipt::Tally;
 use crate::record;
 use crate::repair::Replacements;
+use crate::verify::JobReceipt;
 
 /// A published result.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +28,13 @@ pub struct Published {
     pub files: Vec<PublishedFile>,
 }
 
+/// What the decision said.
+struct Committed {
+    version: u64,
+    tally: Tally,
+    receipts: String,
+}
+
 impl Job {
     /// Makes a committed result appear at the destination, last of all `_SUCCESS`, and removes what
     /// is staged. Every step can be repeated: after an error, call it again, here or through
@@ -34,17 +43,17 @@ impl Job {
     /// Errors: `job_misused` if it is not committed, `staged_missing` if what is staged vanished and must be
     /// made again ([`Job::lost_splits`]), `owner_replaced`, and those of the store.
     pub async fn publish(&self) -> Result<Published> {
-        let (version, mut claim) = self.committed_claim().await?;
+        let (committed, mut claim) = self.committed_claim().await?;
         let published = match self.published().await? {
             Some(published) => published,
-            None => self.roll_forward(version, &mut claim).await?,
+            None => self.roll_forward(committed, &mut claim).await?,
         };
         self.pass_turn().await?;
         self.records.remove(&record::open_key(self.id())).await?;
         Ok(published)
     }
 
-    async fn roll_forward(&self, version: u64, claim: &mut Claim) -> Result<Published> {
+    async fn roll_forward(&self, committed: Committed, claim: &mut Claim) -> Result<Published> {
         // It is ours since the commit; whoever took it away by hand must not meet us at the destination.
         self.take_turn().await?;
         self.change_destination(claim).await?;
@@ -52,20 +61,40 @@ impl Job {
         if !planted(Mutant::StagingKept) {
             self.remove_staging().await?;
         }
-        let files = claim.added.iter().map(|addition| addition.file.clone()).collect();
+        let files: Vec<_> = claim.added.iter().map(|addition| addition.file.clone()).collect();
+        let version = committed.version;
+        self.write_receipt(committed, &files).await?;
         self.records.create_once(&record::published_key(self.id()), &Published { version, files }).await
     }
 
-    async fn committed_claim(&self) -> Result<(u64, Claim)> {
+    /// What the job did, in one record that outlives all others.
+    async fn write_receipt(&self, committed: Committed, files: &[PublishedFile]) -> Result<()> {
+        let Committed { version, tally, receipts } = committed;
+        let plan = &self.plan;
+        let receipt = JobReceipt {
+            job: self.id(),
+            destination: plan.destination.clone(),
+            mode: plan.spec.mode,
+            version,
+            tally,
+            receipts,
+            files: files.to_vec(),
+            provenance: plan.spec.provenance.clone(),
+            pinned: plan.pinned.clone(),
+        };
+        self.records.create_once(&record::job_receipt_key(self.id()), &receipt).await.map(drop)
+    }
+
+    async fn committed_claim(&self) -> Result<(Committed, Claim)> {
         let not_committed = || Error::JobMisused {
             job: self.id().to_string(),
             reason: "is not committed, there is nothing to publish",
         };
-        let Some(Outcome::Committed { version, .. }) = self.outcome().await? else {
+        let Some(Outcome::Committed { version, tally, receipts }) = self.outcome().await? else {
             return Err(not_committed());
         };
         let claim = self.destination.version(version).await?.ok_or_else(not_committed)?;
-        Ok((version, claim))
+        Ok((Committed { version, tally, receipts }, claim))
     }
 
     async fn change_destination(&self, claim: &mut Claim) -> Result<()> {

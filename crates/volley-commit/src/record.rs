@@ -23,6 +23,9 @@ pub(crate) fn job_folder(job: JobId) -> String {
 pub(crate) fn plan_key(job: JobId) -> String {
     format!("jobs/{job}/plan.json")
 }
+pub(crate) fn physical_key(job: JobId) -> String {
+    format!("jobs/{job}/physical.json")
+}
 pub(crate) fn receipts_folder(job: JobId) -> String {
     format!("jobs/{job}/splits/")
 }
@@ -31,6 +34,9 @@ pub(crate) fn receipt_key(job: JobId, split: u32) -> String {
 }
 pub(crate) fn outcome_key(job: JobId) -> String {
     format!("jobs/{job}/outcome.json")
+}
+pub(crate) fn job_receipt_key(job: JobId) -> String {
+    format!("jobs/{job}/receipt.json")
 }
 pub(crate) fn published_key(job: JobId) -> String {
     format!("jobs/{job}/published.json")
@@ -62,7 +68,19 @@ pub(crate) fn version_key(destination: &Location, version: u64) -> String {
 
 /// 64 hexadecimal digits.
 pub(crate) fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&Sha256::digest(bytes))
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]).map(|digit| char::from(DIGITS[usize::from(digit)])).collect()
+}
+
+/// The bytes of [`hex`]; `None` for anything else.
+pub(crate) fn from_hex(text: &str) -> Option<Vec<u8>> {
+    let digit = |letter: u8| char::from(letter).to_digit(16).map(|digit| digit as u8);
+    let byte = |pair: &[u8]| Some(digit(pair[0])? << 4 | digit(*pair.get(1)?)?);
+    text.as_bytes().chunks(2).map(byte).collect()
 }
 
 /// A record as it is stored.

@@ -35,6 +35,13 @@ pub async fn unfinished(state: &Location) -> Result<Vec<JobId>> {
     Ok(names.iter().filter_map(|name| name.parse().ok()).collect())
 }
 
+/// All jobs that a state knows, in order of age.
+pub async fn jobs(state: &Location) -> Result<Vec<JobId>> {
+    let mut jobs: Vec<JobId> = state.folders("jobs").await?.iter().filter_map(|name| name.parse().ok()).collect();
+    jobs.sort();
+    Ok(jobs)
+}
+
 /// Whether a job may still have work to do.
 pub async fn is_unfinished(state: &Location, job: JobId) -> Result<bool> {
     Records(state.clone()).exists(&record::open_key(job)).await

@@ -48,6 +48,12 @@ impl Job {
         Err(Error::DestinationBusy { destination: self.plan.destination.clone(), by })
     }
 
+    /// Whether the job has the turn at its destination, so that no other job can decide there.
+    pub async fn has_turn(&self) -> Result<bool> {
+        let turn: Option<Turn> = self.turns().read(&self.turn_key()).await?;
+        Ok(turn.is_some_and(|turn| turn.job == self.id()))
+    }
+
     /// Lets the next job have its turn. Only for a job that is over; does nothing if it has not the turn.
     pub(crate) async fn pass_turn(&self) -> Result<()> {
         let turns = self.turns();

@@ -13,17 +13,17 @@ enum Then {
 }
 
 /// A destination before and after one job, to compare disturbed runs of the same job with.
-struct Story {
+pub struct Story {
     kind: Kind,
     earlier: Option<JobSpec>,
-    job: JobSpec,
+    pub job: JobSpec,
     before: Snapshot,
-    after: Snapshot,
-    calls: usize,
+    pub after: Snapshot,
+    pub calls: usize,
 }
 
 impl Story {
-    async fn new(kind: Kind, mode: Mode) -> Self {
+    pub async fn new(kind: Kind, mode: Mode) -> Self {
         let earlier = (mode != Mode::Error).then(|| spec(Mode::Error));
         let mut story =
             Self { kind, earlier, job: spec(mode), before: Snapshot::new(), after: Snapshot::new(), calls: 0 };
@@ -37,7 +37,7 @@ impl Story {
     }
 
     /// A fresh world in which the job has not begun.
-    async fn world(&self) -> World {
+    pub async fn world(&self) -> World {
         let world = World::new(self.kind);
         if let Some(earlier) = &self.earlier {
             // Some of it stays, and some of it is in the way.
@@ -55,7 +55,7 @@ impl Story {
     }
 
     /// What must hold at any moment, also before anyone has recovered anything.
-    async fn check_moment(&self, world: &World, label: &str) {
+    pub async fn check_moment(&self, world: &World, label: &str) {
         let seen = world.destination().await;
         if !self.committed(world).await {
             assert_eq!(seen, self.before, "{label}: undecided, yet the destination has changed");

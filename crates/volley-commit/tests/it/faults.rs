@@ -30,6 +30,8 @@ pub enum Fault {
     CreateOverwrites,
     /// The call does not land, because no room is left.
     DiskFull,
+    /// The process is really killed before the call: for a child of a test alone.
+    Killed,
 }
 
 pub const FAULTS: [Fault; 6] =
@@ -65,6 +67,9 @@ impl FaultyStore {
         if call != self.at {
             return Verdict { lands: true, answered: true };
         }
+        if self.fault == Fault::Killed {
+            die();
+        }
         let dies = matches!(self.fault, Fault::CrashBefore | Fault::CrashAfter);
         self.dead.store(dies, Ordering::SeqCst);
         let lands = matches!(self.fault, Fault::CrashAfter | Fault::LostAnswer);
@@ -84,6 +89,13 @@ impl FaultyStore {
         let answer = if verdict.lands { Some(call.await) } else { None };
         answer.filter(|_| verdict.answered).unwrap_or_else(|| Err(self.error()))
     }
+}
+
+/// SIGKILL to this very process: nothing of it is run any more, no destructor and no flush.
+fn die() -> ! {
+    let process = std::process::id().to_string();
+    let sent = std::process::Command::new("kill").args(["-KILL", &process]).status();
+    panic!("still alive after {sent:?}");
 }
 
 struct Verdict {

@@ -10,5 +10,7 @@ mod owners;
 mod partitions;
 mod races;
 mod repairs;
+#[cfg(unix)]
+mod sigkills;
 mod upkeep;
 mod world;

@@ -5,11 +5,12 @@ use std::time::{Duration, SystemTime};
 
 use object_store::ObjectStoreExt;
 use volley_commit::{
-    COLLECT_AGE_MIN, Error, Job, JobId, Location, Mode, Outcome, Pinned, Tally, collect, job_of_key, preflight,
+    COLLECT_AGE_MIN, Error, Job, JobId, Location, Mode, Outcome, Pinned, Tally, collect, job_of_key, job_receipt, jobs,
+    preflight, verify,
 };
 
 use super::faults::{Fault, FaultyStore};
-use super::world::{KINDS, Kind, World, publish, score_all, spec, stage};
+use super::world::{KINDS, Kind, World, publish, score, score_all, spec, stage};
 
 fn later(by: Duration) -> SystemTime {
     SystemTime::now() + by
@@ -53,13 +54,14 @@ async fn a_plan_keeps_what_its_splits_were_cut_from() {
     let world = World::new(Kind::Memory);
     let sites = world.sites();
     let inputs = serde_json::json!([{ "path": "flights.parquet", "size": 10, "row_groups": [0, 1] }]);
-    let pinned = Pinned { inputs, determinism: Some("map_only".to_owned()) };
+    let pinned = Pinned { inputs, determinism: Some("splits".to_owned()), ..Pinned::default() };
     let spec = spec(Mode::Error);
     let begin = |pinned| Job::begin_pinned(&sites.state, &sites.destination, &sites.staging, spec.clone(), pinned);
-    begin(pinned.clone()).await.unwrap();
+    begin(Pinned { physical: Some(vec![0, 127, 255]), ..pinned.clone() }).await.unwrap();
     let known = sites.clone();
     let opened = Job::open(&sites.state, spec.job, &move |url| known.open(url)).await.unwrap();
     assert_eq!(opened.plan().pinned, pinned);
+    assert_eq!(opened.physical().await.unwrap(), Some(vec![0, 127, 255]), "the physical plan has a record of its own");
     assert_eq!(begin(Pinned::default()).await.unwrap_err().code(), "job_misused", "inputs cannot be exchanged");
 }
 
@@ -180,4 +182,63 @@ async fn a_store_that_answers_nothing_is_not_called_unfit() {
     assert!(preflight(&sites.state).await.unwrap_err().is_transient());
     let path = world.at("state/none");
     assert!(path.store.head(&path.prefix).await.is_err());
+}
+
+#[tokio::test]
+async fn what_is_known_of_a_job_that_is_under_way() {
+    for kind in KINDS {
+        let world = World::new(kind);
+        let sites = world.sites();
+        assert!(jobs(&sites.state).await.unwrap().is_empty());
+        let job = sites.begin(spec(Mode::Error)).await.unwrap();
+        let begun = job.last_written().await.unwrap().unwrap();
+        assert_eq!(job.sealed().await.unwrap(), 0);
+        score(&job, 1, &["day=1"]).await.unwrap();
+        assert_eq!((job.sealed().await.unwrap(), job.has_turn().await.unwrap()), (1, false));
+        assert!(job.last_written().await.unwrap().unwrap() >= begun);
+        score_all(&job, "day=1").await.unwrap();
+        job.commit().await.unwrap();
+        assert!(job.has_turn().await.unwrap());
+        job.publish().await.unwrap();
+        assert!(!job.has_turn().await.unwrap());
+        assert_eq!(jobs(&sites.state).await.unwrap(), [job.id()]);
+    }
+}
+
+#[tokio::test]
+async fn a_job_is_verified_by_its_receipt_alone() {
+    for kind in KINDS {
+        let world = World::new(kind);
+        let sites = world.sites();
+        let known = sites.clone();
+        let open = move |url: &str| known.open(url);
+        let check = async |job| verify(&sites.state, job, &open).await.unwrap().unwrap();
+        let spec = spec(Mode::Error);
+        assert_eq!(verify(&sites.state, spec.job, &open).await.unwrap_err().code(), "unknown_job");
+        let job = sites.begin(spec.clone()).await.unwrap();
+        assert!(verify(&sites.state, spec.job, &open).await.unwrap().is_none(), "nothing is published");
+        for split in 0..3 {
+            let attempt = job.attempt(split);
+            let mut file = stage(&job, &attempt, "", "rows").await.unwrap();
+            // Of `rows`.
+            file.sha256 = Some("bc51e9e65d79e1c90ba544ab2eae1044ccdf8c1af7a559ba375cba4276f7d99e".to_owned());
+            attempt.seal(super::world::tally(std::slice::from_ref(&file)), vec![file]).await.unwrap();
+        }
+        job.commit().await.unwrap();
+        job.publish().await.unwrap();
+        for record in ["plan", "outcome", "published"] {
+            world.remove(&format!("state/jobs/{}/{record}.json", spec.job)).await;
+        }
+        let receipt = job_receipt(&sites.state, spec.job).await.unwrap().unwrap();
+        assert_eq!((receipt.tally.rows_out, receipt.files.len(), receipt.version), (3, 3, 1));
+        assert_eq!(check(spec.job).await.faults, []);
+        let path = format!("out/scores/{}", receipt.files[1].path);
+        for (body, fault) in [("sowr", "it has other bytes"), ("more rows", "it has another size")] {
+            world.put(&path, body).await;
+            let found = check(spec.job).await;
+            assert_eq!((found.files, found.faults.len(), found.faults[0].fault), (3, 1, fault));
+        }
+        world.remove(&path).await;
+        assert_eq!(check(spec.job).await.faults[0].fault, "it is gone");
+    }
 }

@@ -54,6 +54,12 @@ impl World {
         }
     }
 
+    /// The world on disk that another process has made in a folder.
+    pub fn there(folder: &std::path::Path) -> Self {
+        let root = Path::from_absolute_path(folder).unwrap();
+        Self { kind: Kind::Disk, store: Arc::new(LocalFileSystem::new()), root, folder: None }
+    }
+
     pub fn at(&self, name: &str) -> Location {
         self.through(self.store.clone(), name)
     }
