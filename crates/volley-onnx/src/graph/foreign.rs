@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use prost::Message;
 use tract_onnx::pb::{GraphProto, ModelProto};
 
-use super::walk::{nodes, subgraphs};
+use super::walk::{is_standard, nodes, subgraphs};
 use super::{Graph, Road, check, fits, fixed_batch, inputs, labels, missing, operators, preparation, read, zipmap};
 use crate::deadline::Deadline;
 use crate::error::Error;
@@ -36,6 +36,7 @@ impl Graph {
         let graph = proto.graph.get_or_insert_default();
         let operators = operators::check_foreign(graph, &versions)?;
         check(graph, &limits)?;
+        end_training(graph);
         let zipmaps = zipmap::cut(graph)?;
         let mut found = labels::of_outputs(graph, &zipmaps);
         let inputs = inputs(graph)?;
@@ -88,6 +89,18 @@ fn has_sparse_tensor(graph: &GraphProto) -> bool {
     inner || !graph.sparse_initializer.is_empty() || nodes(graph).iter().any(sparse)
 }
 
+/// A `Dropout` that is told to train draws random numbers; tract never listens to that.
+fn end_training(graph: &mut GraphProto) {
+    for node in &mut graph.node {
+        if is_standard(node, "Dropout") {
+            node.input.truncate(2);
+        }
+        for attribute in &mut node.attribute {
+            attribute.g.iter_mut().chain(&mut attribute.graphs).for_each(end_training);
+        }
+    }
+}
+
 /// Nothing but the declaration says how wide a row of scores is, and a statement has to know.
 fn check_shapes(outputs: &[Port]) -> Result<(), Error> {
     match outputs.iter().find(|port| port.shape.is_none()) {
@@ -98,7 +111,10 @@ fn check_shapes(outputs: &[Port]) -> Result<(), Error> {
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::{ModelBuilder, strings};
+    use prost::Message;
+    use tract_onnx::pb::ModelProto;
+
+    use crate::testing::{ModelBuilder, strings, tensor};
     use crate::{Dim, Element, Graph, Limits};
 
     fn foreign(model: &ModelBuilder) -> Result<Graph, String> {
@@ -130,6 +146,21 @@ mod tests {
         let model = graph.into_model().expect("a model for another runtime");
         let again = Graph::foreign(&model, &|_| None, &Limits::default()).expect("a model again");
         assert_eq!(again.operators(), ["Guess", "Identity"]);
+    }
+
+    #[test]
+    fn no_dropout_is_told_to_train() {
+        let model = ModelBuilder::default()
+            .input("x", Element::F32, &[-1, 2])
+            .output("p", Element::F32)
+            .constant("ratio", &tensor(&[], &[0.5f32]))
+            .constant("zero", &tensor(&[], &[0.0f32]))
+            .node("", "Greater", &["ratio", "zero"], &["training"], vec![])
+            .node("", "Dropout", &["x", "ratio", "training"], &["matrix"], vec![])
+            .node("ai.onnx.ml", "ZipMap", &["matrix"], &["p"], vec![strings("classlabels_strings", &["no", "yes"])]);
+        let model = foreign(&model).expect("a sound model").into_model().expect("a model for another runtime");
+        let graph = ModelProto::decode(&*model).expect("a model").graph.expect("a graph");
+        assert_eq!(graph.node[1].input, ["x", "ratio"]);
     }
 
     #[test]
