@@ -236,7 +236,7 @@ impl Graph {
             Road::Tract { blueprint, draft } => {
                 Plan::on_tensors(blueprint, draft, Deadline::after(self.limits.load_time_max))
             }
-            Road::Native(native) => Ok(Plan::of_native(native.clone())),
+            Road::Native(_) | Road::Foreign(_) => self.plan(),
         }
     }
 }
