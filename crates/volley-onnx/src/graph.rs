@@ -1,16 +1,22 @@
 //! A model that was read and checked, and what can be said of it before a row is scored.
 
 mod bounds;
+mod clip;
+mod compress;
 mod constants;
+mod containers;
 mod evaluation;
 mod external;
 pub(crate) mod extremes;
+mod functions;
 mod labels;
+mod maps;
 mod missing;
 mod names;
 mod operators;
 pub(crate) mod products;
 mod recurrent;
+mod sequences;
 mod shape_only;
 mod walk;
 mod zipmap;
@@ -36,6 +42,7 @@ pub struct Graph {
     outputs: Vec<Port>,
     classes: BTreeMap<String, Found>,
     zipmaps: BTreeSet<String>,
+    keys: BTreeMap<String, Vec<String>>,
     tracked: BTreeSet<String>,
     operators: Vec<String>,
     fixed_batch: Option<usize>,
@@ -64,13 +71,18 @@ impl Graph {
         limits: &Limits,
     ) -> Result<Graph, Error> {
         let deadline = Deadline::after(limits.load_time_max);
-        let (proto, operators) = read(model, external, limits)?;
+        let Read { proto, operators, keys } = read(model, external, limits)?;
         // So far each byte was looked at once; from here on a hostile graph may ask for more.
         let limits = *limits;
-        deadline.within(move || Graph::prepare(proto, operators, limits))
+        deadline.within(move || Graph::prepare(proto, operators, keys, limits))
     }
 
-    fn prepare(mut proto: ModelProto, operators: Vec<String>, limits: Limits) -> Result<Graph, Error> {
+    fn prepare(
+        mut proto: ModelProto,
+        operators: Vec<String>,
+        keys: BTreeMap<String, Vec<String>>,
+        limits: Limits,
+    ) -> Result<Graph, Error> {
         let graph = proto.graph.get_or_insert_default();
         let zipmaps = rewrite(graph, &limits)?;
         let mut found = labels::of_outputs(graph, &zipmaps);
@@ -91,6 +103,7 @@ impl Graph {
             outputs,
             classes,
             zipmaps: zipmaps.into_keys().collect(),
+            keys,
             tracked,
             operators,
             fixed_batch,
@@ -122,6 +135,7 @@ impl Graph {
             outputs: native.outputs.iter().map(|output| output.port.clone()).collect(),
             classes: labelled.map(|(name, classes)| (name, Found { classes, derived: false })).collect(),
             zipmaps: BTreeSet::new(),
+            keys: BTreeMap::new(),
             tracked: native.inputs.iter().map(|port| port.name.clone()).collect(),
             operators: native.operators.clone(),
             fixed_batch: None,
@@ -183,6 +197,12 @@ impl Graph {
         self.operators.clone()
     }
 
+    /// The keys of `input`, if the graph takes a map there: it is a matrix here, with a column for each of them. A key
+    /// that a row does not have is zero, or an empty text.
+    pub fn keys(&self, input: &str) -> Option<&[String]> {
+        self.keys.get(input).map(Vec::as_slice)
+    }
+
     /// The number of rows that the graph insists on; other numbers are looped over.
     pub fn fixed_batch(&self) -> Option<usize> {
         self.fixed_batch
@@ -197,20 +217,28 @@ impl Graph {
     }
 }
 
+/// A file's model, without functions, maps and sequences.
+struct Read {
+    proto: ModelProto,
+    operators: Vec<String>,
+    /// Of each input that was a map.
+    keys: BTreeMap<String, Vec<String>>,
+}
+
 /// The model and its operators, each byte of it looked at once.
-fn read<'a>(
-    model: &[u8],
-    external: &dyn Fn(&str) -> Option<&'a [u8]>,
-    limits: &Limits,
-) -> Result<(ModelProto, Vec<String>), Error> {
+fn read<'a>(model: &[u8], external: &dyn Fn(&str) -> Option<&'a [u8]>, limits: &Limits) -> Result<Read, Error> {
     bounds::check_file(model.len(), limits)?;
     let mut proto = ModelProto::decode(model).map_err(|_| Error::Invalid("the file is not an ONNX model".into()))?;
+    functions::inline(&mut proto, limits)?;
     let versions = proto.opset_import.clone();
     let graph = proto.graph.get_or_insert_default();
     bounds::check_nodes(graph, limits)?;
+    let declared = containers::declared(model);
+    let keys = maps::spread(graph, &declared)?;
+    sequences::unpack(graph, &declared);
     let operators = operators::check(graph, &versions)?;
     external::inline(graph, external, limits.file_bytes_max - model.len())?;
-    Ok((proto, operators))
+    Ok(Read { proto, operators, keys })
 }
 
 /// Checks `graph` and makes of it what tract runs rightly. The classes of each `ZipMap` that was cut, by its output.
@@ -220,6 +248,8 @@ fn rewrite(graph: &mut GraphProto, limits: &Limits) -> Result<BTreeMap<String, C
     constants::check(graph, limits.constant_bytes_max)?;
     products::merge(graph);
     recurrent::name_states(graph);
+    clip::bound_both_sides(graph);
+    compress::choose(graph);
     extremes::unbind(graph);
     zipmap::cut(graph)
 }
