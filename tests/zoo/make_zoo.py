@@ -26,6 +26,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 import boosted
+import exports
 import nets
 import pipelines
 import scikit
@@ -44,6 +45,7 @@ def models(data, folder):
     for make in (nets.perceptrons, nets.embeddings, nets.recurrent, nets.convolutions, nets.transformer):
         yield from make()
     yield from nets.quantized(folder)
+    yield from exports.exports(data)
 
 
 def write_table(columns, path):

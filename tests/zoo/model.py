@@ -56,6 +56,9 @@ class Model:
         if self.as_written:
             options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
         session = ort.InferenceSession(self.proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        if session.get_inputs()[0].type.startswith("map("):
+            outputs = self.of_maps(session, table)
+            return {port.name: rows(output) for port, output in zip(session.get_outputs(), outputs, strict=True)}
         feeds = {
             port.name: feed(table, columns, port) for port, columns in zip(session.get_inputs(), self.inputs, strict=True)
         }
@@ -68,6 +71,14 @@ class Model:
         else:
             outputs = session.run(None, feeds)
         return {port.name: rows(output) for port, output in zip(session.get_outputs(), outputs, strict=True)}
+
+    def of_maps(self, session, table):
+        """ONNX Runtime takes one map at a time; a column that is zero is not in it."""
+        [port], [columns] = session.get_inputs(), self.inputs
+        maps = [{column: float(row[column]) for column in columns if row[column] != 0} for _, row in table.iterrows()]
+        # ONNX Runtime takes no empty map.
+        single = [session.run(None, {port.name: it or {columns[0]: 0.0}}) for it in maps]
+        return [np.concatenate(parts) for parts in zip(*single)]
 
 
 def feed(table, columns, port):

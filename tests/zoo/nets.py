@@ -61,10 +61,13 @@ class Net:
         return self.op("LayerNormalization", value, self.random(width, scale=1), self.random(width, scale=0.1), axis=-1)
 
     def proto(self, opset=17):
-        graph = helper.make_graph(self.nodes, self.name, self.inputs, self.outputs, self.weights)
-        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+        model = self.proto_unchecked(opset)
         onnx.checker.check_model(model)
         return model
+
+    def proto_unchecked(self, opset=17):
+        graph = helper.make_graph(self.nodes, self.name, self.inputs, self.outputs, self.weights)
+        return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
 
     def model(self, kind, table, *columns, opset=17, **how):
         return Model(self.name, kind, "built by hand", self.proto(opset), table, list(columns), **how)

@@ -82,6 +82,22 @@ fn is_scored(model: &str, value: Option<f32>) -> bool {
 }
 
 #[test]
+fn a_key_of_a_map_that_a_row_does_not_have_is_zero() {
+    let model = Model::open("data/models/dict_vectorizer");
+    let inputs = &model.contract.inputs;
+    let names: Vec<_> = inputs.iter().filter_map(|input| input.name.as_deref()).collect();
+    assert_eq!(names, ["p0", "p1", "p2", "p3", "p4", "p5", "p6", "p7"]);
+    assert!(inputs.iter().all(|input| !input.required && input.null_rule.to_string() == "fill:0"));
+    let scores = |absent: Option<f32>| {
+        let columns: Vec<_> =
+            (0..8u8).map(|at| floats(vec![if at % 2 == 0 { absent } else { Some(f32::from(at)) }])).collect();
+        model.try_score(&columns).expect("scores").outputs
+    };
+    assert_eq!(scores(None), scores(Some(0.0)));
+    assert_ne!(scores(None), scores(Some(4.0)));
+}
+
+#[test]
 fn a_null_is_missing_to_imputers_and_trees_that_track_it_and_leaves_no_score_elsewhere() {
     for model in ["imputer_mean", "hist_boosting_regressor", "lightgbm_regression", "xgboost_squarederror"] {
         assert!(is_scored(&format!("data/models/{model}"), None), "{model}");

@@ -13,7 +13,7 @@ mod roads;
 use comparison::{Difference, Zoo};
 
 /// Models that cannot be used, and what stands in their way: taken off the list when it is gone.
-const REFUSED: [(&str, &str); 1] = [("multi_output_classifier", "SequenceConstruct")];
+const REFUSED: [(&str, &str); 0] = [];
 
 fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")

@@ -1,18 +1,24 @@
 //! A model that was read and checked, and what can be said of it before a row is scored.
 
 mod bounds;
+mod clip;
+mod compress;
 mod constants;
+mod containers;
 mod evaluation;
 mod external;
 pub(crate) mod extremes;
 mod foreign;
+mod functions;
 mod labels;
+mod maps;
 mod missing;
 mod names;
 mod operators;
 mod preparation;
 pub(crate) mod products;
 mod recurrent;
+mod sequences;
 mod shape_only;
 mod walk;
 mod zipmap;
@@ -30,7 +36,7 @@ use crate::native::{FeatureNames, Native, Predictor};
 use crate::plan::{Blueprint, Draft, Plan};
 use crate::port::{ClassLabels, Dim, Port};
 use labels::Found;
-use preparation::Rewritten;
+use preparation::{Rewritten, Unfolded};
 
 /// A model, parsed, validated and prepared, but not yet planned.
 #[derive(Debug)]
@@ -39,6 +45,7 @@ pub struct Graph {
     outputs: Vec<Port>,
     classes: BTreeMap<String, Found>,
     zipmaps: BTreeSet<String>,
+    keys: BTreeMap<String, Vec<String>>,
     tracked: BTreeSet<String>,
     operators: Vec<String>,
     fixed_batch: Option<usize>,
@@ -73,23 +80,19 @@ impl Graph {
         limits: &Limits,
     ) -> Result<Graph, Error> {
         let deadline = Deadline::after(limits.load_time_max);
-        let (mut proto, data) = read(model, external, limits)?;
-        let operators = operators::check(proto.graph.get_or_insert_default(), &proto.opset_import)?;
+        let mut read = read(model, external, limits)?;
+        let operators = operators::check(read.proto.graph.get_or_insert_default(), &read.proto.opset_import)?;
         // So far each byte was looked at once; from here on a hostile graph may ask for more.
         let limits = *limits;
-        deadline.within(move || Graph::prepare(proto, operators, data, limits))
+        deadline.within(move || Graph::prepare(read, operators, limits))
     }
 
-    fn prepare(
-        mut proto: ModelProto,
-        operators: Vec<String>,
-        data: BTreeSet<String>,
-        limits: Limits,
-    ) -> Result<Graph, Error> {
+    fn prepare(read: Read, operators: Vec<String>, limits: Limits) -> Result<Graph, Error> {
+        let Read { mut proto, unfolded, keys } = read;
         let graph = proto.graph.get_or_insert_default();
         check(graph, &limits)?;
         let (zipmaps, rewritten) = rewrite(graph)?;
-        let preparation = preparation::told(&data, &zipmaps, &rewritten, &operators);
+        let preparation = preparation::told(&unfolded, &zipmaps, &rewritten, &operators);
         let mut found = labels::of_outputs(graph, &zipmaps);
         let inputs = inputs(graph)?;
         let outputs: Vec<Port> = graph.output.iter().map(Port::declared).collect::<Result<_, _>>()?;
@@ -108,6 +111,7 @@ impl Graph {
             outputs,
             classes,
             zipmaps: zipmaps.into_keys().collect(),
+            keys,
             tracked,
             operators,
             fixed_batch,
@@ -140,6 +144,7 @@ impl Graph {
             outputs: native.outputs.iter().map(|output| output.port.clone()).collect(),
             classes: labelled.map(|(name, classes)| (name, Found { classes, derived: false })).collect(),
             zipmaps: BTreeSet::new(),
+            keys: BTreeMap::new(),
             tracked: native.inputs.iter().map(|port| port.name.clone()).collect(),
             operators: native.operators.clone(),
             fixed_batch: None,
@@ -202,6 +207,12 @@ impl Graph {
         self.operators.clone()
     }
 
+    /// The keys of `input`, if the graph takes a map there: it is a matrix here, with a column for each of them. A key
+    /// that a row does not have is zero, or an empty text.
+    pub fn keys(&self, input: &str) -> Option<&[String]> {
+        self.keys.get(input).map(Vec::as_slice)
+    }
+
     /// The number of rows that the graph insists on; other numbers are looped over.
     pub fn fixed_batch(&self) -> Option<usize> {
         self.fixed_batch
@@ -241,18 +252,26 @@ impl Graph {
     }
 }
 
-/// The model with its tensor data in it, each byte looked at once, and the files that the data came from.
-fn read<'a>(
-    model: &[u8],
-    external: &dyn Fn(&str) -> Option<&'a [u8]>,
-    limits: &Limits,
-) -> Result<(ModelProto, BTreeSet<String>), Error> {
+/// A file's model with its tensor data in it, without functions, maps and sequences.
+struct Read {
+    proto: ModelProto,
+    unfolded: Unfolded,
+    /// Of each input that was a map.
+    keys: BTreeMap<String, Vec<String>>,
+}
+
+/// The model, each byte of it looked at once.
+fn read<'a>(model: &[u8], external: &dyn Fn(&str) -> Option<&'a [u8]>, limits: &Limits) -> Result<Read, Error> {
     bounds::check_file(model.len(), limits)?;
     let mut proto = ModelProto::decode(model).map_err(|_| Error::Invalid("the file is not an ONNX model".into()))?;
+    let calls = functions::inline(&mut proto, limits)?;
     let graph = proto.graph.get_or_insert_default();
     bounds::check_nodes(graph, limits)?;
+    let declared = containers::declared(model);
+    let keys = maps::spread(graph, &declared)?;
+    sequences::unpack(graph, &declared);
     let data = external::inline(graph, external, limits.file_bytes_max - model.len())?;
-    Ok((proto, data))
+    Ok(Read { proto, unfolded: Unfolded { data, calls, maps: keys.keys().cloned().collect() }, keys })
 }
 
 fn check(graph: &mut GraphProto, limits: &Limits) -> Result<(), Error> {
@@ -264,11 +283,11 @@ fn check(graph: &mut GraphProto, limits: &Limits) -> Result<(), Error> {
 /// Makes of `graph` what tract runs rightly. The classes of each `ZipMap` that was cut, by its output, and what else
 /// was done.
 fn rewrite(graph: &mut GraphProto) -> Result<(BTreeMap<String, ClassLabels>, Rewritten), Error> {
-    let rewritten = Rewritten {
-        products: products::merge(graph),
-        states: recurrent::name_states(graph),
-        extremes: extremes::unbind(graph),
-    };
+    let products = products::merge(graph);
+    let states = recurrent::name_states(graph);
+    clip::bound_both_sides(graph);
+    compress::choose(graph);
+    let rewritten = Rewritten { products, states, extremes: extremes::unbind(graph) };
     Ok((zipmap::cut(graph)?, rewritten))
 }
 

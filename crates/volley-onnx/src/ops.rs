@@ -8,24 +8,33 @@ mod array_feature_extractor;
 mod binarizer;
 mod by_column;
 mod cast;
+mod cast_map;
+mod constant_of_shape;
 mod double;
 mod extreme;
 mod feature_vectorizer;
 mod gemm;
+mod global_lp_pool;
 mod imputer;
+mod is_inf;
 mod label_encoder;
 mod larger;
 mod linear;
 mod log_of_exp;
 mod node;
 mod normalizer;
+mod one_hot;
 mod one_hot_encoder;
 mod post_transform;
 mod products;
+mod recurrent;
+mod reverse_sequence;
 mod scaler;
+mod searched;
 mod svm;
 mod text;
 mod tree_ensemble;
+mod upsample;
 mod wide;
 
 use std::fmt;
@@ -41,7 +50,9 @@ pub(crate) use cast::{int, long};
 pub(crate) use larger::{Chosen, NanOf};
 pub(crate) use linear::product;
 pub(crate) use node::Refusal;
+pub(crate) use one_hot::Places;
 pub(crate) use post_transform::{PostTransform, logistic};
+pub(crate) use searched::{Answer, Searched};
 pub(crate) use wide::{Work, exp_of_negative, widely};
 
 use crate::direct::{self, Cells, Given};
@@ -52,10 +63,12 @@ type Builder = fn(&ParsingContext, &NodeProto) -> Built;
 
 /// The whole of `ai.onnx.ml` that can be run. tract's own versions of these are not used: several
 /// score wrongly without a word.
-const ML: [(&str, Builder); 16] = [
+const ML: [(&str, Builder); 18] = [
     ("ArrayFeatureExtractor", array_feature_extractor::build),
     ("Binarizer", binarizer::build),
+    ("CastMap", cast_map::build),
     ("CategoryMapper", label_encoder::build_category_mapper),
+    ("DictVectorizer", cast_map::build_dict_vectorizer),
     ("FeatureVectorizer", feature_vectorizer::build),
     ("Imputer", imputer::build),
     ("LabelEncoder", label_encoder::build),
@@ -72,15 +85,24 @@ const ML: [(&str, Builder); 16] = [
 ];
 
 /// Standard operators that tract does not have, or wrong or not for all types.
-const STANDARD: [(&str, Builder); 16] = [
+const STANDARD: [(&str, Builder); 26] = [
+    ("Acosh", activation::build_acosh),
+    ("Asinh", activation::build_asinh),
     ("Cast", cast::build),
     ("Celu", activation::build_celu),
+    ("ConstantOfShape", constant_of_shape::build),
+    ("GRU", recurrent::build),
     ("Gemm", gemm::build),
+    ("GlobalLpPool", global_lp_pool::build),
+    ("IsInf", is_inf::build),
     ("IsNaN", double::build_is_nan),
+    ("LSTM", recurrent::build),
     ("LeakyRelu", double::build_leaky_relu),
     ("LogSoftmax", log_of_exp::build_log_softmax),
+    ("RNN", recurrent::build),
     ("ReduceLogSumExp", log_of_exp::build_reduce),
     ("RegexFullMatch", text::build_full_match),
+    ("ReverseSequence", reverse_sequence::build),
     ("Round", double::build_round),
     ("Sigmoid", double::build_sigmoid),
     ("Softplus", log_of_exp::build_softplus),
@@ -89,6 +111,7 @@ const STANDARD: [(&str, Builder); 16] = [
     ("StringSplit", text::build_split),
     ("Swish", activation::build_swish),
     ("TfIdfVectorizer", text::build_tf_idf_vectorizer),
+    ("Upsample", upsample::build),
 ];
 
 /// Operators that only a rewrite of the graph uses.

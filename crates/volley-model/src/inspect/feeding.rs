@@ -1,5 +1,7 @@
 //! Which input of the graph, and which column of it, each input of the signature feeds.
 
+mod keyed;
+
 use volley_onnx::{Graph, Port};
 
 use super::features;
@@ -20,8 +22,20 @@ pub(super) fn inputs(
     let of_features = graph.features().map(|names| features::declarations(names, ports, signature)).transpose()?;
     let declarations = match (signature, of_features.flatten()) {
         (_, Some(declarations)) => declarations,
-        (None, None) => open.iter().map(|&tensor| undeclared(&ports[tensor], tensor, &rows[tensor])).collect(),
-        (Some(Specs::Columns(columns)), None) => Columns { columns, ports, open }.declarations(rows)?,
+        (None, None) => {
+            let of = |&tensor: &usize| match graph.keys(&ports[tensor].name) {
+                Some(keys) => keyed::all(keys, &ports[tensor], tensor),
+                None => vec![undeclared(&ports[tensor], tensor, &rows[tensor])],
+            };
+            open.iter().flat_map(of).collect()
+        }
+        (Some(Specs::Columns(columns)), None) => {
+            let columns = Columns { columns, ports, open };
+            match open.iter().any(|&tensor| graph.keys(&ports[tensor].name).is_some()) {
+                true => keyed::declarations(graph, &columns, rows)?,
+                false => columns.declarations(rows)?,
+            }
+        }
         (Some(Specs::Tensors(tensors)), None) => tensor_declarations(tensors, ports, open, rows)?,
     };
     declarations.into_iter().enumerate().map(|(index, declaration)| declaration.input(index, graph)).collect()
@@ -39,12 +53,17 @@ impl Declaration {
     fn input(self, index: usize, graph: &Graph) -> Result<Input, ModelError> {
         let port = &graph.inputs()[self.slot.tensor];
         let tracked = port.element.is_float() && graph.tracks_missing(&port.name);
+        let null_rule = match graph.keys(&port.name) {
+            Some(_) => keyed::absent(port),
+            None if tracked => NullRule::Nan,
+            None => NullRule::Null,
+        };
         let input = Input {
             name: self.name,
             declared: self.declared,
             element: port.element.into(),
             required: self.required,
-            null_rule: if tracked { NullRule::Nan } else { NullRule::Null },
+            null_rule,
             slot: self.slot,
         };
         check_element(&input, index)?;

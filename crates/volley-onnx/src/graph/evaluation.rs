@@ -19,7 +19,7 @@ impl Graph {
     /// The model is checked and rewritten as by [`Graph::parse`] and run as by [`crate::Plan::run`], but need not
     /// score rows: that is what the specification's own tests of operators need. Everything is done anew each time.
     pub fn evaluate(model: &[u8], inputs: Vec<Tensor>, limits: &Limits) -> Result<Vec<Tensor>, Error> {
-        let (mut proto, _) = read(model, &|_| None, limits)?;
+        let mut proto = read(model, &|_| None, limits)?.proto;
         operators::check(proto.graph.get_or_insert_default(), &proto.opset_import)?;
         let limits = *limits;
         Deadline::after(limits.load_time_max).within(move || {

@@ -6,7 +6,9 @@ use prost::Message;
 use tract_onnx::pb::{GraphProto, ModelProto};
 
 use super::walk::{is_standard, nodes, subgraphs};
-use super::{Graph, Road, check, fits, fixed_batch, inputs, labels, missing, operators, preparation, read, zipmap};
+use super::{
+    Graph, Read, Road, check, fits, fixed_batch, inputs, labels, missing, operators, preparation, read, zipmap,
+};
 use crate::deadline::Deadline;
 use crate::error::Error;
 use crate::limits::Limits;
@@ -25,12 +27,13 @@ impl Graph {
         limits: &Limits,
     ) -> Result<Graph, Error> {
         let deadline = Deadline::after(limits.load_time_max);
-        let (proto, data) = read(model, external, limits)?;
+        let read = read(model, external, limits)?;
         let limits = *limits;
-        deadline.within(move || Graph::prepare_foreign(proto, &data, limits))
+        deadline.within(move || Graph::prepare_foreign(read, limits))
     }
 
-    fn prepare_foreign(mut proto: ModelProto, data: &BTreeSet<String>, limits: Limits) -> Result<Graph, Error> {
+    fn prepare_foreign(read: Read, limits: Limits) -> Result<Graph, Error> {
+        let Read { mut proto, unfolded, keys } = read;
         check_whole(&proto)?;
         let versions = proto.opset_import.clone();
         let graph = proto.graph.get_or_insert_default();
@@ -49,8 +52,9 @@ impl Graph {
             fixed_batch: fixed_batch(&inputs)?,
             inputs,
             outputs,
-            preparation: preparation::common(data, &zipmaps),
+            preparation: preparation::common(&unfolded, &zipmaps),
             zipmaps: zipmaps.into_keys().collect(),
+            keys,
             operators,
             asides: BTreeSet::new(),
             road: Road::Foreign(proto.encode_to_vec()),
@@ -69,9 +73,6 @@ impl Graph {
 
 /// The checks go through the graph and its subgraphs: a model keeps nothing where they do not look.
 fn check_whole(proto: &ModelProto) -> Result<(), Error> {
-    if !proto.functions.is_empty() {
-        return Err(Error::Invalid("it has functions of its own: export it with functions inlined".into()));
-    }
     if !proto.training_info.is_empty() {
         return Err(Error::Invalid("it holds a training graph: export it for inference".into()));
     }

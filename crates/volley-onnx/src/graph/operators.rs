@@ -57,16 +57,6 @@ fn is_random(node: &NodeProto) -> bool {
 /// A form of a known operator that tract would silently take for another one.
 fn unknown_form(node: &NodeProto) -> Option<String> {
     let attribute = |name: &str| node.attribute.iter().find(|it| it.name == name);
-    let recurrent = ["LSTM", "GRU", "RNN"].iter().any(|op_type| is_standard(node, op_type));
-    if recurrent && attribute("direction").is_some_and(|it| it.s == b"reverse") {
-        return Some(format!("{} in reverse", node.op_type));
-    }
-    if recurrent && attribute("clip").is_some() {
-        return Some(format!("{} with clipping", node.op_type));
-    }
-    if is_standard(node, "LSTM") && attribute("input_forget").is_some_and(|it| it.i != 0) {
-        return Some("LSTM with coupled gates".into());
-    }
     if is_standard(node, "SpaceToDepth") && attribute("mode").is_some_and(|it| it.s != b"DCR") {
         return Some("SpaceToDepth with columns before rows".into());
     }

@@ -5,6 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::ops::is_ours;
 use crate::port::ClassLabels;
 
+/// What a file holds folded up.
+pub(super) struct Unfolded {
+    /// The files that tensor data came from.
+    pub(super) data: BTreeSet<String>,
+    /// Calls of functions of the model's own.
+    pub(super) calls: usize,
+    /// Inputs that were maps.
+    pub(super) maps: Vec<String>,
+}
+
 /// How often each rewrite found something.
 pub(super) struct Rewritten {
     /// Nodes in the place of exported polynomial features.
@@ -17,12 +27,12 @@ pub(super) struct Rewritten {
 
 /// Plain sentences without a full stop, for a model that tract runs.
 pub(super) fn told(
-    data: &BTreeSet<String>,
+    unfolded: &Unfolded,
     zipmaps: &BTreeMap<String, ClassLabels>,
     rewritten: &Rewritten,
     operators: &[String],
 ) -> Vec<String> {
-    let mut told = common(data, zipmaps);
+    let mut told = common(unfolded, zipmaps);
     if rewritten.products > 0 {
         told.push(format!("polynomial features are computed by {}", counted(rewritten.products, "node", "nodes")));
     }
@@ -42,11 +52,18 @@ pub(super) fn told(
 }
 
 /// What is done for every runtime.
-pub(super) fn common(data: &BTreeSet<String>, zipmaps: &BTreeMap<String, ClassLabels>) -> Vec<String> {
+pub(super) fn common(unfolded: &Unfolded, zipmaps: &BTreeMap<String, ClassLabels>) -> Vec<String> {
     let mut told = Vec::new();
-    if !data.is_empty() {
-        let files: Vec<_> = data.iter().map(|file| format!("`{file}`")).collect();
+    if !unfolded.data.is_empty() {
+        let files: Vec<_> = unfolded.data.iter().map(|file| format!("`{file}`")).collect();
         told.push(format!("tensor data is read from {}", files.join(", ")));
+    }
+    if unfolded.calls > 0 {
+        let calls = counted(unfolded.calls, "call", "calls");
+        told.push(format!("{calls} of the model's own functions: their nodes are put in their place"));
+    }
+    for input in &unfolded.maps {
+        told.push(format!("the map `{input}` is an input for each of its keys"));
     }
     for (output, classes) in zipmaps {
         told.push(format!("the ZipMap of `{output}` is cut: the matrix under it has its {} classes", classes.len()));
@@ -66,15 +83,19 @@ mod tests {
     #[test]
     fn only_what_happened_is_told() {
         let nothing = Rewritten { products: 0, states: 0, extremes: 0 };
-        assert_eq!(told(&BTreeSet::new(), &BTreeMap::new(), &nothing, &["Add".to_owned()]), [""; 0]);
+        let folded = Unfolded { data: BTreeSet::new(), calls: 0, maps: vec![] };
+        assert_eq!(told(&folded, &BTreeMap::new(), &nothing, &["Add".to_owned()]), [""; 0]);
         let data = BTreeSet::from(["w.data".to_owned()]);
+        let unfolded = Unfolded { data, calls: 2, maps: vec!["ages".to_owned()] };
         let zipmaps = BTreeMap::from([("p".to_owned(), ClassLabels::Ints(vec![0, 1]))]);
         let all = Rewritten { products: 1, states: 2, extremes: 1 };
         let operators = ["Add", "Gemm", "ai.onnx.ml.Scaler"].map(str::to_owned);
         assert_eq!(
-            told(&data, &zipmaps, &all, &operators),
+            told(&unfolded, &zipmaps, &all, &operators),
             [
                 "tensor data is read from `w.data`",
+                "2 calls of the model's own functions: their nodes are put in their place",
+                "the map `ages` is an input for each of its keys",
                 "the ZipMap of `p` is cut: the matrix under it has its 2 classes",
                 "polynomial features are computed by 1 node",
                 "2 recurrent layers without a first state: zeros for each row are named",

@@ -27,9 +27,9 @@ fn all_unknown_operators_are_named_with_their_domain() {
     let model = floats_in()
         .node("", "Loop", &["x"], &["a"], vec![])
         .node("my.domain", "Relu", &["a"], &["b"], vec![])
-        .node(ML, "DictVectorizer", &["b"], &["c"], vec![])
+        .node(ML, "Gadget", &["b"], &["c"], vec![])
         .node("", "Scaler", &["c"], &["y"], vec![]);
-    let operators = ["Loop", "Scaler", "ai.onnx.ml.DictVectorizer", "my.domain.Relu"];
+    let operators = ["Loop", "Scaler", "ai.onnx.ml.Gadget", "my.domain.Relu"];
     let expected = Error::UnsupportedOperator { operators: operators.map(String::from).to_vec() };
     assert_eq!(model.parse().map(|_| ()), Err(expected));
 }

@@ -1,5 +1,5 @@
 //! `Celu` and `Swish` with factors of their own: tract takes its `Celu` for single precision and has `Swish` without
-//! a factor.
+//! a factor. `Asinh` and `Acosh` of numbers whose square is more than a float holds.
 
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
@@ -10,6 +10,8 @@ use super::{Built, Kernel, Signature, kernel};
 
 #[derive(Debug, Clone, Copy)]
 enum Activation {
+    Acosh,
+    Asinh,
     Celu(f64),
     Swish(f64),
 }
@@ -24,9 +26,21 @@ pub(super) fn build_swish(_: &ParsingContext, node: &NodeProto) -> Built {
     kernel(node, 1..=1, Activation::Swish(f64::from(alpha)))
 }
 
+pub(super) fn build_acosh(_: &ParsingContext, node: &NodeProto) -> Built {
+    kernel(node, 1..=1, Activation::Acosh)
+}
+
+pub(super) fn build_asinh(_: &ParsingContext, node: &NodeProto) -> Built {
+    kernel(node, 1..=1, Activation::Asinh)
+}
+
 impl Activation {
     fn of(self, x: f64) -> f64 {
         match self {
+            Activation::Acosh => x.acosh(),
+            Activation::Asinh => x.asinh(),
+            // Neither the larger nor the smaller of two numbers is NaN in Rust.
+            Activation::Celu(_) if x.is_nan() => x,
             Activation::Celu(alpha) => x.max(0.0) + (alpha * (x / alpha).exp_m1()).min(0.0),
             Activation::Swish(alpha) => x / (1.0 + (-alpha * x).exp()),
         }
@@ -36,6 +50,8 @@ impl Activation {
 impl Kernel for Activation {
     fn name(&self) -> &'static str {
         match self {
+            Activation::Acosh => "Acosh",
+            Activation::Asinh => "Asinh",
             Activation::Celu(_) => "Celu",
             Activation::Swish(_) => "Swish",
         }
@@ -67,6 +83,19 @@ mod tests {
     fn the_factor_bends_both_sides_of_celu() {
         let expected = [2.0 * (-0.5f32).exp_m1(), 0.0, 1.5];
         standard("Celu", vec![float("alpha", 2.0)]).gives(tensor(&[3], &[-1.0f32, 0.0, 1.5]), tensor(&[3], &expected));
+    }
+
+    #[test]
+    fn celu_of_nan_is_nan() {
+        standard("Celu", vec![]).gives(tensor(&[1], &[f32::NAN]), tensor(&[1], &[f32::NAN]));
+    }
+
+    #[test]
+    fn hyperbolic_areas_of_large_numbers_are_finite() {
+        let expected = [f64::from(f32::MAX).ln() as f32 + 2f32.ln()];
+        for operator in ["Asinh", "Acosh"] {
+            standard(operator, vec![]).gives(tensor(&[1], &[f32::MAX]), tensor(&[1], &expected));
+        }
     }
 
     #[test]

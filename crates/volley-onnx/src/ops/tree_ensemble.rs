@@ -79,17 +79,21 @@ impl Kernel for Regressor {
 impl Regressor {
     fn finish(&self, scores: Scores<'_>, out: &mut [f32]) {
         match scores {
-            Scores::Single(scores, _) => add_base(scores, &self.base, out),
-            Scores::Double(scores, _) => add_base(scores, &self.base, out),
+            Scores::Single(scores, spoken) => add_base(scores, spoken, &self.base, out),
+            Scores::Double(scores, spoken) => add_base(scores, spoken, &self.base, out),
         }
         self.transform.apply(out);
     }
 }
 
-fn add_base<T: Real>(scores: &[T], base: &[f64], out: &mut [f32]) {
-    for ((out, &score), &base) in out.iter_mut().zip(scores).zip(base) {
+/// Of several targets, one that no leaf of the row speaks of is zero: ONNX Runtime leaves its base value out.
+fn add_base<T: Real>(scores: &[T], spoken: &[bool], base: &[f64], out: &mut [f32]) {
+    let is_alone = base.len() == 1;
+    for (((out, &score), &spoken), &base) in out.iter_mut().zip(scores).zip(spoken).zip(base) {
         let mut score = score;
-        score += T::of(base);
+        if spoken || is_alone {
+            score += T::of(base);
+        }
         *out = score.single();
     }
 }
@@ -434,15 +438,15 @@ mod tests {
             ints("class_nodeids", &each(&|_| vec![0, 0])),
             ints("class_ids", &each(&|_| vec![0, 1])),
             floats("class_weights", &all.flatten().collect::<Vec<f32>>()),
-            ints("classlabels_int64s", &[70, 71]),
+            ints("classlabels_int64s", &[70, 71, 72]),
         ]
     }
 
     #[test]
     fn a_tie_of_many_trees_goes_to_the_first_class() {
         for (trees, shares) in [(20, [0.8, 0.2]), (50, [0.2, 0.8])] {
-            ml("TreeEnsembleClassifier", divided(trees, shares))
-                .gives_all(tensor(&[1, 1], &[0.0f32]), vec![ints_in(&[1], &[70]), tensor(&[1, 2], &[0.5f32, 0.5])]);
+            let tie = vec![ints_in(&[1], &[70]), tensor(&[1, 3], &[0.5f32, 0.5, 0.0])];
+            ml("TreeEnsembleClassifier", divided(trees, shares)).gives_all(tensor(&[1, 1], &[0.0f32]), tie);
         }
     }
 
@@ -464,6 +468,37 @@ mod tests {
         ];
         ml("TreeEnsembleRegressor", attributes)
             .gives(tensor(&[5, 1], &[1.0f32, 2.0, 4.0, 5.0, NAN]), tensor(&[5, 1], &[1.0f32, -1.0, 1.0, -1.0, -1.0]));
+    }
+
+    #[test]
+    fn a_target_that_no_leaf_speaks_of_has_no_base_value() {
+        let check = |ids, expected: [f32; 4]| {
+            let more = vec![int("n_targets", 2), floats("base_values", &[10.0, 20.0])];
+            let attributes = joined([stump("BRANCH_LEQ", 0.0), weights("target", ids, [1.0, 2.0]), more]);
+            ml("TreeEnsembleRegressor", attributes).gives(tensor(&[2, 1], &[-1.0f32, 1.0]), tensor(&[2, 2], &expected));
+        };
+        check([0, 0], [11.0, 0.0, 12.0, 0.0]);
+        check([0, 1], [11.0, 0.0, 0.0, 22.0]);
+    }
+
+    fn check_two_classes(base: Option<&[f32]>, values: [f32; 4], labels: [i64; 2], scores: [f32; 4]) {
+        let weights = vec![
+            ints("class_treeids", &[0; 4]),
+            ints("class_nodeids", &[1, 1, 2, 2]),
+            ints("class_ids", &[0, 1, 0, 1]),
+            floats("class_weights", &values),
+            ints("classlabels_int64s", &[70, 71]),
+        ];
+        let base = base.map(|base| floats("base_values", base)).into_iter().collect();
+        check_classes(joined([stump("BRANCH_LEQ", 0.0), weights, base]), ints_in(&[2], &labels), scores);
+    }
+
+    #[test]
+    fn of_two_scores_the_sign_of_the_second_decides_or_with_two_base_values_that_of_the_first() {
+        let values = [2.0, 1.0, -1.0, -2.0];
+        check_two_classes(None, values, [71, 70], values);
+        check_two_classes(Some(&[0.5]), values, [71, 70], [2.5, 1.0, -0.5, -2.0]);
+        check_two_classes(Some(&[7.0, 0.5]), [0.25, 0.5, -1.0, 3.0], [71, 70], [-0.75, 0.75, 0.5, -0.5]);
     }
 
     #[test]

@@ -1,20 +1,27 @@
 //! NaN kept where tract would lose it: in the larger and the smaller of two numbers, Relu and Clip among them, in
-//! Sigmoid and in Tanh. A row that has no score would get one.
+//! Sigmoid and in Tanh. A row that has no score would get one. Searches for an extreme treat NaN as ONNX Runtime does,
+//! and what is no place of a OneHot is none.
 //!
-//! What follows a product of tract's own is done together with it, in instructions that keep the NaN.
+//! What follows a product of matrices of tract's own is done together with it, in instructions that keep the NaN.
 
+use tract_onnx::tract_core::ops::array::OneHot;
 use tract_onnx::tract_core::ops::binary::TypedBinOp;
 use tract_onnx::tract_core::ops::element_wise::ElementWiseOp;
+use tract_onnx::tract_core::ops::nn::{Reduce, Reducer};
 use tract_onnx::tract_core::ops::scan::Scan;
 use tract_onnx::tract_hir::internal::*;
 
 use super::thin::follows_product;
-use crate::ops::{Chosen, NanOf, typed};
+use crate::ops::{Answer, Chosen, NanOf, Places, Searched, typed};
 
 /// Puts operators that keep NaN in the place of those of a decluttered model that do not.
 pub(super) fn keep(model: &mut TypedModel) -> TractResult<()> {
     for id in model.eval_order()? {
         let node = model.node(id);
+        if let Some(op) = replacement(model, node)? {
+            TypedModelPatch::replace_single_op(model, node, &node.inputs, op)?.apply(model)?;
+            continue;
+        }
         let patch = match (chosen(model, node)?, node.op_as::<ElementWiseOp>(), node.op_as::<Scan>()) {
             (Some(chosen), ..) => choice(model, node, chosen)?,
             (_, Some(op), _) if matches!(&*op.0.name(), "Sigmoid" | "Tanh") => with_nan_of_input(model, node)?,
@@ -30,6 +37,31 @@ pub(super) fn keep(model: &mut TypedModel) -> TractResult<()> {
     model.compact()
 }
 
+/// What takes the place of a node whatever is around it.
+fn replacement(model: &TypedModel, node: &TypedNode) -> TractResult<Option<Box<dyn TypedOp>>> {
+    if let Some(op) = node.op_as::<OneHot>() {
+        return Ok(Some(typed(Places::from(op))));
+    }
+    let Some(op) = searched(node) else { return Ok(None) };
+    // Elements of other types are all numbers.
+    let is_float = model.outlet_fact(node.inputs[0])?.datum_type.is_float();
+    Ok(is_float.then(|| typed(op)))
+}
+
+/// A search along one axis.
+fn searched(node: &TypedNode) -> Option<Searched> {
+    let op = node.op_as::<Reduce>()?;
+    let [axis] = *op.axes else { return None };
+    let (largest, answer) = match op.reducer {
+        Reducer::ArgMax(last) => (true, Answer::Place { last }),
+        Reducer::ArgMin(last) => (false, Answer::Place { last }),
+        Reducer::Max => (true, Answer::Value),
+        Reducer::Min => (false, Answer::Value),
+        _ => return None,
+    };
+    Some(Searched { axis, largest, answer })
+}
+
 fn chosen(model: &TypedModel, node: &TypedNode) -> TractResult<Option<Chosen>> {
     let Some(op) = node.op_as::<TypedBinOp>() else { return Ok(None) };
     let chosen = match op.0.name() {
@@ -39,7 +71,12 @@ fn chosen(model: &TypedModel, node: &TypedNode) -> TractResult<Option<Chosen>> {
     };
     let is_float = node.outputs[0].fact.datum_type.is_float();
     let is_fused = node.inputs.iter().any(|&input| follows_product(model, input));
-    Ok((is_float && !is_fused).then_some(chosen))
+    Ok((is_float && !(is_fused && is_matrix(&node.outputs[0].fact))).then_some(chosen))
+}
+
+/// Whether more than one row and more than one column come out: tract's instructions for a single one lose NaN.
+fn is_matrix(fact: &TypedFact) -> bool {
+    fact.shape.iter().filter(|dim| !dim.is_one()).count() > 1
 }
 
 fn choice(model: &TypedModel, node: &TypedNode, chosen: Chosen) -> TractResult<TypedModelPatch> {
@@ -119,15 +156,18 @@ mod tests {
 
     #[test]
     fn a_layer_of_any_width_keeps_nan() {
-        for width in [3, 24, 200] {
+        for (width, batch) in [(1, -1), (3, -1), (24, -1), (200, -1), (1, 1), (24, 1), (200, 1)] {
             let model = ModelBuilder::default()
-                .input("x", Element::F32, &[-1, 2])
+                .input("x", Element::F32, &[batch, 2])
                 .output("y", Element::F32)
                 .constant("weights", &tensor(&[2, width], &vec![1.0f32; 2 * width]))
                 .constant("bias", &tensor(&[width], &vec![-1.0f32; width]))
                 .node("", "MatMul", &["x", "weights"], &["sums"], vec![])
                 .node("", "Add", &["sums", "bias"], &["moved"], vec![])
-                .node("", "Relu", &["moved"], &["y"], vec![]);
+                .node("", "Relu", &["moved"], &["large"], vec![])
+                .node("", "Clip", &["large", "low", "high"], &["y"], vec![])
+                .constant("low", &tensor(&[], &[-1.0f32]))
+                .constant("high", &tensor(&[], &[2.0f32]));
             for rows in [2, 1024] {
                 let values = [[NAN, 1.0], [1.0, 2.0]].concat().repeat(rows / 2);
                 let scores = model.clone().run(rows, vec![tensor(&[rows, 2], &values)]).expect("a sound model");

@@ -1,8 +1,8 @@
 //! From the scores of trees to a class and its probabilities.
 //!
-//! The specification leaves it open what a single score says of two classes. Exporters rely on what
-//! ONNX Runtime does, so that is what is done here. Where weights speak for both of two classes,
-//! the larger score wins; ONNX Runtime would look at the second one alone.
+//! The specification leaves it open what scores say of two classes. Exporters rely on what ONNX
+//! Runtime does, so that is what is done here, down to what looks odd: where weights speak for both,
+//! the sign of the second score decides.
 
 use super::super::post_transform::{PostTransform, logistic};
 use crate::trees::{Description, Real};
@@ -22,6 +22,8 @@ enum Scoring {
     Both(Decision),
     /// All weights are for the second of two classes; the first column is the score zero.
     Second(Decision),
+    /// Weights speak for both of two classes.
+    Two,
     /// A score for each class.
     Each,
 }
@@ -58,6 +60,7 @@ impl Classes {
                 description.weights.iter_mut().for_each(|weight| weight.target = 0);
                 if target == 0 { Scoring::Both(decision) } else { Scoring::Second(decision) }
             }
+            _ if count == 2 => Scoring::Two,
             _ => Scoring::Each,
         };
         Ok(Classes { base, transform, scoring })
@@ -80,8 +83,44 @@ impl Classes {
                 self.transform.apply(out);
                 decision.second_wins(score)
             }
+            (Scoring::Two, [first, second]) => {
+                let wins;
+                (*first, *second, wins) = self.two([scores[0], scores[1]], [spoken[0], spoken[1]]);
+                u32::from(wins)
+            }
             _ => self.largest(scores, spoken, out),
         }
+    }
+
+    /// Both scores after the transformation, and whether the second class wins. A class that no leaf of the row speaks
+    /// of has no score.
+    fn two<T: Real>(&self, [mut first, second]: [T; 2], spoken: [bool; 2]) -> (f32, f32, bool) {
+        let wins = |score: T| score > T::default();
+        let transformed = |first: f32, second: f32| {
+            let mut pair = [first, second];
+            self.transform.apply(&mut pair);
+            (pair[0], pair[1])
+        };
+        let ((one, other), wins) = match (self.base.as_slice(), spoken) {
+            // The second base value is added to the score of the first class, which stands for both.
+            (&[_, base], [speaks, true]) => {
+                first += T::of(base);
+                let opposite = if speaks { -first.single() } else { 0.0 };
+                (transformed(opposite, first.single()), wins(first))
+            }
+            (&[base, _], [_, false]) => {
+                first += T::of(base);
+                (transformed(first.single(), 0.0), wins(first))
+            }
+            (base, [_, speaks]) => {
+                first += T::of(base.first().copied().unwrap_or(0.0));
+                match speaks {
+                    true => (transformed(first.single(), second.single()), wins(second)),
+                    false => (self.both(Decision::Sign, first), wins(first)),
+                }
+            }
+        };
+        (one, other, wins)
     }
 
     fn both<T: Real>(&self, decision: Decision, score: T) -> (f32, f32) {
