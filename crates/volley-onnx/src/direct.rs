@@ -42,7 +42,6 @@ pub(crate) use builder::Builder;
 pub(crate) use rows::TensorRows;
 pub use rows::{Place, Rows};
 pub(crate) use shapes::looked_up;
-pub(crate) use sums::Order;
 pub(crate) use value::{Cells, Given, Text, longs};
 pub(crate) use words::Numbers;
 pub use words::Words;
@@ -202,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn encoders_before_a_linear_model_take_the_direct_road_to_the_same_bits() {
+    fn encoders_before_a_linear_model_take_the_direct_road_to_the_same_scores() {
         let graph = pipeline(1).parse().expect("a sound model");
         let (direct, tensors) = (graph.plan().expect("a plan"), graph.plan_on_tensors().expect("a plan"));
         assert_eq!((direct.road(), tensors.road()), (Road::Direct, Road::Tensors));

@@ -230,7 +230,7 @@ pub(crate) trait Kernel: fmt::Debug + Send + Sync + 'static {
     /// Computes all outputs. The inputs are those that [`Kernel::outputs`] accepted.
     fn eval(&self, inputs: &[&Tensor]) -> TractResult<Vec<Tensor>>;
 
-    /// Computes all outputs by columns, to the same bits: adds the steps that do it to `build`. `None` if it cannot.
+    /// Computes all outputs by columns: adds the steps that do it to `build`. `None` if it cannot.
     fn by_columns(self: Arc<Self>, inputs: &[Given], build: &mut direct::Builder) -> Option<Vec<Cells>> {
         let _ = (inputs, build);
         None

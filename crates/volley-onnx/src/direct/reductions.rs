@@ -6,14 +6,11 @@ use tract_onnx::tract_core::ops::nn::{Reduce, Reducer, Softmax, SoftmaxKind};
 use super::block::Column;
 use super::builder::Builder;
 use super::number::Float;
-use super::sums::Order;
 use super::value::{Cells, Given, Value, flat, places};
 use crate::tensor::tensor_values;
 
 /// Sums of a product at most: for wider ones, kernels that keep a tile of the matrix in registers are faster.
 const SUMS_MAX: usize = 16;
-/// Up to so many sums, products are added lane by lane, as linear models do.
-const LANES_MAX: usize = 2;
 
 /// The output, and what its integers are below.
 pub(super) fn reduced(
@@ -149,8 +146,6 @@ impl Terms<'_> {
         let summed = self.summed()?;
         let lens: Vec<usize> = summed.iter().map(|axis| axis.1).collect();
         let mut sums = Vec::new();
-        // The rows and columns of one tensor at a time are told apart by their axes' names.
-        let order = if dims.iter().product::<usize>() <= LANES_MAX { Order::ByLane } else { Order::InTurn };
         for place in 0..dims.iter().product() {
             let at = unflat(place, dims);
             let of = |slot: usize, shape: &[usize]| {
@@ -158,7 +153,7 @@ impl Terms<'_> {
             };
             let values: Vec<Column<T>> = of(self.of_rows, self.value).into_iter().map(|it| columns[it]).collect();
             let weights: Vec<T> = of(1 - self.of_rows, self.constant).into_iter().map(|it| weights[it]).collect();
-            sums.push(build.weighted_sum(&values, &weights, T::ZERO, order));
+            sums.push(build.weighted_sum(&values, &weights, T::ZERO));
         }
         Some(T::cells(sums))
     }

@@ -8,7 +8,7 @@ use super::node::{ensure_numeric, floats, labels, refuse, row_dim, rows_and_colu
 use super::post_transform::{PostTransform, logistic};
 use super::wide::{Work, widely};
 use super::{Built, Kernel, Signature, kernel};
-use crate::direct::{Builder, Cells, Given, Order, RowColumn};
+use crate::direct::{Builder, Cells, Given, RowColumn};
 use crate::port::ClassLabels;
 
 /// One weighted sum for each target.
@@ -55,11 +55,9 @@ impl Linear {
         if input.matrix_columns() != Some(columns) {
             return None;
         }
-        let order = if self.targets <= FEW { Order::ByLane } else { Order::InTurn };
         let singles = input.cells.singles(build)?;
         let weights = self.coefficients.chunks_exact(columns).enumerate();
-        let sums =
-            weights.map(|(target, weights)| build.weighted_sum(&singles, weights, self.intercept(target), order));
+        let sums = weights.map(|(target, weights)| build.weighted_sum(&singles, weights, self.intercept(target)));
         Some(sums.collect())
     }
 
