@@ -10,6 +10,7 @@ from skl2onnx.common.data_types import DictionaryType, FloatTensorType, StringTe
 from sklearn import multioutput
 from sklearn.feature_extraction import DictVectorizer
 from sklearn.linear_model import LogisticRegression, SGDClassifier
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 
 import boosted
@@ -29,6 +30,11 @@ def pipelines(data):
     c = "linear classification"
     sgd = SGDClassifier(loss="huber", random_state=0)
     yield convert("sgd_huber_infinite", c, sgd, data, "y_name", table="extreme", **BARE)
+    nearest = KNeighborsClassifier(5)
+    yield convert("knn_of_nan", "nearest neighbours", nearest, data, "y_multi", rows=250, table="holes", **BARE)
+    nearest = KNeighborsClassifier(4)
+    cdist = {"options": {"optim": "cdist"}} | BARE
+    yield convert("knn_cdist", "nearest neighbours", nearest, data, "y_multi", rows=150, **cdist)
     yield maps(data)
 
 

@@ -9,6 +9,7 @@ mod binarizer;
 mod by_column;
 mod cast;
 mod cast_map;
+mod cdist;
 mod constant_of_shape;
 mod double;
 mod extreme;
@@ -33,6 +34,7 @@ mod scaler;
 mod searched;
 mod svm;
 mod text;
+mod top;
 mod tree_ensemble;
 mod upsample;
 mod wide;
@@ -53,6 +55,7 @@ pub(crate) use node::Refusal;
 pub(crate) use one_hot::Places;
 pub(crate) use post_transform::{PostTransform, logistic};
 pub(crate) use searched::{Answer, Searched};
+pub(crate) use top::Top;
 pub(crate) use wide::{Work, exp_of_negative, widely};
 
 use crate::direct::{self, Cells, Given};
@@ -119,11 +122,12 @@ const OWN: [(&str, Builder); 2] =
     [(crate::graph::extremes::OPERATOR, extreme::build), (crate::graph::products::OPERATOR, products::build)];
 
 /// Operators of the `com.microsoft` domain that tract does not have.
-const OWN_CONTRIB: [(&str, Builder); 1] = [("Tokenizer", text::build_tokenizer)];
+const OWN_CONTRIB: [(&str, Builder); 2] = [("CDist", cdist::build), ("Tokenizer", text::build_tokenizer)];
 
 /// Operators of the `com.microsoft` domain that are run.
-const CONTRIB: [&str; 11] = [
+const CONTRIB: [&str; 12] = [
     "BiasGelu",
+    "CDist",
     "FastGelu",
     "GatherBlockQuantized",
     "Gelu",
@@ -137,8 +141,9 @@ const CONTRIB: [&str; 11] = [
 ];
 
 /// Operators that are only of the `com.microsoft` domain, though tract does not look.
-const CONTRIB_ONLY: [&str; 9] = [
+const CONTRIB_ONLY: [&str; 10] = [
     "BiasGelu",
+    "CDist",
     "FastGelu",
     "GatherBlockQuantized",
     "MatMulNBits",
@@ -249,7 +254,12 @@ pub(crate) fn kernel(node: &NodeProto, inputs: std::ops::RangeInclusive<usize>, 
 
 /// `kernel`, which has one output, as a node of a model whose types are known.
 pub(crate) fn typed(kernel: impl Kernel) -> Box<dyn TypedOp> {
-    Box::new(Operator { kernel: Arc::new(kernel), inputs: 1, kept: tvec![0] })
+    typed_with(kernel, 1)
+}
+
+/// The same for a kernel with so many outputs.
+pub(crate) fn typed_with(kernel: impl Kernel, outputs: usize) -> Box<dyn TypedOp> {
+    Box::new(Operator { kernel: Arc::new(kernel), inputs: 1, kept: (0..outputs).collect() })
 }
 
 /// The rules of an operator with one input and one output, except for the type of its elements.

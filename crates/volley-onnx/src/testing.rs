@@ -59,7 +59,7 @@ impl ModelBuilder {
         let opset = |domain: &str, version| OperatorSetIdProto { domain: domain.into(), version };
         ModelProto {
             ir_version: 9,
-            opset_import: vec![opset("", 18), opset("ai.onnx.ml", 3)],
+            opset_import: vec![opset("", 18), opset("ai.onnx.ml", 3), opset("com.microsoft", 1)],
             graph: Some(self.graph.clone()),
             ..ModelProto::default()
         }

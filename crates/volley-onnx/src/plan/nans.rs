@@ -4,7 +4,7 @@
 //!
 //! What follows a product of matrices of tract's own is done together with it, in instructions that keep the NaN.
 
-use tract_onnx::tract_core::ops::array::OneHot;
+use tract_onnx::tract_core::ops::array::{OneHot, Topk};
 use tract_onnx::tract_core::ops::binary::TypedBinOp;
 use tract_onnx::tract_core::ops::element_wise::ElementWiseOp;
 use tract_onnx::tract_core::ops::nn::{Reduce, Reducer};
@@ -12,14 +12,14 @@ use tract_onnx::tract_core::ops::scan::Scan;
 use tract_onnx::tract_hir::internal::*;
 
 use super::thin::follows_product;
-use crate::ops::{Answer, Chosen, NanOf, Places, Searched, typed};
+use crate::ops::{Answer, Chosen, NanOf, Places, Searched, Top, typed, typed_with};
 
 /// Puts operators that keep NaN in the place of those of a decluttered model that do not.
 pub(super) fn keep(model: &mut TypedModel) -> TractResult<()> {
     for id in model.eval_order()? {
         let node = model.node(id);
         if let Some(op) = replacement(model, node)? {
-            TypedModelPatch::replace_single_op(model, node, &node.inputs, op)?.apply(model)?;
+            TypedModelPatch::replace_single_op(model, node, &node.inputs[..1], op)?.apply(model)?;
             continue;
         }
         let patch = match (chosen(model, node)?, node.op_as::<ElementWiseOp>(), node.op_as::<Scan>()) {
@@ -39,13 +39,29 @@ pub(super) fn keep(model: &mut TypedModel) -> TractResult<()> {
 
 /// What takes the place of a node whatever is around it.
 fn replacement(model: &TypedModel, node: &TypedNode) -> TractResult<Option<Box<dyn TypedOp>>> {
+    if node.inputs.is_empty() {
+        return Ok(None);
+    }
     if let Some(op) = node.op_as::<OneHot>() {
         return Ok(Some(typed(Places::from(op))));
     }
-    let Some(op) = searched(node) else { return Ok(None) };
     // Elements of other types are all numbers.
-    let is_float = model.outlet_fact(node.inputs[0])?.datum_type.is_float();
-    Ok(is_float.then(|| typed(op)))
+    if !model.outlet_fact(node.inputs[0])?.datum_type.is_float() {
+        return Ok(None);
+    }
+    let searched = searched(node).map(typed);
+    Ok(match searched {
+        None => top(model, node)?.map(|op| typed_with(op, 2)),
+        found => found,
+    })
+}
+
+/// A search for the first few, of which it is known how many they are.
+fn top(model: &TypedModel, node: &TypedNode) -> TractResult<Option<Top>> {
+    let Some(op) = node.op_as::<Topk>() else { return Ok(None) };
+    let Some(count) = &model.outlet_fact(node.inputs[1])?.konst else { return Ok(None) };
+    let count = usize::try_from(count.cast_to_scalar::<i64>()?)?;
+    Ok(Some(Top { axis: op.axis, count, largest: op.largest }))
 }
 
 /// A search along one axis.
