@@ -2,16 +2,19 @@
 
 mod bounds;
 mod constants;
+pub(crate) mod distances;
 mod evaluation;
 mod external;
 pub(crate) mod extremes;
 mod labels;
+mod lookups;
 mod missing;
 mod names;
 mod operators;
 pub(crate) mod products;
 mod recurrent;
 mod shape_only;
+mod stacked;
 mod walk;
 mod zipmap;
 
@@ -219,6 +222,9 @@ fn rewrite(graph: &mut GraphProto, limits: &Limits) -> Result<BTreeMap<String, C
     bounds::check_attributes(graph)?;
     constants::check(graph, limits.constant_bytes_max)?;
     products::merge(graph);
+    distances::merge(graph);
+    stacked::put_side_by_side(graph);
+    lookups::turn(graph);
     recurrent::name_states(graph);
     extremes::unbind(graph);
     zipmap::cut(graph)

@@ -8,6 +8,7 @@ mod array_feature_extractor;
 mod binarizer;
 mod by_column;
 mod cast;
+mod distances;
 mod double;
 mod extreme;
 mod feature_vectorizer;
@@ -37,10 +38,13 @@ use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
 
 pub(crate) use by_column::{Arithmetic, ByColumn};
+pub(crate) use cast::long;
+pub(crate) use distances::{LANES, Squarable, squared};
 pub(crate) use larger::{Chosen, NanOf};
 pub(crate) use linear::product;
-pub(crate) use node::Refusal;
+pub(crate) use node::{Refusal, refuse};
 pub(crate) use post_transform::PostTransform;
+pub(crate) use wide::{Work, widely};
 
 /// What a builder gives to tract: the operator, and the names it closes over.
 type Built = TractResult<(Box<dyn InferenceOp>, Vec<String>)>;
@@ -88,8 +92,11 @@ const STANDARD: [(&str, Builder); 16] = [
 ];
 
 /// Operators that only a rewrite of the graph uses.
-const OWN: [(&str, Builder); 2] =
-    [(crate::graph::extremes::OPERATOR, extreme::build), (crate::graph::products::OPERATOR, products::build)];
+const OWN: [(&str, Builder); 3] = [
+    (crate::graph::distances::OPERATOR, distances::build),
+    (crate::graph::extremes::OPERATOR, extreme::build),
+    (crate::graph::products::OPERATOR, products::build),
+];
 
 /// Operators of the `com.microsoft` domain that tract does not have.
 const OWN_CONTRIB: [(&str, Builder); 1] = [("Tokenizer", text::build_tokenizer)];
@@ -200,7 +207,17 @@ pub(crate) fn kernel(node: &NodeProto, inputs: std::ops::RangeInclusive<usize>, 
 
 /// `kernel`, which has one output, as a node of a model whose types are known.
 pub(crate) fn typed(kernel: impl Kernel) -> Box<dyn TypedOp> {
-    Box::new(Operator { kernel: Arc::new(kernel), inputs: 1, kept: tvec![0] })
+    typed_of_several(kernel, 1, 1)
+}
+
+/// `kernel` as a node of a model whose types are known.
+pub(crate) fn typed_of_several(kernel: impl Kernel, inputs: usize, outputs: usize) -> Box<dyn TypedOp> {
+    Box::new(Operator { kernel: Arc::new(kernel), inputs, kept: (0..outputs).collect() })
+}
+
+/// The name of one of our own operators.
+pub(crate) fn kernel_name(op: &dyn TypedOp) -> Option<&'static str> {
+    op.downcast_ref::<Operator>().map(|operator| operator.kernel.name())
 }
 
 /// The rules of an operator with one input and one output, except for the type of its elements.

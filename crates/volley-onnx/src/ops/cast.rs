@@ -109,7 +109,7 @@ impl Truncation {
 }
 
 /// Without its fraction; the least integer for NaN and for what no integer of 64 bits holds.
-pub(super) fn long(real: f64) -> i64 {
+pub(crate) fn long(real: f64) -> i64 {
     const BOUND: f64 = 9_223_372_036_854_775_808.0;
     if (-BOUND..BOUND).contains(&real) { real as i64 } else { i64::MIN }
 }

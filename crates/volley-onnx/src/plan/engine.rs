@@ -10,8 +10,12 @@ use tract_onnx::tract_hir::internal::*;
 use super::Batch;
 use super::blueprint::invalid;
 use super::{nans, thin};
+use crate::columns;
 use crate::error::Error;
 use crate::ops::Refusal;
+
+/// Columns of no more rows than this are too short.
+const FEW_ROWS: usize = 8;
 
 /// One optimised model. Weights are shared; every run in progress has a state of its own, which is
 /// kept for the next one if it remembers nothing.
@@ -25,6 +29,10 @@ pub(super) struct Engine {
 impl Engine {
     pub(super) fn new(model: TypedModel, batch: Batch) -> Result<Engine, Error> {
         let plan = model.into_decluttered().and_then(|mut model| {
+            if batch.rows_max() > FEW_ROWS {
+                let rows = batch.dim(&model.symbols);
+                columns::replace(&mut model, &rows)?;
+            }
             thin::replace(&mut model)?;
             nans::keep(&mut model)?;
             TypedSimplePlan::new(model.into_optimized()?)
