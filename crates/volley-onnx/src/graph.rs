@@ -5,12 +5,14 @@ mod clip;
 mod compress;
 mod constants;
 mod containers;
+pub(crate) mod distances;
 mod evaluation;
 mod external;
 pub(crate) mod extremes;
 mod foreign;
 mod functions;
 mod labels;
+mod lookups;
 mod maps;
 mod missing;
 mod names;
@@ -20,6 +22,7 @@ pub(crate) mod products;
 mod recurrent;
 mod sequences;
 mod shape_only;
+mod stacked;
 mod walk;
 mod zipmap;
 
@@ -284,10 +287,13 @@ fn check(graph: &mut GraphProto, limits: &Limits) -> Result<(), Error> {
 /// was done.
 fn rewrite(graph: &mut GraphProto) -> Result<(BTreeMap<String, ClassLabels>, Rewritten), Error> {
     let products = products::merge(graph);
+    let distances = distances::merge(graph);
+    stacked::put_side_by_side(graph);
+    lookups::turn(graph);
     let states = recurrent::name_states(graph);
     clip::bound_both_sides(graph);
     compress::choose(graph);
-    let rewritten = Rewritten { products, states, extremes: extremes::unbind(graph) };
+    let rewritten = Rewritten { products, distances, states, extremes: extremes::unbind(graph) };
     Ok((zipmap::cut(graph)?, rewritten))
 }
 

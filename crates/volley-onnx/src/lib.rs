@@ -5,8 +5,10 @@
 //! libraries, whose trees are the same as those of ONNX from there on. There is no Arrow, no file and no network here: bytes come
 //! in, tensors go in and out.
 
+mod columns;
 mod deadline;
 mod direct;
+mod elementary;
 mod error;
 mod graph;
 mod limits;

@@ -11,6 +11,7 @@ mod cast;
 mod cast_map;
 mod cdist;
 mod constant_of_shape;
+mod distances;
 mod double;
 mod extreme;
 mod feature_vectorizer;
@@ -49,9 +50,10 @@ use tract_onnx::tract_hir::internal::*;
 
 pub(crate) use by_column::{Arithmetic, ByColumn};
 pub(crate) use cast::{int, long};
+pub(crate) use distances::{LANES, Squarable, squared};
 pub(crate) use larger::{Chosen, NanOf};
 pub(crate) use linear::product;
-pub(crate) use node::Refusal;
+pub(crate) use node::{Refusal, refuse};
 pub(crate) use one_hot::Places;
 pub(crate) use post_transform::{PostTransform, logistic};
 pub(crate) use searched::{Answer, Searched};
@@ -118,8 +120,11 @@ const STANDARD: [(&str, Builder); 26] = [
 ];
 
 /// Operators that only a rewrite of the graph uses.
-const OWN: [(&str, Builder); 2] =
-    [(crate::graph::extremes::OPERATOR, extreme::build), (crate::graph::products::OPERATOR, products::build)];
+const OWN: [(&str, Builder); 3] = [
+    (crate::graph::distances::OPERATOR, distances::build),
+    (crate::graph::extremes::OPERATOR, extreme::build),
+    (crate::graph::products::OPERATOR, products::build),
+];
 
 /// Operators of the `com.microsoft` domain that tract does not have.
 const OWN_CONTRIB: [(&str, Builder); 2] = [("CDist", cdist::build), ("Tokenizer", text::build_tokenizer)];
@@ -254,12 +259,17 @@ pub(crate) fn kernel(node: &NodeProto, inputs: std::ops::RangeInclusive<usize>, 
 
 /// `kernel`, which has one output, as a node of a model whose types are known.
 pub(crate) fn typed(kernel: impl Kernel) -> Box<dyn TypedOp> {
-    typed_with(kernel, 1)
+    typed_of_several(kernel, 1, 1)
 }
 
-/// The same for a kernel with so many outputs.
-pub(crate) fn typed_with(kernel: impl Kernel, outputs: usize) -> Box<dyn TypedOp> {
-    Box::new(Operator { kernel: Arc::new(kernel), inputs: 1, kept: (0..outputs).collect() })
+/// `kernel` as a node of a model whose types are known.
+pub(crate) fn typed_of_several(kernel: impl Kernel, inputs: usize, outputs: usize) -> Box<dyn TypedOp> {
+    Box::new(Operator { kernel: Arc::new(kernel), inputs, kept: (0..outputs).collect() })
+}
+
+/// The name of one of our own operators.
+pub(crate) fn kernel_name(op: &dyn TypedOp) -> Option<&'static str> {
+    op.downcast_ref::<Operator>().map(|operator| operator.kernel.name())
 }
 
 /// The rules of an operator with one input and one output, except for the type of its elements.

@@ -10,8 +10,11 @@ mod thin;
 use std::sync::Arc;
 
 use tract_onnx::prelude::{DatumType, Tensor};
+use tract_onnx::tract_hir::internal::{SymbolScope, TDim, ToDim};
 
 pub(crate) use blueprint::{Blueprint, Draft, invalid};
+pub(crate) use rows::is_uniform;
+pub(crate) use thin::constant_product;
 
 use crate::deadline::{Deadline, contained};
 use crate::direct::{Direct, Rows, TensorRows, Values};
@@ -26,6 +29,8 @@ const SMALL_ROWS_MAX: usize = 128;
 
 /// Nodes of a graph for the direct road at most: longer ones are nets.
 const DIRECT_NODES_MAX: usize = 2000;
+/// The number of rows in a plan for any number of them.
+const ROWS: &str = "rows";
 
 /// For how many rows a model is planned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +42,14 @@ pub(crate) enum Batch {
 }
 
 impl Batch {
+    /// The number of rows as models know it.
+    fn dim(self, symbols: &SymbolScope) -> TDim {
+        match self {
+            Batch::Fixed(rows) => rows.to_dim(),
+            Batch::UpTo(_) => symbols.sym(ROWS).to_dim(),
+        }
+    }
+
     fn rows_max(self) -> usize {
         match self {
             Batch::Fixed(rows) | Batch::UpTo(rows) => rows,

@@ -19,6 +19,8 @@ pub(super) struct Unfolded {
 pub(super) struct Rewritten {
     /// Nodes in the place of exported polynomial features.
     pub(super) products: usize,
+    /// Loops that compute distances.
+    pub(super) distances: usize,
     /// Recurrent layers whose first state is named.
     pub(super) states: usize,
     /// Searches for an extreme.
@@ -35,6 +37,10 @@ pub(super) fn told(
     let mut told = common(unfolded, zipmaps);
     if rewritten.products > 0 {
         told.push(format!("polynomial features are computed by {}", counted(rewritten.products, "node", "nodes")));
+    }
+    if rewritten.distances > 0 {
+        let loops = counted(rewritten.distances, "loop", "loops");
+        told.push(format!("{loops} over the rows of a stored matrix: all distances of a row are computed at once"));
     }
     if rewritten.states > 0 {
         let layers = counted(rewritten.states, "recurrent layer", "recurrent layers");
@@ -82,13 +88,13 @@ mod tests {
 
     #[test]
     fn only_what_happened_is_told() {
-        let nothing = Rewritten { products: 0, states: 0, extremes: 0 };
+        let nothing = Rewritten { products: 0, distances: 0, states: 0, extremes: 0 };
         let folded = Unfolded { data: BTreeSet::new(), calls: 0, maps: vec![] };
         assert_eq!(told(&folded, &BTreeMap::new(), &nothing, &["Add".to_owned()]), [""; 0]);
         let data = BTreeSet::from(["w.data".to_owned()]);
         let unfolded = Unfolded { data, calls: 2, maps: vec!["ages".to_owned()] };
         let zipmaps = BTreeMap::from([("p".to_owned(), ClassLabels::Ints(vec![0, 1]))]);
-        let all = Rewritten { products: 1, states: 2, extremes: 1 };
+        let all = Rewritten { products: 1, distances: 1, states: 2, extremes: 1 };
         let operators = ["Add", "Gemm", "ai.onnx.ml.Scaler"].map(str::to_owned);
         assert_eq!(
             told(&unfolded, &zipmaps, &all, &operators),
@@ -98,6 +104,7 @@ mod tests {
                 "the map `ages` is an input for each of its keys",
                 "the ZipMap of `p` is cut: the matrix under it has its 2 classes",
                 "polynomial features are computed by 1 node",
+                "1 loop over the rows of a stored matrix: all distances of a row are computed at once",
                 "2 recurrent layers without a first state: zeros for each row are named",
                 "1 search for an extreme over an axis: infinities are kept, which tract loses",
                 "our own kernels compute Gemm, ai.onnx.ml.Scaler",

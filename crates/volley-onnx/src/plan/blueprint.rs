@@ -18,9 +18,6 @@ use crate::port::{Dim, Port};
 const BATCH_ROWS: [usize; 4] = [1024, 256, 64, 16];
 const TENSOR_BYTES_MAX: usize = 8 << 20;
 
-/// The number of rows in a plan for any number of them.
-const ROWS: &str = "rows";
-
 /// The longest error text of tract that is passed on.
 const REASON_LEN_MAX: usize = 300;
 
@@ -122,10 +119,7 @@ impl Blueprint {
     fn fact(&self, model: &InferenceModel, at: usize, batch: Batch, name: bool) -> InferenceFact {
         let port = &self.inputs[at];
         let dims = dims(port).iter().enumerate().map(|(axis, dim)| match (axis, dim) {
-            (0, _) => DimFact::from(match batch {
-                Batch::Fixed(rows) => rows.to_dim(),
-                Batch::UpTo(_) => model.symbols.sym(ROWS).to_dim(),
-            }),
+            (0, _) => DimFact::from(batch.dim(&model.symbols)),
             (_, Dim::Fixed(len)) => DimFact::from(len.to_dim()),
             (_, Dim::Free) if name => DimFact::from(self.symbol(model, at, axis).to_dim()),
             (_, Dim::Free) => DimFact::default(),
@@ -168,11 +162,10 @@ impl Draft {
 
 /// Whether rows are mixed in a model for `batch`; one row alone never is.
 fn rows_apart(model: &TypedModel, batch: Batch) -> Result<Result<(), Mixed>, Error> {
-    let rows = match batch {
-        Batch::Fixed(1) => return Ok(Ok(())),
-        Batch::Fixed(rows) => rows.to_dim(),
-        Batch::UpTo(_) => model.symbols.sym(ROWS).to_dim(),
-    };
+    if batch == Batch::Fixed(1) {
+        return Ok(Ok(()));
+    }
+    let rows = batch.dim(&model.symbols);
     contained("while loading", || rows::check(model, &rows).map_err(|error| invalid(&error)))
 }
 
@@ -201,11 +194,7 @@ fn output(model: &mut TypedModel, outlet: OutletId, port: &Port, batch: Batch) -
     let Some(rows) = fact.shape.first() else {
         return Err(Error::Invalid(format!("the output `{name}` is one value, not one a row")));
     };
-    let expected = match batch {
-        Batch::Fixed(rows) => rows.to_dim(),
-        Batch::UpTo(_) => model.symbols.sym(ROWS).to_dim(),
-    };
-    if *rows != expected {
+    if *rows != batch.dim(&model.symbols) {
         return Err(Error::Invalid(format!("the output `{name}` does not have a row for each that goes in")));
     }
     let (from, to) = (fact.datum_type, port.element.datum_type());

@@ -10,8 +10,12 @@ use tract_onnx::tract_hir::internal::*;
 use super::Batch;
 use super::blueprint::invalid;
 use super::{nans, thin};
+use crate::columns;
 use crate::error::Error;
 use crate::ops::Refusal;
+
+/// Columns of no more rows than this are too short.
+const FEW_ROWS: usize = 8;
 
 /// One optimised model. Weights are shared; every run in progress has a state of its own, which is
 /// kept for the next one if it remembers nothing.
@@ -20,20 +24,26 @@ pub(super) struct Engine {
     plan: Arc<TypedSimplePlan>,
     idle: Mutex<Vec<TypedSimpleState>>,
     batch: Batch,
+    /// Parts of the graph that are run column by column.
+    parts: usize,
     /// Nodes that our own kernels do in the place of tract's: thin products and operations by column.
     thin: usize,
 }
 
 impl Engine {
     pub(super) fn new(model: TypedModel, batch: Batch) -> Result<Engine, Error> {
-        let mut thin = 0;
+        let (mut parts, mut thin) = (0, 0);
         let plan = model.into_decluttered().and_then(|mut model| {
+            if batch.rows_max() > FEW_ROWS {
+                let rows = batch.dim(&model.symbols);
+                parts = columns::replace(&mut model, &rows)?;
+            }
             thin = thin::replace(&mut model)?;
             nans::keep(&mut model)?;
             TypedSimplePlan::new(model.into_optimized()?)
         });
         let plan = plan.map_err(|error| invalid(&error))?;
-        Ok(Engine { plan, idle: Mutex::default(), batch, thin })
+        Ok(Engine { plan, idle: Mutex::default(), batch, parts, thin })
     }
 
     pub(super) fn rows_max(&self) -> usize {
@@ -44,14 +54,19 @@ impl Engine {
         self.batch
     }
 
-    /// Which nodes were replaced while it was planned, if any.
-    pub(super) fn replaced(&self) -> Option<String> {
-        let nodes = match self.thin {
-            0 => return None,
-            1 => "1 thin product or operation by column is".to_owned(),
-            count => format!("{count} thin products and operations by column are"),
+    /// What was replaced while it was planned, in plain sentences.
+    pub(super) fn replaced(&self) -> Vec<String> {
+        let parts = match self.parts {
+            0 => None,
+            1 => Some("a part of the graph is run column by column, in blocks of rows".to_owned()),
+            count => Some(format!("{count} parts of the graph are run column by column, in blocks of rows")),
         };
-        Some(format!("{nodes} done by our own kernels"))
+        let nodes = match self.thin {
+            0 => None,
+            1 => Some("1 thin product or operation by column is done by our own kernels".to_owned()),
+            count => Some(format!("{count} thin products and operations by column are done by our own kernels")),
+        };
+        parts.into_iter().chain(nodes).collect()
     }
 
     /// Scores `rows` rows, at most [`Engine::rows_max`] and at least one.

@@ -12,7 +12,7 @@ use tract_onnx::tract_core::ops::scan::Scan;
 use tract_onnx::tract_hir::internal::*;
 
 use super::thin::follows_product;
-use crate::ops::{Answer, Chosen, NanOf, Places, Searched, Top, typed, typed_with};
+use crate::ops::{Answer, Chosen, NanOf, Places, Searched, Top, typed, typed_of_several};
 
 /// Puts operators that keep NaN in the place of those of a decluttered model that do not.
 pub(super) fn keep(model: &mut TypedModel) -> TractResult<()> {
@@ -51,7 +51,7 @@ fn replacement(model: &TypedModel, node: &TypedNode) -> TractResult<Option<Box<d
     }
     let searched = searched(node).map(typed);
     Ok(match searched {
-        None => top(model, node)?.map(|op| typed_with(op, 2)),
+        None => top(model, node)?.map(|op| typed_of_several(op, 1, 2)),
         found => found,
     })
 }

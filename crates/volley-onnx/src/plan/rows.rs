@@ -292,7 +292,8 @@ impl Step<'_> {
     }
 }
 
-fn is_uniform(tensor: &Tensor, axis: usize) -> TractResult<bool> {
+/// Whether all places of `axis` hold the same.
+pub(crate) fn is_uniform(tensor: &Tensor, axis: usize) -> TractResult<bool> {
     let first = tensor.slice(axis, 0, tensor.shape()[axis].min(1))?;
     for at in 1..tensor.shape()[axis] {
         if tensor.slice(axis, at, at + 1)? != first {

@@ -35,7 +35,7 @@ type Found = Option<(OutletId, Box<dyn TypedOp>)>;
 /// A matrix of rows multiplied by a constant one.
 fn thin_product(model: &TypedModel, node: &TypedNode) -> TractResult<Found> {
     let [rows, matrix] = *node.inputs else { return Ok(None) };
-    let Some((columns, targets, transposed)) = shapes(model, node)? else { return Ok(None) };
+    let Some((columns, targets, transposed)) = constant_product(model, node)? else { return Ok(None) };
     let Some(weights) = singles(model, matrix)? else { return Ok(None) };
     if !is_single_matrix(model, rows)? || targets > THIN_MAX || weights.len() != columns * targets {
         return Ok(None);
@@ -50,7 +50,7 @@ fn thin_product(model: &TypedModel, node: &TypedNode) -> TractResult<Found> {
 }
 
 /// The rows and columns of the constant in a plain product of two matrices, and whether it is stored by target.
-fn shapes(model: &TypedModel, node: &TypedNode) -> TractResult<Option<(usize, usize, bool)>> {
+pub(crate) fn constant_product(model: &TypedModel, node: &TypedNode) -> TractResult<Option<(usize, usize, bool)>> {
     let Some(op) = node.op_as::<EinSum>() else { return Ok(None) };
     let shape = &model.outlet_fact(node.inputs[1])?.shape;
     let Some(&[first, second]) = shape.as_concrete() else { return Ok(None) };

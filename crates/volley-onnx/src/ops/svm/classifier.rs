@@ -8,6 +8,7 @@ use super::super::node::{ensure_numeric, filled, floats, ints, labels, row_dim, 
 use super::super::post_transform::logistic;
 use super::super::{Built, Kernel, PostTransform, Signature, kernel};
 use super::coupling::{probabilities, share};
+use super::lanes::{LANES, Lanes, Sums};
 use super::{Similarity, Vectors};
 use crate::port::ClassLabels;
 
@@ -101,19 +102,17 @@ impl Pairs {
         (0..classes).flat_map(move |one| (one + 1..classes).map(move |other| (one, other)))
     }
 
-    /// A score for each two classes, above zero where the lower one is preferred.
-    fn scores(&self, similarities: &[f32], scores: &mut [f32]) {
-        for ((score, (one, other)), &offset) in scores.iter_mut().zip(self.each()).zip(&self.offsets) {
-            let sum = self.weighed(one, other - 1, similarities) + self.weighed(other, one, similarities);
-            *score = (sum + f64::from(offset)) as f32;
-        }
+    /// The class of vector `at`.
+    fn class_of(&self, at: usize) -> usize {
+        self.of_class.iter().position(|range| range.contains(&at)).unwrap_or(0)
     }
 
-    /// What the vectors of `class` say by the weights of one row.
-    fn weighed(&self, class: usize, row: usize, similarities: &[f32]) -> f64 {
-        let range = self.of_class[class].clone();
-        let weights = &self.weights[row * similarities.len()..][range.clone()];
-        weights.iter().zip(&similarities[range]).map(|(weight, v)| f64::from(weight * v)).sum()
+    /// A score for each two classes, above zero where the lower one is preferred: what the vectors of both say.
+    fn scores(&self, sums: &WeightedByClass, lane: usize, scores: &mut [f32]) {
+        for ((score, (one, other)), &offset) in scores.iter_mut().zip(self.each()).zip(&self.offsets) {
+            let sum = sums.of(one, other - 1)[lane] + sums.of(other, one)[lane];
+            *score = (sum + f64::from(offset)) as f32;
+        }
     }
 
     /// The first of the classes that most others lose against.
@@ -134,6 +133,53 @@ impl Pairs {
             against[other * classes + one] = 1.0 - share;
         }
         probabilities(&against, found);
+    }
+}
+
+/// The similarities by their weights, summed up as doubles for each class and each of the others.
+struct WeightedByClass<'a> {
+    pairs: &'a Pairs,
+    count: usize,
+    class: usize,
+    /// `[classes, classes - 1]`.
+    sums: Vec<[f64; LANES]>,
+}
+
+impl<'a> WeightedByClass<'a> {
+    fn new(pairs: &'a Pairs, count: usize) -> Self {
+        let others = pairs.classes() - 1;
+        WeightedByClass { pairs, count, class: 0, sums: vec![[0.0; LANES]; pairs.classes() * others] }
+    }
+
+    /// What the vectors of `class` say by the weights of one row.
+    fn of(&self, class: usize, row: usize) -> &[f64; LANES] {
+        &self.sums[class * (self.pairs.classes() - 1) + row]
+    }
+}
+
+impl Sums for WeightedByClass<'_> {
+    #[inline(always)]
+    fn take(&mut self, at: usize, similarities: &Lanes) {
+        if !self.pairs.of_class[self.class].contains(&at) {
+            self.class = self.pairs.class_of(at);
+        }
+        let others = self.pairs.classes() - 1;
+        let weights = self.pairs.weights.iter().skip(at).step_by(self.count);
+        for (sums, &weight) in self.sums[self.class * others..].iter_mut().take(others).zip(weights) {
+            for (sum, similarity) in sums.iter_mut().zip(similarities) {
+                *sum += f64::from(weight * similarity);
+            }
+        }
+    }
+}
+
+/// The similarities as they are.
+struct Kept(Vec<Lanes>);
+
+impl Sums for Kept {
+    #[inline(always)]
+    fn take(&mut self, _: usize, similarities: &Lanes) {
+        self.0.push(*similarities);
     }
 }
 
@@ -166,9 +212,28 @@ impl Kernel for SvmClassifier {
         let columns = self.columns();
         let mut winners = vec![0u32; rows];
         let scores = filled::<f32>(&[rows, columns], |out| {
-            self.vectors.compare(inputs[0], |at, similarities| {
-                winners[at] = self.score(similarities, &mut out[at * columns..][..columns]) as u32;
-            })
+            let mut rows = winners.iter_mut().zip(out.chunks_exact_mut(columns));
+            match &self.scoring {
+                Scoring::Pairs(pairs) => {
+                    let sums = || WeightedByClass::new(pairs, self.vectors.count);
+                    self.vectors.compare(inputs[0], sums, |_, count, sums| {
+                        for (lane, (winner, out)) in rows.by_ref().take(count).enumerate() {
+                            *winner = self.score_pairs(pairs, &sums, lane, out) as u32;
+                        }
+                    })
+                }
+                Scoring::Linear { offset, no_weight_is_negative } => self.vectors.compare(
+                    inputs[0],
+                    || Kept(vec![]),
+                    |_, count, Kept(sums)| {
+                        for (lane, (winner, out)) in rows.by_ref().take(count).enumerate() {
+                            out.iter_mut().zip(&sums).for_each(|(out, sums)| *out = sums[lane] + offset);
+                            *winner = linear_winner(out, *no_weight_is_negative) as u32;
+                            self.transform.apply(out);
+                        }
+                    },
+                ),
+            }
         })?;
         Ok(vec![self.labels.tensor(&winners), scores])
     }
@@ -191,22 +256,10 @@ impl SvmClassifier {
         matches!(&self.scoring, Scoring::Pairs(pairs) if pairs.shares.is_empty() && pairs.classes() == 2)
     }
 
-    /// The position of the winning class of a row; its scores go into `out`.
-    fn score(&self, similarities: &[f32], out: &mut [f32]) -> usize {
-        match &self.scoring {
-            Scoring::Linear { offset, no_weight_is_negative } => {
-                out.iter_mut().zip(similarities).for_each(|(out, sum)| *out = sum + offset);
-                let winner = linear_winner(out, *no_weight_is_negative);
-                self.transform.apply(out);
-                winner
-            }
-            Scoring::Pairs(pairs) => self.score_pairs(pairs, similarities, out),
-        }
-    }
-
-    fn score_pairs(&self, pairs: &Pairs, similarities: &[f32], out: &mut [f32]) -> usize {
+    /// The position of the winning class of the row in `lane`; its scores go into `out`.
+    fn score_pairs(&self, pairs: &Pairs, sums: &WeightedByClass, lane: usize, out: &mut [f32]) -> usize {
         let mut scores = vec![0.0; self.machines()];
-        pairs.scores(similarities, &mut scores);
+        pairs.scores(sums, lane, &mut scores);
         let winner = pairs.winner(&scores);
         if self.is_one_score() {
             (out[0], out[1]) = both(self.transform, scores[0]);

@@ -6,7 +6,8 @@ use tract_onnx::tract_hir::internal::*;
 
 use super::super::node::{ensure_numeric, filled, floats, row_dim, rows_and_columns};
 use super::super::{Built, Kernel, Signature, kernel};
-use super::{Similarity, Vectors, fused};
+use super::lanes::{LANES, Lanes, Sums};
+use super::{Similarity, Vectors};
 
 #[derive(Debug)]
 struct SvmRegressor {
@@ -33,9 +34,25 @@ pub(in crate::ops) fn build(_: &ParsingContext, node: &NodeProto) -> Built {
     kernel(node, 1..=1, SvmRegressor { vectors, weights, offset, one_class })
 }
 
+/// The similarities by their weights, summed up.
+struct Weighted<'a> {
+    weights: &'a [f32],
+    sums: Lanes,
+}
+
+impl Sums for Weighted<'_> {
+    #[inline(always)]
+    fn take(&mut self, at: usize, similarities: &Lanes) {
+        let weight = self.weights[at];
+        for (sum, similarity) in self.sums.iter_mut().zip(similarities) {
+            *sum = similarity.mul_add(weight, *sum);
+        }
+    }
+}
+
 impl SvmRegressor {
-    fn finish(&self, similarities: &[f32]) -> f32 {
-        let score = fused::product(similarities, &self.weights) + self.offset;
+    fn finish(&self, sum: f32) -> f32 {
+        let score = sum + self.offset;
         match self.one_class {
             true if score > 0.0 => 1.0,
             true => -1.0,
@@ -57,7 +74,10 @@ impl Kernel for SvmRegressor {
     fn eval(&self, inputs: &[&Tensor]) -> TractResult<Vec<Tensor>> {
         let (rows, _) = rows_and_columns(inputs[0])?;
         let output = filled::<f32>(&[rows, 1], |out| {
-            self.vectors.compare(inputs[0], |at, similarities| out[at] = self.finish(similarities))
+            let sums = || Weighted { weights: &self.weights, sums: [0.0; LANES] };
+            self.vectors.compare(inputs[0], sums, |first, count, Weighted { sums, .. }| {
+                out[first..][..count].iter_mut().zip(sums).for_each(|(out, sum)| *out = self.finish(sum));
+            })
         })?;
         Ok(vec![output])
     }

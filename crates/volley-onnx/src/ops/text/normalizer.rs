@@ -60,6 +60,8 @@ fn has_plain_cases(locale: &str) -> bool {
 impl Case {
     fn of(self, text: &str) -> String {
         match self {
+            Case::Lower if text.is_ascii() => text.to_ascii_lowercase(),
+            Case::Upper if text.is_ascii() => text.to_ascii_uppercase(),
             Case::Lower => text.chars().map(lower).collect(),
             Case::Upper => text.chars().map(upper).collect(),
             Case::Kept => text.to_owned(),

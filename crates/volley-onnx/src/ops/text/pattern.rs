@@ -10,12 +10,15 @@ const SIZE_MAX: usize = 10 << 20;
 /// An expression that matches at the leftmost place, and there as much as it can.
 #[derive(Debug)]
 pub(super) struct Pattern {
+    /// For a run of one or more letters of ASCII, what they may be: no search is as fast as a look at each byte.
+    run: Option<[bool; 256]>,
     leftmost: Regex,
     longest: Regex,
 }
 
 impl Pattern {
     pub(super) fn new(pattern: &str) -> TractResult<Pattern> {
+        let run = letters_of_run(pattern);
         let pattern = translated(pattern)?;
         let build = |kind| {
             let config = Config::new().match_kind(kind).nfa_size_limit(Some(SIZE_MAX));
@@ -24,7 +27,7 @@ impl Pattern {
         let (Some(leftmost), Some(longest)) = (build(MatchKind::LeftmostFirst), build(MatchKind::All)) else {
             bail!("the regular expression cannot be read");
         };
-        Ok(Pattern { leftmost, longest })
+        Ok(Pattern { run, leftmost, longest })
     }
 
     /// Whether all of `text` matches.
@@ -34,6 +37,12 @@ impl Pattern {
 
     /// Where the first match at or behind `from` starts and ends.
     pub(super) fn find(&self, text: &str, from: usize) -> Option<(usize, usize)> {
+        if let Some(letters) = &self.run {
+            let bytes = &text.as_bytes()[from..];
+            let start = bytes.iter().position(|&byte| letters[usize::from(byte)])?;
+            let len = bytes[start..].iter().take_while(|&&byte| letters[usize::from(byte)]).count();
+            return Some((from + start, from + start + len));
+        }
         let start = self.leftmost.find(Input::new(text).range(from..))?.start();
         Some((start, self.end(text, start)?))
     }
@@ -43,6 +52,26 @@ impl Pattern {
         let input = Input::new(text).range(start..).anchored(Anchored::Yes);
         Some(self.longest.find(input)?.end())
     }
+}
+
+/// The letters of an expression such as `[a-z_]+`: a class of letters, digits and underscores of ASCII, one or more
+/// times.
+fn letters_of_run(pattern: &str) -> Option<[bool; 256]> {
+    let mut class = pattern.strip_prefix('[')?.strip_suffix("]+")?.bytes().peekable();
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    let mut letters = [false; 256];
+    class.peek()?;
+    while let Some(first) = class.next() {
+        let last = match class.next_if_eq(&b'-') {
+            Some(_) => class.next()?,
+            None => first,
+        };
+        if !is_plain(first) || !is_plain(last) || first > last {
+            return None;
+        }
+        letters[usize::from(first)..=usize::from(last)].fill(true);
+    }
+    Some(letters)
 }
 
 /// The expression in the syntax of the crate `regex`, in which classes such as `\w` and `\b` are of all of Unicode,
@@ -127,6 +156,16 @@ mod tests {
         check(r"\bc", "éc", Some("c"));
         check(".", "é", Some("é"));
         check(r"\S+", "\u{b}x y", Some("\u{b}x"));
+    }
+
+    #[test]
+    fn runs_of_letters_are_found_among_others() {
+        check("[a-c_9]+", "éx9_abcd", Some("9_abc"));
+        check("[a-c]+", "xyz", None);
+        assert!(letters_of_run("[a-c_9]+").is_some());
+        for other in ["[^a]+", "[a-]+", "[]+", "[z-a]+", "[a]", "[a]+b]+", r"[\d]+", "[é]+"] {
+            assert!(letters_of_run(other).is_none(), "{other}");
+        }
     }
 
     #[test]
