@@ -189,3 +189,28 @@ fn an_index_outside_of_a_list_is_refused() {
     assert_eq!(tensor_values::<f32>(&got[0]), Some(&[2.0f32; 200][..]));
     run([1.0, 2.0, 3.0]).expect_err("an index outside");
 }
+
+/// As bins are exported: the first bound that a number is below, or the last bin.
+#[test]
+fn a_constant_column_takes_part_in_a_search() {
+    let model = over(1)
+        .constant("bounds", &tensor(&[2], &[-1.0f32, 1.0]))
+        .constant("zero", &tensor(&[1], &[0.0f32]))
+        .constant("one", &tensor(&[1], &[1.0f32]))
+        .node("", "Less", &["x", "bounds"], &["below"], vec![])
+        .node("", "Cast", &["below"], &["as_number"], vec![int("to", 1)])
+        .node("", "Mul", &["x", "zero"], &["nothing"], vec![])
+        .node("", "Add", &["nothing", "one"], &["last"], vec![])
+        .node("", "Concat", &["as_number", "last"], &["all"], vec![int("axis", 1)])
+        .node("", "ArgMax", &["all"], &["bin"], vec![int("axis", 1), int("keepdims", 1)])
+        .node("", "Cast", &["bin"], &["y"], vec![int("to", 1)]);
+    check(&model, 1, |row| {
+        vec![if row[0] < -1.0 {
+            0.0
+        } else if row[0] < 1.0 {
+            1.0
+        } else {
+            2.0
+        }]
+    });
+}

@@ -1,5 +1,8 @@
 //! The nodes of a graph as steps over columns.
 
+mod moved;
+mod wholes;
+
 use std::marker::PhantomData;
 
 use tract_onnx::tract_core::ops::array::{Gather, MultiBroadcastTo, Slice, Topk, TypedConcat};
@@ -16,13 +19,11 @@ use tract_onnx::tract_hir::internal::*;
 
 use super::arithmetic::{Binary, Choice, Comparison, Convert, Each, Operand, Pairs, Relation, Unary, Whole};
 use super::compiler::Compiler;
-use super::dense::{Dense, Product};
-use super::distances::Distances;
-use super::extreme::{Few, Lookup, Position};
+use super::extreme::Position;
 use super::memory::{Bank, Element};
 use super::value::{Cell, Kind, Value, together};
 use crate::ops::kernel_name;
-use crate::plan::constant_product;
+use moved::joined;
 
 /// What comes out of `node`; `None` if there are no steps for it.
 pub(super) fn of(
@@ -248,6 +249,24 @@ impl Translation<'_> {
         Some(Value { kind, cells, ..from.clone() })
     }
 
+    /// The columns of cells, made for those that are constant.
+    fn written(&mut self, cells: &[Cell], bank: Bank) -> Vec<u32> {
+        let column = |work: &mut Self, cell: Cell| match cell {
+            Cell::Slot(slot) => slot,
+            Cell::Real(_) | Cell::Whole(_) => {
+                let (one, to) = (Cell::Whole(1), work.compiler.column(bank));
+                let of = Binary::Multiply;
+                match bank {
+                    Bank::Singles => work.compiler.step(Pairs::<f32> { of, columns: triples(&[cell], &[one], &[to]) }),
+                    Bank::Doubles => work.compiler.step(Pairs::<f64> { of, columns: triples(&[cell], &[one], &[to]) }),
+                    Bank::Longs => work.compiler.step(Whole { of, columns: triples(&[cell], &[one], &[to]) }),
+                }
+                to
+            }
+        };
+        cells.iter().map(|&cell| column(self, cell)).collect()
+    }
+
     fn reduced(&mut self, op: &Reduce, from: &Value) -> Option<Value> {
         let (dims, groups) = from.groups(&op.axes)?;
         match op.reducer {
@@ -297,7 +316,7 @@ impl Translation<'_> {
         dims: Vec<usize>,
         groups: &[Vec<Cell>],
     ) -> Option<Value> {
-        let groups = groups.iter().map(|group| slots(group)).collect::<Option<Vec<_>>>()?;
+        let groups: Vec<Vec<u32>> = groups.iter().map(|group| self.written(group, from.kind.bank())).collect();
         let to = self.compiler.columns(Bank::Longs, groups.len());
         let cells = to.iter().map(|&slot| Cell::Slot(slot)).collect();
         let bank = from.kind.bank();
@@ -326,47 +345,6 @@ impl Translation<'_> {
         let (dims, groups) = powers.groups(&op.axes)?;
         let sum = self.folded(Binary::Add, &powers, dims, groups)?;
         self.pairs(Binary::Divide, &powers, &sum)
-    }
-
-    fn reshaped(&mut self, op: &AxisOp, from: &Value) -> Option<Value> {
-        let mut value = from.clone();
-        match op {
-            AxisOp::Add(axis) => {
-                value.dims.insert(*axis, 1);
-                value.rows_at = from.rows_at.map(|rows| rows + usize::from(rows >= *axis));
-            }
-            AxisOp::Rm(axis) => {
-                value.dims.remove(*axis);
-                value.rows_at = from.rows_at.filter(|rows| rows != axis).map(|rows| rows - usize::from(rows > *axis));
-            }
-            AxisOp::Move(from_axis, to_axis) => value = from.moved(*from_axis, *to_axis),
-            AxisOp::Reshape(at, before, after) => {
-                let rows = from.rows_at?;
-                let dims: Option<Vec<usize>> =
-                    after.iter().map(|dim| if dim == self.rows { Some(1) } else { dim.to_usize().ok() }).collect();
-                if (*at..at + before.len()).contains(&rows) {
-                    let outer: TDim = before[..rows - at].iter().product();
-                    let to = (0..after.len())
-                        .find(|&axis| after[axis] == *self.rows && after[..axis].iter().product::<TDim>() == outer)?;
-                    value.rows_at = Some(at + to);
-                } else if rows >= at + before.len() {
-                    value.rows_at = Some(rows - before.len() + after.len());
-                }
-                value.dims.splice(*at..at + before.len(), dims?);
-                if value.dims.iter().product::<usize>() != value.cells.len() {
-                    return None;
-                }
-            }
-        }
-        Some(value)
-    }
-
-    fn broadcast(&mut self, op: &MultiBroadcastTo, from: &Value) -> Option<Value> {
-        let rows = from.rows_at?;
-        let dim = |(axis, dim): (usize, &TDim)| if axis == rows { Some(1) } else { dim.to_usize().ok() };
-        let dims = op.shape.iter().enumerate().map(dim).collect::<Option<Vec<usize>>>()?;
-        let cells = from.broadcast(&dims)?;
-        Some(Value { dims, cells, ..from.clone() })
     }
 
     fn converted(&mut self, from: &Value) -> Option<Value> {
@@ -407,51 +385,6 @@ impl Translation<'_> {
         Some(Value { kind: to, cells, ..from.clone() })
     }
 
-    /// Columns by constant positions, or elements of a list by computed ones.
-    fn gathered(&mut self, axis: usize, from: &Value, at: &Value) -> Option<Value> {
-        match (from.rows_at, at.rows_at) {
-            (Some(_), None) => {
-                let length = *from.dims.get(axis)?;
-                let picked = from.picked(axis, &positions(&at.cells, length)?)?;
-                let mut dims = from.dims.clone();
-                dims.splice(axis..=axis, at.dims.iter().copied());
-                let rows = picked.rows_at?;
-                let rows_at = if rows > axis { rows + at.dims.len() - 1 } else { rows };
-                Some(Value { dims, rows_at: Some(rows_at), ..picked })
-            }
-            (None, Some(_)) if from.dims.len() == 1 => self.looked_up(from, at),
-            _ => None,
-        }
-    }
-
-    /// As [`Translation::gathered`], of the last axis; the positions become the last axis of what comes out.
-    fn extracted(&mut self, from: &Value, at: &Value) -> Option<Value> {
-        let last = from.dims.len().checked_sub(1)?;
-        if from.rows_at.is_some() && at.rows_at.is_none() {
-            return from.picked(last, &positions(&at.cells, from.dims[last])?).filter(|_| last > 0);
-        }
-        // A list is one row, and so is what is picked of it: its places are the rows.
-        if from.rows_at.is_some() || from.dims.iter().product::<usize>() != from.dims[last] || at.cells.len() != 1 {
-            return None;
-        }
-        let list = Value { dims: vec![from.dims[last]], ..from.clone() };
-        let found = self.looked_up(&list, at)?;
-        Some(Value { dims: vec![1, 1], rows_at: Some(1), ..found })
-    }
-
-    fn looked_up(&mut self, list: &Value, at: &Value) -> Option<Value> {
-        let from = slots(&at.cells)?;
-        let to = self.compiler.columns(list.kind.bank(), from.len());
-        let cells = to.iter().map(|&slot| Cell::Slot(slot)).collect();
-        let columns = from.into_iter().zip(to).collect();
-        match list.kind.bank() {
-            Bank::Singles => self.compiler.step(Lookup::<f32> { list: constants(&list.cells)?, columns }),
-            Bank::Doubles => self.compiler.step(Lookup::<f64> { list: constants(&list.cells)?, columns }),
-            Bank::Longs => self.compiler.step(Lookup::<i64> { list: constants(&list.cells)?, columns }),
-        }
-        Some(Value { kind: list.kind, cells, ..at.clone() })
-    }
-
     fn choice(&mut self, inputs: &[Value]) -> Option<Value> {
         let [truth, then, otherwise] = inputs else { return None };
         if then.kind != otherwise.kind || truth.kind != Kind::Truth {
@@ -470,130 +403,11 @@ impl Translation<'_> {
         }
         Some(Value { kind: then.kind, dims, rows_at, cells })
     }
-
-    fn few(&mut self, op: &Topk, inputs: &[Value]) -> Option<Vec<Value>> {
-        let [from, count] = inputs else { return None };
-        let (dims, groups) = from.groups(&[op.axis])?;
-        let [group] = groups.as_slice() else { return None };
-        let count = match count.cells.as_slice() {
-            [Cell::Whole(count)] => usize::try_from(*count).ok()?,
-            _ => return None,
-        };
-        if count == 0 || count > group.len() {
-            return None;
-        }
-        let from_slots = slots(group)?;
-        let values = self.compiler.columns(from.kind.bank(), count);
-        let positions = self.compiler.columns(Bank::Longs, count);
-        let value = |kind: Kind, slots: &[u32]| {
-            let mut dims = dims.clone();
-            dims[op.axis] = count;
-            Value { kind, dims, rows_at: from.rows_at, cells: slots.iter().map(|&slot| Cell::Slot(slot)).collect() }
-        };
-        let found = vec![value(from.kind, &values), value(Kind::Whole(DatumType::I64), &positions)];
-        let smallest = !op.largest;
-        match from.kind {
-            Kind::Single => {
-                let of = PhantomData;
-                self.compiler.rewarding_step(Few::<f32> { smallest, from: from_slots, values, positions, of });
-            }
-            Kind::Double => {
-                let of = PhantomData;
-                self.compiler.rewarding_step(Few::<f64> { smallest, from: from_slots, values, positions, of });
-            }
-            _ => return None,
-        }
-        Some(found)
-    }
-
-    fn distances(&mut self, rows: &Value, others: &Value) -> Option<Value> {
-        let columns = rows.cells.len();
-        let is_row = rows.rows_at == Some(0) && rows.dims == [1, columns] && others.rows_at.is_none();
-        let &[count, _] = others.dims.as_slice() else { return None };
-        let from = slots(&rows.cells).filter(|_| is_row)?;
-        let to = self.compiler.columns(rows.kind.bank(), count);
-        let cells = to.iter().map(|&slot| Cell::Slot(slot)).collect();
-        match rows.kind {
-            Kind::Single => {
-                self.compiler.rewarding_step(Distances::<f32> { from, others: constants(&others.cells)?, to });
-            }
-            Kind::Double => {
-                self.compiler.rewarding_step(Distances::<f64> { from, others: constants(&others.cells)?, to });
-            }
-            _ => return None,
-        }
-        Some(Value { kind: rows.kind, dims: vec![1, count], rows_at: Some(0), cells })
-    }
-
-    /// Rows multiplied by a constant matrix.
-    fn product(
-        &mut self,
-        model: &TypedModel,
-        node: &TypedNode,
-        inputs: &[Option<Value>],
-    ) -> TractResult<Option<Value>> {
-        let Some(Some(rows)) = inputs.first() else { return Ok(None) };
-        let Some((columns, targets, transposed)) = constant_product(model, node)? else { return Ok(None) };
-        let Some(constant) = model.outlet_fact(node.inputs[1])?.konst.clone() else { return Ok(None) };
-        let is_row = rows.rows_at == Some(0) && rows.dims == [1, columns];
-        if !is_row || Kind::of(constant.datum_type()) != Some(rows.kind) {
-            return Ok(None);
-        }
-        Ok(match rows.kind {
-            Kind::Single => self.dense::<f32>(rows, &constant, targets, transposed),
-            Kind::Double => self.dense::<f64>(rows, &constant, targets, transposed),
-            _ => None,
-        })
-    }
-
-    fn dense<T: Product>(&mut self, rows: &Value, weights: &Tensor, targets: usize, transposed: bool) -> Option<Value> {
-        let columns = rows.cells.len();
-        let weights = crate::tensor_values::<T>(weights).filter(|weights| weights.len() == columns * targets)?;
-        let from = slots(&rows.cells)?;
-        let to = self.compiler.columns(T::BANK, targets);
-        let weight = |column: usize, target: usize| {
-            weights[if transposed { target * columns + column } else { column * targets + target }]
-        };
-        self.compiler.rewarding_step(Dense::new(from, to.clone(), weight));
-        let cells = to.into_iter().map(Cell::Slot).collect();
-        Some(Value { kind: rows.kind, dims: vec![1, targets], rows_at: Some(0), cells })
-    }
-}
-
-fn joined(axis: usize, parts: &[Value]) -> Option<Value> {
-    let first = parts.first()?;
-    let rows_at = parts.iter().find_map(|part| part.rows_at)?;
-    let beside = |(at, (own, other)): (usize, (&usize, &usize))| at == axis || own == other;
-    let alike = |part: &Value| {
-        part.kind == first.kind
-            && part.rows_at.is_none_or(|at| at == rows_at)
-            && part.dims.iter().zip(&first.dims).enumerate().all(beside)
-    };
-    if axis == rows_at || !parts.iter().all(alike) {
-        return None;
-    }
-    // With the axis in front, one part lies behind the other.
-    let moved: Vec<Value> = parts.iter().map(|part| part.moved(axis, 0)).collect();
-    let mut dims = moved[0].dims.clone();
-    dims[0] = moved.iter().map(|part| part.dims[0]).sum();
-    let cells = moved.iter().flat_map(|part| part.cells.iter().copied()).collect();
-    let rows_at = if rows_at < axis { rows_at + 1 } else { rows_at };
-    Some(Value { kind: first.kind, dims, rows_at: Some(rows_at), cells }.moved(0, axis))
 }
 
 /// Their columns, if there is no constant among them.
 fn slots(cells: &[Cell]) -> Option<Vec<u32>> {
     cells.iter().map(|cell| if let Cell::Slot(slot) = cell { Some(*slot) } else { None }).collect()
-}
-
-/// Constant positions in a list of `length`, the last of which may be counted from behind.
-fn positions(cells: &[Cell], length: usize) -> Option<Vec<usize>> {
-    let position = |cell: &Cell| match cell {
-        Cell::Whole(at) if *at < 0 => usize::try_from(at + length as i64).ok(),
-        Cell::Whole(at) => usize::try_from(*at).ok(),
-        _ => None,
-    };
-    cells.iter().map(position).collect()
 }
 
 /// A number type that constants can be read as.
