@@ -4,6 +4,7 @@
 //! `speed [NAME ...]` scores the models of `models/` whose names hold one of the words, or all; `speed zoo [NAME ...]`
 //! those of the zoo, whose names or kinds hold one.
 
+mod clock;
 mod figures;
 mod generated;
 mod measured;

@@ -6,6 +6,7 @@ use anyhow::Result;
 use volley_model::{Argument, Arguments, Artifact, BindOptions, Binding, Limits, Scorer, bind, inspect, load};
 use volley_onnx::{Graph, Plan, Tensor, tensor_values};
 
+use crate::clock::thread_time;
 use crate::rows::Rows;
 use crate::theirs::Theirs;
 
@@ -109,10 +110,4 @@ fn difference(ours: &[Tensor], theirs: &[Vec<f32>]) -> Option<f32> {
     let ours = ours.iter().rev().find_map(tensor_values::<f32>)?;
     let pairs = ours.iter().zip(theirs.last()?);
     Some(pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max))
-}
-
-/// Nanoseconds of this thread, which other programs do not lengthen.
-pub fn thread_time() -> f64 {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    time.tv_sec as f64 * 1e9 + time.tv_nsec as f64
 }

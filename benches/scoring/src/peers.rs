@@ -5,7 +5,8 @@
 //! has the predictors, and `ORT_LIBRARY` ONNX Runtime's library.
 
 mod child;
-#[expect(dead_code, reason = "the other program also scores columns")]
+mod clock;
+#[expect(dead_code, reason = "the other program also scores columns and tables")]
 mod rows;
 mod theirs;
 
@@ -16,14 +17,13 @@ use ort::environment::Environment;
 use volley_onnx::{Element, Graph, Limits, Plan, Predictor, Tensor, tensor_from, tensor_values};
 
 use child::Child;
-use rows::{Rows, Values};
+use clock::thread_time;
+use rows::{ROWS, Rows, Values};
 use theirs::Theirs;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Rows of a round: enough that none is remembered from the round before.
-const ROWS: usize = 32_768;
 const ROUNDS: usize = 5;
 /// By how much of the greatest score others may be off.
 const DIFFERENCE_MAX: f64 = 1e-6;
@@ -72,7 +72,7 @@ struct Measured {
 
 fn measure(path: &Path, name: &str, batch: usize, environment: &Environment) -> Result<()> {
     let (own, onnx) = (Ours::native(path)?, Ours::onnx(path)?);
-    let rows = Rows::new(onnx.graph.inputs(), name, ROWS);
+    let rows = Rows::generated(onnx.graph.inputs(), name);
     let Values::Floats(values) = &rows.inputs[0].values else { anyhow::bail!("rows are numbers") };
     let mut theirs = Theirs::load(environment, &path.with_extension("onnx"))?;
     let folder = tempfile::tempdir()?;
@@ -86,7 +86,8 @@ fn measure(path: &Path, name: &str, batch: usize, environment: &Environment) -> 
     others.extend(peers(path).iter().zip(&children).map(|(peer, child)| new(peer, child.scores.clone())));
     // The first round warms up.
     for round in 0..=ROUNDS {
-        let mut spent = vec![own.score(values, batch)?, onnx.score(values, batch)?, theirs.score(&rows, batch)?.0];
+        let (of_theirs, _) = theirs.score(&rows, batch, ROWS / batch)?;
+        let mut spent = vec![own.score(values, batch)?, onnx.score(values, batch)?, of_theirs / ROWS as f64];
         spent.extend(children.iter_mut().map(Child::score).collect::<Result<Vec<_>>>()?);
         let measured = ours.iter_mut().chain(&mut others).zip(spent).filter(|_| round > 0);
         measured.for_each(|(measured, spent)| measured.rounds.push(spent));
@@ -178,7 +179,7 @@ impl Ours {
         for rows in batches {
             self.plan.run(batch, vec![rows])?;
         }
-        Ok(since(start))
+        Ok((thread_time() - start) / ROWS as f64)
     }
 
     /// The score of each row, as a native model gives it.
@@ -193,15 +194,4 @@ impl Ours {
         }
         Ok(scores)
     }
-}
-
-/// Nanoseconds of this thread, which other programs do not lengthen.
-fn thread_time() -> f64 {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    time.tv_sec as f64 * 1e9 + time.tv_nsec as f64
-}
-
-/// Nanoseconds a row since `start`.
-fn since(start: f64) -> f64 {
-    (thread_time() - start) / ROWS as f64
 }

@@ -14,7 +14,7 @@ use half::f16;
 use volley_onnx::{Tensor, tensor_from};
 
 /// Rows of a round: enough that none is remembered from the round before.
-const ROWS: usize = 32_768;
+pub const ROWS: usize = 32_768;
 
 /// Rows for the inputs of a model, the same at every call.
 pub struct Rows {

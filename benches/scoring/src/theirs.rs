@@ -8,7 +8,7 @@ use ort::logging::LogLevel;
 use ort::session::{Session, SessionInputValue};
 use ort::value::Tensor;
 
-use crate::measured::thread_time;
+use crate::clock::thread_time;
 use crate::rows::{Input, Rows, Values};
 
 pub struct Theirs(Session);

@@ -141,6 +141,10 @@ pub(super) enum Binary {
     Power,
     Larger,
     Smaller,
+    /// The right one where it is larger: a NaN on the left stays, and one on the right is passed over.
+    Above,
+    /// The right one where it is smaller.
+    Below,
 }
 
 #[derive(Debug)]
@@ -182,6 +186,8 @@ impl<T: Real> Work for AllOf<'_, Pairs<T>> {
             Binary::Smaller => {
                 all_pairs(columns, self.memory, self.rows, |a: T, b: T| if a > b || b.is_no_number() { b } else { a })
             }
+            Binary::Above => all_pairs(columns, self.memory, self.rows, |a: T, b: T| if b > a { b } else { a }),
+            Binary::Below => all_pairs(columns, self.memory, self.rows, |a: T, b: T| if b < a { b } else { a }),
         }
     }
 }
@@ -317,8 +323,8 @@ impl Step for Whole {
             Binary::Add => all_pairs(&self.columns, memory, rows, i64::wrapping_add),
             Binary::Subtract => all_pairs(&self.columns, memory, rows, i64::wrapping_sub),
             Binary::Multiply => all_pairs(&self.columns, memory, rows, i64::wrapping_mul),
-            Binary::Larger => all_pairs(&self.columns, memory, rows, i64::max),
-            Binary::Smaller => all_pairs(&self.columns, memory, rows, i64::min),
+            Binary::Larger | Binary::Above => all_pairs(&self.columns, memory, rows, i64::max),
+            Binary::Smaller | Binary::Below => all_pairs(&self.columns, memory, rows, i64::min),
             other => bail!("{other:?} of whole numbers is not known"),
         }
         Ok(())

@@ -5,9 +5,10 @@ use tract_onnx::tract_hir::internal::*;
 use super::memory::Memory;
 use super::program::{Step, Use};
 use super::real::Real;
-use crate::ops::{Work, widely};
+use crate::ops::{Top, Work, widely};
 
-/// Which of some columns is the largest, or the smallest: the first of equal ones, or the last.
+/// Which of some columns is the largest, or the smallest: the first of equal ones, or the last. As in ONNX Runtime, the
+/// search begins with the first column, so a NaN there stays, and others are passed over.
 #[derive(Debug)]
 pub(super) struct Position<T> {
     pub(super) smallest: bool,
@@ -24,9 +25,9 @@ impl<T: Real> Step for Position<T> {
         for (columns, to) in &self.groups {
             let (mut best, mut at) = (memory.take::<T>(self.room.0), memory.take::<T>(self.room.1));
             let (best_rows, at_rows) = (&mut best[..rows], &mut at[..rows]);
-            best_rows.fill(if self.smallest { T::MOST } else { T::LEAST });
+            best_rows.copy_from_slice(&memory.column::<T>(columns[0], rows)[..rows]);
             at_rows.fill(T::from_double(0.0));
-            for (position, &slot) in columns.iter().enumerate() {
+            for (position, &slot) in columns.iter().enumerate().skip(1) {
                 let column = memory.column::<T>(slot, rows);
                 let position = T::from_double(position as f64);
                 widely(Better { step: self, position, column, best: best_rows, at: at_rows });
@@ -82,7 +83,8 @@ impl<T: Real> Better<'_, T> {
     }
 }
 
-/// A few of many columns: the largest or the smallest, sorted, with their positions; of equal ones the first.
+/// A few of many columns: the largest or the smallest, sorted, with their positions; of equal ones the first. Rows with
+/// NaN are left to [`Top`].
 #[derive(Debug)]
 pub(super) struct Few<T> {
     pub(super) smallest: bool,
@@ -134,16 +136,17 @@ impl<T: Real> Work for Search<'_, T> {
 impl<T: Real> Search<'_, T> {
     /// Most numbers are no better than the worst of those found: a look at all lanes at once says so.
     #[inline(always)]
-    fn search(self, better: impl Fn(T, T) -> bool + Copy, worst: T) {
+    fn search(mut self, better: impl Fn(T, T) -> bool + Copy, worst: T) {
         let few = self.values.len();
         let mut best = vec![[worst; LANES]; few];
         let mut at = vec![[0i64; LANES]; few];
         for start in (0..self.rows).step_by(LANES) {
             best.fill([worst; LANES]);
-            let mut found = 0;
+            let (mut found, mut has_nan) = (0, false);
             for (position, column) in self.columns.iter().enumerate() {
                 let Some(lanes) = column[start..].first_chunk::<LANES>() else { continue };
                 found = few.min(found + 1);
+                has_nan |= lanes.iter().fold(false, |any, value| any | value.is_no_number());
                 let bound = best[few - 1];
                 let full = position >= few;
                 if full && !(0..LANES).fold(false, |any, lane| any | better(lanes[lane], bound[lane])) {
@@ -159,6 +162,21 @@ impl<T: Real> Search<'_, T> {
                 self.values[place][start..start + LANES].copy_from_slice(&best[place]);
                 self.positions[place][start..start + LANES].copy_from_slice(&at[place]);
             }
+            if has_nan {
+                (start..start + LANES).for_each(|row| self.search_with_nan(row));
+            }
+        }
+    }
+
+    #[cold]
+    fn search_with_nan(&mut self, row: usize) {
+        let all: Vec<T> = self.columns.iter().filter_map(|column| column.get(row).copied()).collect();
+        if all.len() < self.columns.len() || !all.iter().any(|value| value.is_no_number()) {
+            return;
+        }
+        let top = Top { axis: 1, count: self.values.len(), largest: !self.step.smallest };
+        for (rank, place) in top.places(&all, |value| value.is_no_number()).into_iter().enumerate() {
+            (self.values[rank][row], self.positions[rank][row]) = (all[place], place as i64);
         }
     }
 }

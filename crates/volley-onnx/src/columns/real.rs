@@ -24,8 +24,6 @@ pub(super) trait Real: Element + PartialOrd {
     fn round_even(self) -> Self;
     fn from_double(value: f64) -> Self;
     fn to_double(self) -> f64;
-    const LEAST: Self;
-    const MOST: Self;
 }
 
 macro_rules! real {
@@ -103,8 +101,6 @@ macro_rules! real {
             fn to_double(self) -> f64 {
                 f64::from(self)
             }
-            const LEAST: Self = <$type>::MIN;
-            const MOST: Self = <$type>::MAX;
         }
     };
 }

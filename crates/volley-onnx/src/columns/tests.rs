@@ -113,7 +113,8 @@ fn position(operator: &str, row: [f32; 3]) -> i64 {
 fn the_first_of_equal_extremes_is_found() {
     assert_eq!(position("ArgMax", [1.0, -3.0, 3.0]), 1);
     assert_eq!(position("ArgMin", [2.0, 1.0, -1.0]), 1);
-    assert_eq!(position("ArgMax", [f32::NAN, 1.0, 2.0]), 2);
+    assert_eq!(position("ArgMax", [f32::NAN, 1.0, 2.0]), 0);
+    assert_eq!(position("ArgMin", [2.0, f32::NAN, 1.0]), 2);
     assert_eq!(position("ArgMin", [f32::INFINITY, f32::INFINITY, 2.0]), 2);
 }
 

@@ -274,8 +274,8 @@ impl Translation<'_> {
             Reducer::ArgMin(last) => self.positions(true, last, from, dims, &groups),
             Reducer::Sum => self.folded(Binary::Add, from, dims, groups),
             Reducer::Prod => self.folded(Binary::Multiply, from, dims, groups),
-            Reducer::Max => self.folded(Binary::Larger, from, dims, groups),
-            Reducer::Min => self.folded(Binary::Smaller, from, dims, groups),
+            Reducer::Max => self.folded(Binary::Above, from, dims, groups),
+            Reducer::Min => self.folded(Binary::Below, from, dims, groups),
             Reducer::MeanOfSquares => {
                 let count = groups.first()?.len();
                 let squares = self.each(Unary::Square, from)?;

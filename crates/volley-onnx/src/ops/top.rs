@@ -65,7 +65,8 @@ impl Top {
         Ok(vec![crate::tensor_from(&shape, found), crate::tensor_from(&shape, places)])
     }
 
-    fn places<T: Copy + PartialOrd>(&self, row: &[T], is_nan: impl Fn(T) -> bool) -> Vec<usize> {
+    /// The places of the answers in a row, best first.
+    pub(crate) fn places<T: Copy + PartialOrd>(&self, row: &[T], is_nan: impl Fn(T) -> bool) -> Vec<usize> {
         if self.count == 0 {
             return vec![];
         }
