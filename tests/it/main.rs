@@ -12,6 +12,7 @@ mod models;
 mod places;
 mod process;
 mod refused;
+mod resume;
 mod tidy;
 mod tree;
 mod views;

@@ -6,6 +6,7 @@
 //! any parsed statement          settle_statement -> the same, names unquoted and formats known
 //! COPY … TO, INSERT INTO        WriteRule      -> Write (logical) -> WritePlanner -> WriteExec
 //! a physical plan with a write  pack_splits    -> partitions cut from row groups, one split each
+//! what it reads                 Inputs, PinnedStores -> the files as they were, or `input_changed`
 //! an append, before it begins   check_append   -> nothing, or what differs from the files there
 //! WriteExec partition           volley-commit  -> staged files and a receipt; nothing else, ever
 //! ```
@@ -17,6 +18,7 @@ mod codec;
 mod error;
 mod exec;
 mod format;
+mod inputs;
 mod location;
 mod pack;
 mod redact;
@@ -27,6 +29,7 @@ pub use codec::{decode_logical, decode_physical, encode_logical, encode_physical
 pub use error::{ConnectError, Result};
 pub use exec::{WriteContext, WriteExec, with_write_context};
 pub use format::Format;
+pub use inputs::{InputFile, InputPart, Inputs, PinnedStores, SplitInput, reading_through};
 pub use location::{absolute_url, location};
 pub use pack::{PackedPlan, Split, SplitFile, pack_splits};
 pub use redact::without_values;

@@ -27,6 +27,8 @@ pub struct EngineSettings {
     /// How long a job that has its rows waits for its turn at a destination that another one is publishing to,
     /// and tries again what a store did not do.
     pub commit_wait: Duration,
+    /// How long a job that was cut off before its decision waits for whoever goes on with it.
+    pub keep_cut_off: Duration,
     /// Run every plan as another process would see it: encoded and decoded. For tests, which run all their
     /// plans so.
     pub round_trip_plans: bool,
@@ -45,6 +47,8 @@ impl Default for EngineSettings {
             memory_bytes: 4 * 1024 * 1024 * 1024,
             // Scoring takes long, publishing is renaming: giving up early would throw away what took long.
             commit_wait: Duration::from_secs(60),
+            // Over a long weekend; its staged files take room as long.
+            keep_cut_off: Duration::from_secs(7 * 24 * 3600),
             round_trip_plans: false,
         }
     }
