@@ -13,6 +13,7 @@ mod onnxruntime;
 mod places;
 mod process;
 mod refused;
+mod resume;
 mod s3_canary;
 mod s3_kills;
 mod s3_server;
