@@ -142,6 +142,11 @@ impl InputFile {
         self.store.starts_with("file:")
     }
 
+    /// The mark that a get may ask for. A weak one never matches by the rules of HTTP: it can only be compared.
+    fn condition(&self) -> Option<String> {
+        self.e_tag.clone().filter(|mark| !mark.starts_with("W/"))
+    }
+
     /// As users spell it.
     fn name(&self) -> String {
         let path = Path::parse(&self.path).ok();
@@ -200,4 +205,26 @@ pub fn reading_through(plan: Arc<dyn ExecutionPlan>, runtime: &RuntimeEnv) -> Re
         Ok(Transformed::yes(DataSourceExec::from_data_source(config)))
     })
     .map(|transformed| transformed.data)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_get_asks_for_a_mark_that_can_match_and_any_mark_tells_versions_apart() {
+        for (mark, condition) in [("\"1\"", Some("\"1\"")), ("W/\"1\"", None)] {
+            let meta = |mark: &str| ObjectMeta {
+                location: Path::from("in/x"),
+                last_modified: Default::default(),
+                size: 1,
+                e_tag: Some(mark.to_owned()),
+                version: None,
+            };
+            let file = InputFile::of("https://example.org/", &meta(mark));
+            assert_eq!(file.condition().as_deref(), condition);
+            assert_eq!(file.difference(&meta(mark)), None);
+            assert!(file.difference(&meta("\"2\"")).is_some(), "{mark}");
+        }
+    }
 }

@@ -116,7 +116,7 @@ impl ObjectStore for PinnedStore {
         let Some(file) = self.pins.files.get(location.as_ref()) else {
             return self.inner.get_opts(location, options).await;
         };
-        options.if_match = file.e_tag.clone();
+        options.if_match = file.condition();
         match self.inner.get_opts(location, options).await {
             Ok(result) => match file.difference(&result.meta) {
                 None => Ok(result),
