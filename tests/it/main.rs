@@ -16,6 +16,7 @@ mod refused;
 mod resume;
 mod s3_canary;
 mod s3_kills;
+mod s3_resume;
 mod s3_server;
 mod s3_tables;
 mod s3_writes;

@@ -40,19 +40,19 @@ fn spawn(folder: &Path, arguments: &[&str]) -> Child {
 }
 
 /// The folders of the jobs that the state knows, in order of age.
-fn jobs(folder: &Path) -> Vec<PathBuf> {
+pub fn jobs(folder: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder.join(".volley/state/jobs")).into_iter().flatten();
     let mut jobs: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
     jobs.sort();
     jobs
 }
 
-fn id(job: &Path) -> String {
+pub fn id(job: &Path) -> String {
     job.file_name().unwrap().to_str().unwrap().to_owned()
 }
 
 /// The receipts of a job with their bytes.
-fn receipts(job: &Path) -> BTreeMap<String, Vec<u8>> {
+pub fn receipts(job: &Path) -> BTreeMap<String, Vec<u8>> {
     let entries = std::fs::read_dir(job.join("splits")).into_iter().flatten().map(|entry| entry.unwrap().path());
     let whole = entries.filter(|path| path.extension().is_some_and(|extension| extension == "json"));
     whole.map(|path| (id(&path), std::fs::read(path).unwrap())).collect()

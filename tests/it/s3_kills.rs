@@ -88,12 +88,12 @@ fn with_keys(mut command: Command) -> Command {
 }
 
 /// Runs `volley ARGUMENTS` in a folder to its end, with the keys of the bucket.
-fn volley(folder: &Path, arguments: &[&str]) -> Ended {
+pub fn volley(folder: &Path, arguments: &[&str]) -> Ended {
     Ended::from(with_keys(command(folder, arguments)).output().unwrap())
 }
 
 /// Begins to run the job of a folder.
-fn spawn(folder: &Path) -> Child {
+pub fn spawn(folder: &Path) -> Child {
     with_keys(command(folder, &["run", "job.sql"])).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
 }
 

@@ -53,7 +53,7 @@ impl Engine {
 
     /// One job. Errors: `unknown_job`.
     pub async fn job(&self, id: JobId) -> Result<JobStatus, EngineError> {
-        let job = resume::open(&self.shared, id).await?;
+        let job = resume::recorded(&self.shared, id).await?;
         let (outcome, published) = (job.outcome().await?, job.published().await?);
         let state = match (&outcome, &published) {
             (None, _) if self.is_held(id)? => "running",

@@ -13,7 +13,9 @@ use datafusion::datasource::physical_plan::FileScanConfig;
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::execution::SessionState;
 use datafusion::physical_plan::ExecutionPlan;
-use volley_commit::{Job, JobId, Opener, Origin, Outcome, job_of_key, request_digest, unfinished};
+use object_store::memory::InMemory;
+use object_store::path::Path;
+use volley_commit::{Job, JobId, Location, Opener, Origin, Outcome, job_of_key, request_digest, unfinished};
 use volley_connect::PackedPlan;
 
 use crate::assembly;
@@ -84,8 +86,8 @@ impl Run {
     pub(crate) async fn last(shared: &Shared, request: &Request) -> Result<Self, EngineError> {
         let mut last = None;
         for id in unfinished(&shared.state).await? {
-            // What cannot be opened now cannot be gone on with either.
-            if let Ok(job) = open(shared, id).await
+            // What has no plan has not begun.
+            if let Ok(job) = recorded(shared, id).await
                 && request.is_of(&job)
             {
                 last = last.max(job.plan().pinned.origin.as_ref().map(|origin| origin.run));
@@ -196,6 +198,12 @@ impl Step {
 /// Opens a job of the engine's state.
 pub(crate) async fn open(shared: &Shared, job: JobId) -> Result<Job, EngineError> {
     Ok(Job::open(&shared.state, job, &opener(shared)).await?)
+}
+
+/// Opens a job for what its records tell, and no more: there may be no way to its destination today.
+pub(crate) async fn recorded(shared: &Shared, job: JobId) -> Result<Job, EngineError> {
+    let nowhere = |url: &str| Ok(Location::new(Arc::new(InMemory::new()), Path::default(), url));
+    Ok(Job::open(&shared.state, job, &nowhere).await?)
 }
 
 /// Gives the locations that plans recorded.
