@@ -295,6 +295,7 @@ async fn a_million_ids_through_a_shuffle_are_a_million_after_kills() {
     let job = "COPY (SELECT id, count(*) AS n FROM 'ids/' GROUP BY id) TO 'out/' STORED AS PARQUET";
     std::fs::write(folder.join("shuffle.sql"), job).unwrap();
     std::fs::write(folder.join("volley.toml"), "split_rows = 100000\ncores = 4\n").unwrap();
+    let mut cut_off = 0;
     for kill in 0..shuffle_kills() {
         forget(&folder);
         let key = format!("kill {kill}");
@@ -310,6 +311,7 @@ async fn a_million_ids_through_a_shuffle_are_a_million_after_kills() {
             assert_eq!(ended.status, Some(0), "{}", ended.warned);
             assert!(ended.warned.contains("cannot be gone on with: it is begun anew"), "{}", ended.warned);
             assert_eq!(jobs(&folder).len(), 2, "what was cut off is given up");
+            cut_off += 1;
         } else {
             // The kill may have come between the decision and the end.
             succeed(&folder, &["jobs", "list"]);
@@ -324,6 +326,10 @@ async fn a_million_ids_through_a_shuffle_are_a_million_after_kills() {
         };
         assert_eq!(seen, (IDS, IDS, IDS), "kill {kill}, {killed:?}");
     }
+    let told =
+        format!("{cut_off} of {} shuffles were killed between their first receipt and the decision", shuffle_kills());
+    writeln!(std::io::stderr(), "\nnote: {told}").unwrap();
+    assert!(cut_off > 0, "{told}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
