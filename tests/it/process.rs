@@ -74,4 +74,11 @@ impl Ended {
         }
         assert_eq!(self.warned.trim_end().lines().count(), 1, "an error is one line: {}", self.warned);
     }
+
+    /// That it ended with `status`, and its last line of warning holds `part`.
+    pub fn has_error(&self, status: i32, part: &str) {
+        assert_eq!(self.status, Some(status), "{}{}", self.said, self.warned);
+        let last = self.warned.lines().last().unwrap_or_default();
+        assert!(last.contains(part), "{:?} does not end with {part:?}", self.warned);
+    }
 }

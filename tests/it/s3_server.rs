@@ -227,10 +227,15 @@ impl Weather {
     }
 
     /// The same from the call on that is to be the so many-th from now to change an object, which is not carried
-    /// out. Says when it began.
-    pub async fn blackout_at(&self, change: u64, time: Duration) -> Instant {
+    /// out, until the next blackout ends. Returns when it begins.
+    pub async fn dark_at(&self, change: u64) {
         self.dark_at.store(self.counted().changes + change, Ordering::Relaxed);
         self.dark.subscribe().wait_for(|dark| *dark).await.unwrap();
+    }
+
+    /// The same for a while. Says when it began.
+    pub async fn blackout_at(&self, change: u64, time: Duration) -> Instant {
+        self.dark_at(change).await;
         let began = Instant::now();
         self.blackout(time).await;
         began
@@ -296,10 +301,17 @@ struct Stormy {
     change: Arc<RwLock<()>>,
 }
 
+/// Whether the object with this mark is the one that is asked for.
+fn is_wanted(wanted: Option<ETagCondition>, mark: Option<&ETag>) -> bool {
+    match wanted {
+        Some(ETagCondition::ETag(wanted)) => mark.is_some_and(|mark| mark.strong_cmp(&wanted)),
+        Some(ETagCondition::Any) | None => true,
+    }
+}
+
 macro_rules! pass {
     (
         objects { $($object:ident: $object_in:ident -> $object_out:ident,)* }
-        reads { $($read:ident: $read_in:ident -> $read_out:ident,)* }
         changes { $($change:ident: $in:ident -> $out:ident,)* }
     ) => {
         #[async_trait::async_trait]
@@ -307,21 +319,42 @@ macro_rules! pass {
             $(async fn $object(&self, request: S3Request<$object_in>) -> S3Result<S3Response<$object_out>> {
                 let (files, change) = (self.files.clone(), self.change.clone());
                 let path = self.root.join(&request.input.bucket).join(&request.input.key);
+                let wanted = request.input.if_match.clone();
                 let call = async move {
                     let _unchanged = change.read().await;
                     // On a disk the beginning of a name is a folder; in a bucket it is nothing.
-                    if path.is_dir() { Err(s3_error!(NoSuchKey)) } else { files.$object(request).await }
+                    if path.is_dir() {
+                        return Err(s3_error!(NoSuchKey));
+                    }
+                    // `s3s-fs` takes no conditions here; a real server does.
+                    match files.$object(request).await? {
+                        found if is_wanted(wanted, found.output.e_tag.as_ref()) => Ok(found),
+                        _ => Err(s3_error!(PreconditionFailed)),
+                    }
                 };
                 self.weather.pass(stringify!($object), false, Box::pin(call)).await
             })*
-            $(async fn $read(&self, request: S3Request<$read_in>) -> S3Result<S3Response<$read_out>> {
+            async fn list_objects_v2(
+                &self,
+                request: S3Request<ListObjectsV2Input>,
+            ) -> S3Result<S3Response<ListObjectsV2Output>> {
                 let (files, change) = (self.files.clone(), self.change.clone());
                 let call = async move {
                     let _unchanged = change.read().await;
-                    files.$read(request).await
+                    let mut listed = files.list_objects_v2(request.clone()).await?;
+                    // `s3s-fs` lists no marks; a real server does.
+                    for object in listed.output.contents.iter_mut().flatten() {
+                        let head = HeadObjectInput {
+                            bucket: request.input.bucket.clone(),
+                            key: object.key.clone().unwrap_or_default(),
+                            ..HeadObjectInput::default()
+                        };
+                        object.e_tag = files.head_object(request.clone().map_input(|_| head)).await?.output.e_tag;
+                    }
+                    Ok(listed)
                 };
-                self.weather.pass(stringify!($read), false, Box::pin(call)).await
-            })*
+                self.weather.pass("list_objects_v2", false, Box::pin(call)).await
+            }
             $(async fn $change(&self, request: S3Request<$in>) -> S3Result<S3Response<$out>> {
                 let (files, change) = (self.files.clone(), self.change.clone());
                 let bucket = self.root.join(&request.input.bucket);
@@ -340,9 +373,6 @@ pass! {
     objects {
         get_object: GetObjectInput -> GetObjectOutput,
         head_object: HeadObjectInput -> HeadObjectOutput,
-    }
-    reads {
-        list_objects_v2: ListObjectsV2Input -> ListObjectsV2Output,
     }
     changes {
         put_object: PutObjectInput -> PutObjectOutput,

@@ -226,10 +226,22 @@ async fn a_link_may_not_lead_out_of_the_folder_that_a_statement_names() {
         let error = error.expect_err(table);
         assert_eq!(error.code(), "link_leads_out", "{table}: {error}");
     }
-    let into_link =
-        "COPY (SELECT 1 AS id, 2 AS d) TO 'hive/' STORED AS PARQUET PARTITIONED BY (d) OPTIONS (mode 'append')";
-    let before = house.files("outside");
-    let refused = house.codes(into_link).await;
-    assert!(["link_leads_out", "destination_invalid"].contains(&refused[0]), "{refused:?}");
-    assert_eq!(house.files("outside"), before);
+}
+
+#[tokio::test]
+async fn a_result_is_not_led_out_of_its_destination_by_a_link() {
+    let mut house = House::new().await;
+    for folder in ["outside", "out", "elsewhere"] {
+        std::fs::create_dir(house.path(folder)).unwrap();
+    }
+    let copy = |to: &str| format!("COPY (SELECT 1 AS id, 2 AS d) TO '{to}/' STORED AS PARQUET PARTITIONED BY (d)");
+    std::os::unix::fs::symlink(house.path("outside"), house.path("out/d=2")).unwrap();
+    let error = house.try_run(&copy("out")).await.map(|given| format!("{given:?}")).unwrap_err();
+    assert_eq!(error.code(), "destination_invalid", "{error}");
+    assert!(error.to_string().contains("leads out of it"), "{error}");
+    assert!(house.files("outside").is_empty());
+    // What the statement names may be a link.
+    std::os::unix::fs::symlink(house.path("elsewhere"), house.path("named")).unwrap();
+    house.run(&copy("named")).await;
+    assert_eq!(house.files("elsewhere").len(), 2);
 }

@@ -95,6 +95,56 @@ async fn append_adds_and_overwrite_replaces() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn overwrite_partitions_replaces_those_that_the_result_has_and_keeps_the_others() {
+    let mut house = house(30).await;
+    let mode = |condition: &str| {
+        scored("out/", "PARQUET PARTITIONED BY (part) OPTIONS (mode 'overwrite_partitions')")
+            .replace("FROM 'input/'", &format!("FROM 'input/' WHERE {condition}"))
+    };
+    house.run(&mode("true")).await;
+    let before = house.files("out");
+    assert_eq!(house.published(&mode("part = 1 AND id < 10")).await.rows, 3);
+    let after = house.files("out");
+    let of = |files: &[(String, Vec<u8>)], folder: &str| -> Vec<_> {
+        files.iter().filter(|(name, _)| name.starts_with(folder)).cloned().collect()
+    };
+    for kept in ["part=0/", "part=2/"] {
+        assert_eq!(of(&after, kept), of(&before, kept), "{kept} stays byte for byte");
+    }
+    assert_ne!(of(&after, "part=1/"), of(&before, "part=1/"));
+    assert_eq!(house.number("SELECT count(*) FROM 'out/'").await, 23.0);
+    let success: serde_json::Value = serde_json::from_slice(&of(&after, "_SUCCESS")[0].1).unwrap();
+    assert_eq!((&success["rows"], success["files"].as_array().unwrap().len()), (&23.into(), 3));
+
+    // Nothing to replace, and a file that is not ours in what would be.
+    house.run(&mode("id < 0")).await;
+    assert_eq!(house.number("SELECT count(*) FROM 'out/'").await, 23.0);
+    let part = of(&after, "part=2/").remove(0).1;
+    std::fs::write(house.path("out/part=2/theirs.parquet"), part).unwrap();
+    let before = house.files("out");
+    assert_eq!(house.codes(&mode("part = 2")).await, ["foreign_files"]);
+    assert_eq!(house.files("out"), before);
+    house.run(&mode("part = 0")).await;
+    assert_eq!(house.files("out").len(), before.len(), "beside it, others are replaced");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_file_overwrites_partitions() {
+    let mut house = house(30).await;
+    house.run("COPY (SELECT id, part FROM 'input/') TO 'out/' STORED AS PARQUET PARTITIONED BY (part)").await;
+    let job = "sql = \"SELECT id + 1000 AS id, part FROM 'input/' WHERE part = 1\"
+        [output]
+        to = 'out/'
+        mode = 'overwrite_partitions'
+        partitioned_by = ['part']";
+    std::fs::write(house.path("job.toml"), job).unwrap();
+    let ended = volley(house.folder.path(), &["run", "job.toml"]);
+    assert_eq!(ended.status, Some(0), "{}", ended.warned);
+    assert_eq!(house.number("SELECT count(*) FROM 'out/' WHERE id > 1000").await, 10.0);
+    assert_eq!(house.number("SELECT count(*) FROM 'out/'").await, 30.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_append_of_other_columns_is_refused_before_anything_is_scored() {
     let mut house = house(10).await;
     house.run("COPY (SELECT id, part, 'x' AS score FROM 'input/') TO 'out/' STORED AS PARQUET").await;

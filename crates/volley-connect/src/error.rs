@@ -101,8 +101,8 @@ pub enum ConnectError {
         /// Names the column and the way out.
         message: String,
     },
-    /// An append whose result does not go with what its destination holds. Trying again does not help.
-    #[error("the result cannot be appended to '{destination}': {difference}")]
+    /// A result that does not go with what stays at its destination. Trying again does not help.
+    #[error("the result cannot be added to '{destination}': {difference}")]
     AppendMismatch {
         /// The destination.
         destination: String,
@@ -128,6 +128,17 @@ pub enum ConnectError {
         bytes: usize,
         /// The most that is allowed.
         bytes_max: usize,
+    },
+    /// A file is no longer what the job was planned with. Trying again does not help: another job would read the
+    /// file as it is now.
+    #[error(
+        "input '{file}' has changed since the job was planned: {how}; a job reads one version of its inputs, so run it anew"
+    )]
+    InputChanged {
+        /// The file.
+        file: String,
+        /// What differs.
+        how: String,
     },
     /// The folder in which a result waits until it is published cannot be written. Trying again does not help.
     #[error(
@@ -192,6 +203,7 @@ impl ConnectError {
             Self::AppendMismatch { .. } => "append_mismatch",
             Self::NullPartition { .. } => "null_partition",
             Self::FolderNameTooLong { .. } => "folder_name_too_long",
+            Self::InputChanged { .. } => "input_changed",
             Self::StagingDenied { .. } => "staging_denied",
             Self::NotBuilt { .. } => "not_built",
             Self::Store { .. } => "store_failed",

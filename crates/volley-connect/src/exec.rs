@@ -3,7 +3,9 @@
 mod columns;
 mod encode;
 mod files;
+mod footer;
 mod hive;
+mod row_sum;
 mod split;
 
 use std::collections::BTreeMap;
@@ -25,6 +27,7 @@ use datafusion::physical_plan::{
 use serde::{Deserialize, Serialize};
 use volley_commit::{JobId, Receipt};
 
+use crate::inputs::Inputs;
 use crate::write::{WriteTarget, output_schema};
 
 pub(crate) use columns::{check_columns, file_columns, plain_schema};
@@ -42,12 +45,17 @@ pub struct WriteContext {
     /// What Parquet footers say beside `volley.job` and `volley.split`. Must not depend on time or
     /// attempts, or a repeated split would have other bytes.
     pub provenance: BTreeMap<String, String>,
+    /// The digest of the model that scores, for receipts.
+    pub model: Option<String>,
+    /// The files that the plan reads, as they were when the job was planned.
+    pub inputs: Inputs,
 }
 
 impl WriteContext {
     /// A context for a plan that has all splits of the job.
     pub fn new(job: JobId, state: impl Into<String>) -> Self {
-        Self { job, state: state.into(), splits: None, provenance: BTreeMap::new() }
+        let (provenance, inputs) = (BTreeMap::new(), Inputs::default());
+        Self { job, state: state.into(), splits: None, provenance, model: None, inputs }
     }
 
     fn split(&self, partition: usize) -> Result<u32> {

@@ -7,6 +7,7 @@
 //! any parsed statement          settle_statement -> the same, names unquoted and formats known
 //! COPY … TO, INSERT INTO        WriteRule      -> Write (logical) -> WritePlanner -> WriteExec
 //! a physical plan with a write  pack_splits    -> partitions cut from row groups, one split each
+//! what it reads                 Inputs, PinnedStores -> the files as they were, or `input_changed`
 //! an append, before it begins   check_append   -> nothing, or what differs from the files there
 //! WriteExec partition           volley-commit  -> staged files and a receipt; nothing else, ever
 //! ```
@@ -18,6 +19,7 @@ mod codec;
 mod error;
 mod exec;
 mod format;
+mod inputs;
 mod location;
 mod pack;
 mod redact;
@@ -29,6 +31,7 @@ pub use codec::{decode_logical, decode_physical, encode_logical, encode_physical
 pub use error::{ConnectError, Result};
 pub use exec::{WriteContext, WriteExec, with_write_context};
 pub use format::Format;
+pub use inputs::{InputFile, InputPart, Inputs, PinnedStores, SplitInput, reading_through};
 pub use location::{absolute_url, is_remote, location, staging};
 pub use pack::{PackedPlan, Split, SplitFile, pack_splits};
 pub use redact::without_values;

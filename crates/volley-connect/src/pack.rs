@@ -3,6 +3,7 @@
 //! A split is the unit that is scored, sealed and repeated, so it must hold the same rows whoever
 //! computes it, and few enough of them. Cutting depends on the files and the two sizes alone.
 
+mod repeat;
 mod units;
 
 use std::sync::Arc;
@@ -23,6 +24,7 @@ use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
 use crate::exec::WriteExec;
+use repeat::{gives_the_same_rows, keeps_rows};
 use units::{Unit, units};
 
 /// A plan whose partitions are splits.
@@ -32,10 +34,14 @@ pub struct PackedPlan {
     pub plan: Arc<dyn ExecutionPlan>,
     /// What each partition reads, in order.
     pub splits: Vec<Split>,
-    /// Whether each split can be computed alone and again, with the same rows. Otherwise (a shuffle, a
-    /// join whose partitions wait for each other) all partitions must run at the same time in one
-    /// process, and a job must not be resumed from the receipts of an earlier run.
+    /// Whether each split can be computed alone. Otherwise (a shuffle, a join whose partitions wait for each
+    /// other) all partitions must run at the same time in one process.
     pub independent: bool,
+    /// Whether each split holds the same rows when it is computed again, in another process and later. Otherwise
+    /// a job must not be resumed from the receipts of an earlier run.
+    pub repeatable: bool,
+    /// Whether every row of the files that splits are cut from comes in to the write.
+    pub rows_kept: bool,
 }
 
 /// What one split reads.
@@ -53,6 +59,8 @@ pub struct Split {
 /// A part of a file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SplitFile {
+    /// URL of its store.
+    pub store: String,
     /// Path in its store.
     pub path: String,
     /// Size of the whole file.
@@ -103,12 +111,16 @@ fn cut(plan: Arc<dyn ExecutionPlan>, runtime: &RuntimeEnv, sizes: Sizes) -> BoxF
         };
         let child = cut(plan.children()[carrier].clone(), runtime, sizes).await?;
         let mut children: Vec<_> = plan.children().into_iter().cloned().collect();
+        // Each process computes the other sides anew, for whichever splits it has.
+        let mut others = children.iter().enumerate().filter(|(index, _)| *index != carrier);
+        let repeatable = child.repeatable && others.all(|(_, other)| gives_the_same_rows(other));
+        let rows_kept = child.rows_kept && keeps_rows(plan.as_ref());
         children[carrier] = child.plan;
         let recut = replace_children_if_necessary(plan.clone(), children)?;
         if recut.output_partitioning().partition_count() != child.splits.len() {
             return Ok(uncut(plan));
         }
-        Ok(PackedPlan { plan: recut, ..child })
+        Ok(PackedPlan { plan: recut, repeatable, rows_kept, ..child })
     })
 }
 
@@ -116,18 +128,24 @@ fn cut(plan: Arc<dyn ExecutionPlan>, runtime: &RuntimeEnv, sizes: Sizes) -> BoxF
 fn uncut(plan: Arc<dyn ExecutionPlan>) -> PackedPlan {
     let partitions = plan.output_partitioning().partition_count();
     let independent = partitions == 1 || plan.children().is_empty();
-    PackedPlan { splits: vec![Split::default(); partitions], independent, plan }
+    // The only split is computed as a whole or not at all.
+    let repeatable = independent && (partitions == 1 || gives_the_same_rows(&plan));
+    PackedPlan { splits: vec![Split::default(); partitions], independent, repeatable, rows_kept: false, plan }
 }
 
 async fn cut_union(plan: Arc<dyn ExecutionPlan>, runtime: &RuntimeEnv, sizes: Sizes) -> Result<PackedPlan> {
-    let (mut children, mut splits, mut independent) = (vec![], vec![], true);
+    let (mut children, mut splits) = (vec![], vec![]);
+    let (mut independent, mut repeatable, mut rows_kept) = (true, true, true);
     for child in plan.children() {
         let child = cut(child.clone(), runtime, sizes).await?;
         children.push(child.plan);
         splits.extend(child.splits);
         independent &= child.independent;
+        repeatable &= child.repeatable;
+        rows_kept &= child.rows_kept;
     }
-    Ok(PackedPlan { plan: replace_children_if_necessary(plan, children)?, splits, independent })
+    let plan = replace_children_if_necessary(plan, children)?;
+    Ok(PackedPlan { plan, splits, independent, repeatable, rows_kept })
 }
 
 /// The child whose partitions come out as this node's partitions, row by row.
@@ -188,8 +206,10 @@ async fn cut_scan(scan: &FileScanConfig, runtime: &RuntimeEnv, sizes: Sizes) -> 
         // Sibling partitions would take files from each other, and a split must keep its rows.
         .with_preserve_order(true)
         .build();
-    let splits = packs.iter().map(|pack| split(pack)).collect();
-    Ok(PackedPlan { plan: DataSourceExec::from_data_source(config), splits, independent: true })
+    let splits = packs.iter().map(|pack| split(pack, scan.object_store_url.as_str())).collect();
+    let rows_kept = scan.file_source().filter().is_none();
+    let plan = DataSourceExec::from_data_source(config);
+    Ok(PackedPlan { plan, splits, independent: true, repeatable: true, rows_kept })
 }
 
 /// Units in the order in which they may be packed. Files are taken by path, unless the scan promises
@@ -227,10 +247,11 @@ fn pack(units: Vec<Unit>, sizes: Sizes) -> Vec<Vec<Unit>> {
     packs
 }
 
-fn split(pack: &[Unit]) -> Split {
+fn split(pack: &[Unit], store: &str) -> Split {
     let file = |unit: &Unit| {
         let file = unit.file();
         SplitFile {
+            store: store.to_owned(),
             path: file.object_meta.location.to_string(),
             size: file.object_meta.size,
             e_tag: file.object_meta.e_tag.clone(),

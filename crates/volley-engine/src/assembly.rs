@@ -1,5 +1,6 @@
 //! Assembles DataFusion with our nodes, rules, tables and settings.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -42,6 +43,15 @@ fn config(shared: &Shared) -> SessionConfig {
     let options = config.options_mut();
     options.sql_parser.collect_spans = true;
     config
+}
+
+/// The state of a new session with these settings, for a plan that is made already.
+pub(crate) fn state_with(shared: &Shared, settings: &BTreeMap<String, String>) -> Result<SessionState> {
+    let mut state = context(shared).state();
+    for (name, value) in settings {
+        state.config_mut().options_mut().set(name, value)?;
+    }
+    Ok(state)
 }
 
 /// The session's state as one statement needs it. A write keeps the partitions of its scan, since they are

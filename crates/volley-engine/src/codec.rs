@@ -60,8 +60,17 @@ impl PlanCodec {
 
     /// The plan as another process would see it: encoded and decoded again.
     pub fn round_trip(&self, plan: Arc<dyn ExecutionPlan>, context: &TaskContext) -> Result<Arc<dyn ExecutionPlan>> {
-        let bytes = PhysicalPlanNode::try_from_physical_plan(plan, self)?.encode_to_vec();
-        let node = PhysicalPlanNode::decode(bytes.as_slice())
+        self.decode(&self.encode(plan)?, context)
+    }
+
+    /// The plan as bytes.
+    pub fn encode(&self, plan: Arc<dyn ExecutionPlan>) -> Result<Vec<u8>> {
+        Ok(PhysicalPlanNode::try_from_physical_plan(plan, self)?.encode_to_vec())
+    }
+
+    /// The plan of [`PlanCodec::encode`], which reads through the stores of `context`.
+    pub fn decode(&self, bytes: &[u8], context: &TaskContext) -> Result<Arc<dyn ExecutionPlan>> {
+        let node = PhysicalPlanNode::decode(bytes)
             .map_err(|error| datafusion::error::DataFusionError::External(Box::new(error)))?;
         node.try_into_physical_plan(context, self)
     }

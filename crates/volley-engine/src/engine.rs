@@ -5,19 +5,23 @@ use std::sync::Arc;
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use url::Url;
-use volley_commit::Location;
+use volley_commit::{JobId, Location};
 use volley_connect::Stores;
 use volley_model::Limits;
-use volley_predict::ModelHost;
+use volley_predict::{ModelHost, Pins};
 use volley_registry::Registry;
 
+use crate::assembly;
 use crate::error::EngineError;
 use crate::fit::FitStores;
 use crate::locks::JobLocks;
-use crate::recovery::{self, finish_dead};
+use crate::progress::Progress;
+use crate::recovery::{Intent, finish_dead};
+use crate::resume::{self, Request, Run, Step};
 use crate::running::{Running, Stopping};
 use crate::session::Session;
 use crate::settings::EngineSettings;
+use crate::write::{Summary, WriteJob};
 
 /// Runs statements in this process.
 #[derive(Debug)]
@@ -41,8 +45,14 @@ pub(crate) struct Shared {
 }
 
 impl Engine {
-    /// Opens the state, finishes what processes that died left behind, and opens the registry.
+    /// Opens the state, finishes what processes that died left behind, and opens the registry. Jobs that were cut
+    /// off and can be gone on with are kept, and told in [`Engine::recovered`].
     pub async fn open(settings: EngineSettings) -> Result<Self, EngineError> {
+        Self::open_for(settings, &Intent::Anything).await
+    }
+
+    /// The same for a command that may go on with a job, which is then left to it in any case.
+    pub async fn open_for(settings: EngineSettings, intent: &Intent) -> Result<Self, EngineError> {
         let stores = Stores::new(&settings.connections, settings.environment.clone(), settings.store_budget);
         let stores = Arc::new(stores.map_err(volley_connect::ConnectError::from)?);
         let runtime = runtime(&settings, stores.clone())?;
@@ -51,13 +61,40 @@ impl Engine {
         let locks = JobLocks::open(&folder).map_err(|error| bad_state(&settings, &error))?;
         let url = Url::from_directory_path(&folder).map_err(|()| EngineError::new("bad_state", "no absolute path"))?;
         let state = volley_connect::location(url.as_str(), &runtime)?;
-        let recovered = finish_dead(&locks, &state, &runtime, settings.store_settle).await?;
         let registry = Arc::new(registry(&settings, &runtime)?.with_base(&settings.base));
         let host = ModelHost::new(registry.clone(), Limits::default()).with_runtimes(settings.runtimes());
         let host = Arc::new(host);
         let (fit, running) = (FitStores::default(), Running::default());
         let shared = Shared { settings, state, registry, host, runtime, stores, fit, locks, running };
-        Ok(Self { shared: Arc::new(shared), recovered: recovered.iter().map(recovery::told).collect() })
+        let recovered = finish_dead(&shared, intent).await?.told();
+        Ok(Self { shared: Arc::new(shared), recovered })
+    }
+
+    /// The run that a key stands for: the same for the same request, however often it is asked for. What is done
+    /// of it is not done again. Errors: `key_reused` if another request came with the key before.
+    pub async fn run_of_key(&self, key: &str, request: &Request) -> Result<Run, EngineError> {
+        Run::of_key(&self.shared, key, request).await
+    }
+
+    /// The last run of a request that was cut off. Errors: `nothing_to_resume`.
+    pub async fn run_cut_off(&self, request: &Request) -> Result<Run, EngineError> {
+        Run::last(&self.shared, request).await
+    }
+
+    /// The run of a job. Errors: `unknown_job`, `resume_mismatch` if it was begun for another request.
+    pub async fn run_of_job(&self, job: JobId, request: &Request) -> Result<Run, EngineError> {
+        Run::of_job(&self.shared, job, request).await
+    }
+
+    /// Goes on with a job that was cut off, by the plan that was stored when it began. `progress` tells how far it
+    /// is. Errors: `unknown_job`, `job_running`, `not_resumable`, and those of running it.
+    pub async fn go_on(&self, job: JobId, progress: &Progress) -> Result<Summary, EngineError> {
+        let job = resume::open(&self.shared, job).await?;
+        let state = assembly::state_with(&self.shared, &job.plan().pinned.settings)?;
+        let step = Some(Step::of(&job)?);
+        let (pins, sites) = (Pins::default(), []);
+        let work = WriteJob { shared: &self.shared, progress, state: &state, pins: &pins, sites: &sites, step };
+        work.go_on().await
     }
 
     /// What became of jobs that an earlier process left unfinished: one line each.

@@ -101,8 +101,11 @@ impl From<DataFusionError> for EngineError {
 impl From<&volley_commit::Error> for EngineError {
     fn from(error: &volley_commit::Error) -> Self {
         match (error.code(), StoreFault::find(error)) {
-            // What the store says is more than that it failed.
-            ("store_failed" | "location_unreachable", Some(fault)) => Self::new(fault.code(), fault.to_string()),
+            // What the store says is more than that it failed. Outcomes lie on this machine: what is not known of a
+            // bucket is whether a turn was written there, and the job is given up with its turn.
+            ("store_failed" | "location_unreachable" | "outcome_unknown", Some(fault)) => {
+                Self::new(fault.code(), fault.to_string())
+            }
             (code, _) => Self::new(code, error.to_string()),
         }
     }

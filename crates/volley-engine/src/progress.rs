@@ -1,13 +1,19 @@
 //! How far a job is, for whoever watches it.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use datafusion::physical_plan::ExecutionPlan;
+use tokio::sync::Notify;
 
 /// What is running now, shared between the engine that runs it and those who watch.
 #[derive(Debug, Default)]
-pub struct Progress(Mutex<Option<Running>>);
+pub struct Progress {
+    running: Mutex<Option<Running>>,
+    notes: Mutex<VecDeque<String>>,
+    noted: Notify,
+}
 
 #[derive(Debug)]
 struct Running {
@@ -36,8 +42,7 @@ pub struct Moment {
 impl Progress {
     /// Where the job is now; none while no job runs.
     pub fn moment(&self) -> Option<Moment> {
-        let running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        running.as_ref().map(|running| Moment {
+        self.running().as_ref().map(|running| Moment {
             rows: metric_sum(running.plan.as_ref(), "rows_written"),
             rows_total: running.rows_total,
             splits_done: running.splits_done,
@@ -48,17 +53,42 @@ impl Progress {
 
     pub(crate) fn begin(&self, plan: Arc<dyn ExecutionPlan>, splits_total: usize, rows_total: Option<u64>) {
         let running = Running { plan, rows_total, splits_total, splits_done: 0, start: Instant::now() };
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(running);
+        *self.running() = Some(running);
     }
 
     pub(crate) fn split_done(&self) {
-        if let Some(running) = self.0.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+        if let Some(running) = self.running().as_mut() {
             running.splits_done += 1;
         }
     }
 
+    /// Something that whoever watches should read, in one line.
+    pub(crate) fn note(&self, text: String) {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner).push_back(text);
+        self.noted.notify_one();
+    }
+
+    /// The oldest note that nobody has taken yet.
+    pub fn take_note(&self) -> Option<String> {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+    }
+
+    /// The same, once there is one. For one watcher at a time.
+    pub async fn next_note(&self) -> String {
+        loop {
+            if let Some(note) = self.take_note() {
+                return note;
+            }
+            self.noted.notified().await;
+        }
+    }
+
     pub(crate) fn end(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.running() = None;
+    }
+
+    fn running(&self) -> MutexGuard<'_, Option<Running>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
-use volley_commit::JobId;
+use volley_commit::{Job, JobId};
 
 use crate::error::EngineError;
 
@@ -86,7 +86,7 @@ impl Stopping<'_> {
             Some((job, Phase::Committed)) => pending(*job, "there was no time to wait for them"),
             Some((job, Phase::Undecided)) => EngineError::new(
                 "interrupted",
-                format!("stopped before job {job} could be given up in order: the next volley command does so"),
+                format!("stopped before job {job} could be left in order: the next volley command sees to it"),
             ),
             None => interrupted(),
         }
@@ -102,6 +102,19 @@ impl Drop for Stopping<'_> {
 /// A job was given up because its user stopped it.
 pub(crate) fn interrupted() -> EngineError {
     EngineError::new("interrupted", "stopped: what was not committed is given up, its destination is as it was")
+}
+
+/// A job was left before its decision, and can be gone on with.
+pub(crate) fn kept(job: &Job, sealed: usize, cause: &EngineError) -> EngineError {
+    let (id, splits) = (job.id(), job.plan().spec.splits);
+    let why = match cause.code() {
+        "interrupted" => "stopped".to_owned(),
+        _ => cause.problems.first().map_or_else(String::new, |problem| problem.message.clone()),
+    };
+    let message = format!(
+        "{why}: {sealed} of {splits} splits of job {id} are done and kept; the same command with --resume goes on, `volley jobs expire {id}` gives it up"
+    );
+    EngineError::new(cause.code(), message)
 }
 
 /// A job is decided, and its result does not lie at the destination yet.

@@ -23,6 +23,7 @@ use crate::explain::explained_calls;
 use crate::params::Params;
 use crate::prepare::{Preparation, Prepared, table_names};
 use crate::progress::Progress;
+use crate::resume::Run;
 use crate::script::ScriptStatement;
 use crate::table_as;
 use crate::views::Views;
@@ -36,6 +37,7 @@ pub struct Session {
     views: Views,
     pins: Pins,
     progress: Arc<Progress>,
+    run: Option<Run>,
 }
 
 /// What a statement gives.
@@ -61,7 +63,7 @@ pub struct Rows {
 pub struct Output {
     /// The destination: a folder.
     pub to: String,
-    /// `error`, `append` or `overwrite`.
+    /// `error`, `append`, `overwrite` or `overwrite_partitions`.
     pub mode: String,
     /// `parquet`, `csv`, `json` or `arrow`.
     pub format: String,
@@ -82,7 +84,14 @@ impl Rows {
 impl Session {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
         let context = assembly::context(&shared);
-        Self { shared, context, views: Views::default(), pins: Pins::default(), progress: Arc::default() }
+        let (views, pins) = (Views::default(), Pins::default());
+        Self { shared, context, views, pins, progress: Arc::default(), run: None }
+    }
+
+    /// Makes what the session writes from now on the jobs of a run: those that are done are not done again, those
+    /// that were cut off are gone on with, and those that are cut off now are kept.
+    pub fn set_run(&mut self, run: Run) {
+        self.run = Some(run);
     }
 
     /// Runs one statement.
@@ -167,8 +176,9 @@ impl Session {
         let explained = explained_calls(&optimized).map_err(told)?;
         let physical = state.query_planner().create_physical_plan(&optimized, &state).await.map_err(told)?;
         if write_of(physical.as_ref()).is_some() {
-            let job =
-                WriteJob { shared: &self.shared, progress: &self.progress, state: &state, pins: &pins, sites: &sites };
+            let step = self.run.as_ref().map(Run::step);
+            let (shared, progress, state) = (&self.shared, &self.progress, &state);
+            let job = WriteJob { shared, progress, state, pins: &pins, sites: &sites, step };
             let summary = job.run(physical).await?;
             return Ok(Answer::Published(summary));
         }

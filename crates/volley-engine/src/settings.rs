@@ -43,6 +43,8 @@ pub struct EngineSettings {
     /// How long the requests of a process that died may still arrive at a store. Whoever finishes its jobs
     /// waits that long before it touches their destinations.
     pub store_settle: Duration,
+    /// How long a job that was cut off before its decision waits for whoever goes on with it.
+    pub keep_cut_off: Duration,
     /// Run every plan as another process would see it: encoded and decoded. For tests, which run all their
     /// plans so.
     pub round_trip_plans: bool,
@@ -67,6 +69,8 @@ impl Default for EngineSettings {
             store_budget: Budget::default(),
             // The dead send nothing again: only what networks and servers hold back is meant.
             store_settle: Duration::from_secs(10),
+            // Over a long weekend; its staged files take room as long.
+            keep_cut_off: Duration::from_secs(7 * 24 * 3600),
             round_trip_plans: false,
         }
     }

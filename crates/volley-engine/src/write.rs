@@ -1,31 +1,31 @@
 //! One write, from its physical plan to its published result: begin, run the splits, commit, publish.
 
+mod decision;
+mod splits;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use datafusion::error::DataFusionError;
 use datafusion::execution::{SessionState, TaskContext};
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
-use futures::TryStreamExt;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
-use volley_commit::{Job, JobId, JobSpec, Outcome, Published, is_disk_full};
-use volley_connect::{PackedPlan, WriteContext, WriteExec, pack_splits, with_write_context};
+use volley_commit::{Job, JobId, JobSpec, Origin, Outcome, Pinned, Tally, is_disk_full};
+use volley_connect::{
+    Inputs, PackedPlan, PinnedStores, WriteContext, WriteExec, pack_splits, reading_through, with_write_context,
+};
 use volley_predict::{Pins, Site};
 
 use crate::codec::PlanCodec;
 use crate::engine::Shared;
 use crate::error::EngineError;
+use crate::locks::JobLock;
 use crate::progress::{Progress, metric_sum};
-use crate::recovery::{finish_dead, release, unlockable};
-use crate::running::{Entry, interrupted, pending};
-
-/// Waits between the tries of a commit or a publish: short at first, since publishing is mostly renaming.
-const PAUSE_MIN: Duration = Duration::from_millis(20);
-const PAUSE_MAX: Duration = Duration::from_secs(1);
+use crate::recovery::{release, unlockable};
+use crate::resume::{self, Found, Slot, Step};
+use crate::running::{Entry, kept};
 
 /// What a write did.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -49,7 +49,7 @@ pub struct Summary {
 }
 
 /// A model that scored in a job.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ModelUse {
     /// Its name, or its location.
     pub name: String,
@@ -61,10 +61,8 @@ pub struct ModelUse {
 
 /// What is known of a write when it is published.
 struct Done {
-    rows: u64,
+    tally: Tally,
     files: usize,
-    plan: Arc<dyn ExecutionPlan>,
-    destination: String,
 }
 
 /// A write that is to be run.
@@ -74,25 +72,149 @@ pub(crate) struct WriteJob<'a> {
     pub state: &'a SessionState,
     pub pins: &'a Pins,
     pub sites: &'a [Site],
+    /// The place in a run that can be gone on with; none for what is given up when it is stopped.
+    pub step: Option<Step>,
+}
+
+/// A job that is begun, and how its splits are run.
+struct Work {
+    job: Job,
+    plan: Arc<dyn ExecutionPlan>,
+    independent: bool,
+    inputs: Inputs,
+    stores: Arc<PinnedStores>,
+    task: Arc<TaskContext>,
 }
 
 impl WriteJob<'_> {
-    /// Runs the plan, which holds a [`WriteExec`], and publishes what it wrote.
+    /// Runs the plan, which holds a [`WriteExec`], and publishes what it wrote; or goes on with the job that was
+    /// begun at this place of the run before.
     pub(crate) async fn run(&self, plan: Arc<dyn ExecutionPlan>) -> Result<Summary, EngineError> {
         let start = Instant::now();
-        let settings = &self.shared.settings;
-        let packed = pack_splits(plan, &self.shared.runtime, settings.split_rows, settings.split_bytes).await;
-        let PackedPlan { plan, splits, independent } = packed.map_err(|error| self.told(error))?;
-        let rows_total = splits.iter().map(|split| split.rows).sum();
-        self.check_append(plan.as_ref()).await?;
-        let id = JobId::new();
-        let entry = self.shared.running.enter(id)?;
-        // Before anything is recorded of the job: without its lock, it would be taken for dead.
-        let lock = self.shared.locks.take(id).map_err(|error| unlockable(&error))?;
-        let done = self.write_and_publish(&entry, id, plan, independent, rows_total).await;
+        let found = match &self.step {
+            Some(step) => step.find(self.shared, self.progress).await?,
+            None => Found::Nothing(Slot::alone(self.shared)?),
+        };
+        match found {
+            Found::Nothing(slot) => self.run_new(slot, plan, start).await,
+            Found::Begun(job, lock) => self.run_begun(job, lock, start).await,
+            Found::Published(job) => self.summary_of(&job, start).await,
+        }
+    }
+
+    /// Goes on with the job at this place of a run, whose plan is stored. Errors: `not_resumable`.
+    pub(crate) async fn go_on(&self) -> Result<Summary, EngineError> {
+        let start = Instant::now();
+        let step = self.step.as_ref().expect("who goes on says with what");
+        match step.find(self.shared, self.progress).await? {
+            Found::Begun(job, lock) => self.run_begun(job, lock, start).await,
+            Found::Published(job) => self.summary_of(&job, start).await,
+            Found::Nothing(slot) => Err(EngineError::new("unknown_job", format!("no job {} is known here", slot.id))),
+        }
+    }
+
+    async fn run_new(&self, slot: Slot, plan: Arc<dyn ExecutionPlan>, start: Instant) -> Result<Summary, EngineError> {
+        let Slot { id, lock, origin } = slot;
+        let done = self.begin_and_publish(id, origin, plan).await;
         self.progress.end();
         release(lock, &self.shared.state, id).await;
-        done.map(|done| self.summary(id, done, start))
+        done.map(|(job, done)| summary(&job, done, start))
+    }
+
+    async fn run_begun(&self, job: Job, lock: JobLock, start: Instant) -> Result<Summary, EngineError> {
+        let id = job.id();
+        let done = self.go_on_and_publish(job).await;
+        self.progress.end();
+        release(lock, &self.shared.state, id).await;
+        done.map(|(job, done)| summary(&job, done, start))
+    }
+
+    async fn begin_and_publish(
+        &self,
+        id: JobId,
+        origin: Option<Origin>,
+        plan: Arc<dyn ExecutionPlan>,
+    ) -> Result<(Job, Done), EngineError> {
+        let settings = &self.shared.settings;
+        let packed = pack_splits(plan, &self.shared.runtime, settings.split_rows, settings.split_bytes).await;
+        let packed = packed.map_err(|error| self.told(error))?;
+        let rows_total = packed.splits.iter().map(|split| split.rows).sum();
+        self.check_append(packed.plan.as_ref()).await?;
+        let entry = self.shared.running.enter(id)?;
+        let inputs = Inputs::of(&packed).map_err(|error| self.told(error))?;
+        let physical = resume::stored(&packed, &self.codec());
+        if origin.is_some() && physical.is_none() {
+            self.progress.note(resume::ANEW.to_owned());
+        }
+        let pinned = Pinned {
+            inputs: serde_json::to_value(&inputs).unwrap_or_default(),
+            determinism: Some(if physical.is_some() { resume::SPLITS } else { resume::WHOLE }.to_owned()),
+            origin,
+            version: Some(env!("CARGO_PKG_VERSION").to_owned()),
+            settings: resume::settings(self.shared, self.state),
+            // What nobody can go on with needs no plan.
+            physical: physical.clone().filter(|_| self.step.is_some()),
+        };
+        let job = self.begin(id, packed.plan.as_ref(), pinned).await?;
+        let work = self.work(&job, inputs, physical.as_deref(), Some(packed));
+        let work = self.or_leave(&job, work).await?;
+        self.write_and_publish(&entry, work, rows_total).await
+    }
+
+    async fn go_on_and_publish(&self, job: Job) -> Result<(Job, Done), EngineError> {
+        let entry = self.shared.running.enter(job.id())?;
+        if job.outcome().await?.is_some() {
+            return self.decide_and_publish(&entry, &job, None).await;
+        }
+        let work = self.work_again(&job).await?;
+        self.write_and_publish(&entry, work, None).await
+    }
+
+    /// The work of a job that was begun before, by the plan that was stored then.
+    async fn work_again(&self, job: &Job) -> Result<Work, EngineError> {
+        let id = job.id();
+        let sealed = job.sealed().await?;
+        self.progress.note(format!("going on with job {id}: {sealed} of {} splits are done", job.plan().spec.splits));
+        let unreadable = || EngineError::new("not_resumable", format!("the plan of job {id} cannot be read any more"));
+        let inputs = serde_json::from_value(job.plan().pinned.inputs.clone()).map_err(|_| unreadable())?;
+        let physical = job.physical().await?.ok_or_else(unreadable)?;
+        self.work(job, inputs, Some(&physical), None)
+    }
+
+    /// Makes a plan ready to be run. It is decoded from its stored bytes, so that whoever goes on with the job
+    /// later runs what was run at first; a plan that cannot be stored runs as it is.
+    fn work(
+        &self,
+        job: &Job,
+        inputs: Inputs,
+        physical: Option<&[u8]>,
+        packed: Option<PackedPlan>,
+    ) -> Result<Work, EngineError> {
+        let told = |error| self.told(error);
+        let stores = PinnedStores::new(&inputs, &self.shared.runtime);
+        let runtime = stores.runtime(&self.shared.runtime).map_err(told)?;
+        let task = Arc::new(TaskContext::from(self.state).with_runtime(runtime.clone()));
+        let independent = packed.as_ref().is_none_or(|packed| packed.independent);
+        let plan = match (physical, packed) {
+            (Some(bytes), _) => self.codec().decode(bytes, &task),
+            (None, Some(packed)) => reading_through(packed.plan, &runtime),
+            (None, None) => unreachable!("a job that is gone on with has a stored plan"),
+        };
+        let mut context = WriteContext::new(job.id(), self.shared.state.url.clone());
+        let models = models_of(job);
+        context.provenance = footer(&models);
+        context.model = digests(&models);
+        context.inputs = inputs.clone();
+        let plan = with_write_context(plan.map_err(told)?, &Arc::new(context)).map_err(told)?;
+        let plan = match self.shared.settings.round_trip_plans {
+            true => self.codec().round_trip(plan, &task).map_err(told)?,
+            false => plan,
+        };
+        Ok(Work { job: job.clone(), plan, independent, inputs, stores, task })
+    }
+
+    fn codec(&self) -> PlanCodec {
+        PlanCodec::new(self.shared.host.clone())
     }
 
     async fn check_append(&self, plan: &dyn ExecutionPlan) -> Result<(), EngineError> {
@@ -103,47 +225,74 @@ impl WriteJob<'_> {
     async fn write_and_publish(
         &self,
         entry: &Entry<'_>,
-        id: JobId,
-        plan: Arc<dyn ExecutionPlan>,
-        independent: bool,
+        work: Work,
         rows_total: Option<u64>,
-    ) -> Result<Done, EngineError> {
-        let (job, context) = self.begin(id, plan.as_ref()).await?;
-        let plan = with_write_context(plan, &Arc::new(context)).map_err(|error| self.told(error))?;
-        self.progress.begin(plan.clone(), plan.output_partitioning().partition_count(), rows_total);
-        let written = match self.shared.fit.check(&job).await {
-            Ok(()) => self.write(plan.clone(), independent).await,
+    ) -> Result<(Job, Done), EngineError> {
+        let job = &work.job;
+        self.progress.begin(work.plan.clone(), work.plan.output_partitioning().partition_count(), rows_total);
+        let written = match self.shared.fit.check(job).await {
+            Ok(()) => self.write(&work).await,
             Err(unfit) => Err(unfit.into()),
         };
-        if let Err(error) = written {
-            // The job is given up whatever its abort says: without an outcome, recovery aborts it again.
-            let _ = job.abort(&error.to_string()).await;
-            return Err(error);
-        }
-        match self.decide(&job).await? {
+        self.or_leave(job, written).await?;
+        // Partitions of the scoring nodes are not those of the write where these depend on each other.
+        let null_scores = (!work.independent).then(|| metric_sum(work.plan.as_ref(), "null_scores"));
+        self.decide_and_publish(entry, job, null_scores).await
+    }
+
+    /// Rows without a score are as the receipts say, unless somebody knows better.
+    async fn decide_and_publish(
+        &self,
+        entry: &Entry<'_>,
+        job: &Job,
+        null_scores: Option<u64>,
+    ) -> Result<(Job, Done), EngineError> {
+        match self.decide(job).await? {
             Outcome::Aborted { reason } => Err(EngineError::new("aborted", format!("the job was given up: {reason}"))),
             Outcome::Committed { tally, .. } => {
                 entry.committed();
-                let files = self.publish(&job).await?.files.len();
-                Ok(Done { rows: tally.rows_out, files, plan, destination: job.plan().destination.clone() })
+                let files = self.publish(job).await?.files.len();
+                let null_scores = null_scores.unwrap_or(tally.null_scores);
+                Ok((job.clone(), Done { tally: Tally { null_scores, ..tally }, files }))
             }
         }
     }
 
-    fn summary(&self, id: JobId, done: Done, start: Instant) -> Summary {
-        Summary {
-            job: id.to_string(),
-            rows: done.rows,
-            rejected: 0,
-            null_scores: metric_sum(done.plan.as_ref(), "null_scores"),
-            seconds: start.elapsed().as_secs_f64(),
-            models: self.models(),
-            destination: done.destination,
-            files: done.files,
+    async fn or_leave<T>(&self, job: &Job, done: Result<T, EngineError>) -> Result<T, EngineError> {
+        match done {
+            Ok(done) => Ok(done),
+            Err(error) => Err(self.leave(job, error).await),
         }
     }
 
-    async fn begin(&self, id: JobId, plan: &dyn ExecutionPlan) -> Result<(Job, WriteContext), EngineError> {
+    /// Leaves a job that has no decision, because of `error`: as it is if it was stopped and can be gone on with,
+    /// else it is given up.
+    async fn leave(&self, job: &Job, error: EngineError) -> EngineError {
+        let may_stay = matches!(error.code(), "interrupted" | "destination_busy") && resume::is_resumable(job);
+        // With its turn it would keep every other job from the destination.
+        if may_stay && matches!(job.has_turn().await, Ok(false)) {
+            return match job.sealed().await {
+                Ok(sealed) => kept(job, sealed, &error),
+                Err(_) => error,
+            };
+        }
+        // The job is given up whatever its abort says: without an outcome, recovery aborts it again.
+        let _ = job.abort(&error.to_string()).await;
+        error
+    }
+
+    /// What a job did that was published before.
+    async fn summary_of(&self, job: &Job, start: Instant) -> Result<Summary, EngineError> {
+        let tally = match job.outcome().await? {
+            Some(Outcome::Committed { tally, .. }) => tally,
+            _ => Tally::default(),
+        };
+        let files = job.published().await?.map_or(0, |published| published.files.len());
+        self.progress.note(format!("job {} was published before: nothing is scored again", job.id()));
+        Ok(summary(job, Done { tally, files }, start))
+    }
+
+    async fn begin(&self, id: JobId, plan: &dyn ExecutionPlan, pinned: Pinned) -> Result<Job, EngineError> {
         let write = write_of(plan).expect("only a plan that writes becomes a job");
         let target = write.target();
         let destination = volley_connect::location(&target.destination, &self.shared.runtime)?;
@@ -154,98 +303,9 @@ impl WriteJob<'_> {
             splits: u32::try_from(plan.output_partitioning().partition_count())
                 .map_err(|_| EngineError::new("too_many_splits", "the plan has more than four billion splits"))?,
             extension: target.format.extension().to_string(),
-            provenance: self.provenance(),
+            provenance: Map::from_iter([("models".to_string(), json!(self.models()))]),
         };
-        let mut context = WriteContext::new(spec.job, self.shared.state.url.clone());
-        context.provenance = self.footer();
-        let job = Job::begin(&self.shared.state, &destination, &staging, spec).await?;
-        Ok((job, context))
-    }
-
-    /// Commits, and gives the job up if it was refused before the decision.
-    async fn decide(&self, job: &Job) -> Result<Outcome, EngineError> {
-        match self.commit(job).await {
-            Ok(outcome) => Ok(outcome),
-            Err(error) => match job.abort(&error.to_string()).await? {
-                Outcome::Aborted { .. } => Err(error),
-                committed => Ok(committed),
-            },
-        }
-    }
-
-    /// Commits, and waits while another job has its turn at the destination.
-    async fn commit(&self, job: &Job) -> Result<Outcome, EngineError> {
-        let mut pauses = self.pauses();
-        loop {
-            let error = match job.commit().await {
-                Err(error) if error.is_transient() => error,
-                decided => return Ok(decided?),
-            };
-            // The job whose turn it is may be dead. Whether it can be finished shows at the next try.
-            let settle = self.shared.settings.store_settle;
-            let _ = finish_dead(&self.shared.locks, &self.shared.state, &self.shared.runtime, settle).await;
-            let pause = pauses.next().ok_or(error)?;
-            tokio::select! {
-                () = tokio::time::sleep(pause) => {}
-                () = self.shared.running.stopped() => return Err(interrupted()),
-            }
-        }
-    }
-
-    /// Publishes what is committed. Whatever stops this, the job has not failed.
-    async fn publish(&self, job: &Job) -> Result<Published, EngineError> {
-        let mut pauses = self.pauses();
-        loop {
-            let error = match job.publish().await {
-                Ok(published) => return Ok(published),
-                Err(error) => error,
-            };
-            match pauses.next() {
-                Some(pause) if error.is_transient() => tokio::time::sleep(pause).await,
-                _ => return Err(pending(job.id(), &error.to_string())),
-            }
-        }
-    }
-
-    fn pauses(&self) -> impl Iterator<Item = Duration> + use<> {
-        let end = Instant::now() + self.shared.settings.commit_wait;
-        let growing = std::iter::successors(Some(PAUSE_MIN), |pause| Some((*pause * 2).min(PAUSE_MAX)));
-        growing.take_while(move |_| Instant::now() < end)
-    }
-
-    /// Runs every split to its receipt. As many independent splits run at a time as there are cores; those of
-    /// a plan with a shuffle wait for each other, so all run.
-    async fn write(&self, plan: Arc<dyn ExecutionPlan>, independent: bool) -> Result<(), EngineError> {
-        let task = self.state.task_ctx();
-        let splits = plan.output_partitioning().partition_count();
-        let at_once = if independent { self.shared.settings.cores } else { splits };
-        let run = if self.shared.settings.round_trip_plans {
-            PlanCodec::new(self.shared.host.clone()).round_trip(plan, &task).map_err(|error| self.told(error))?
-        } else {
-            plan
-        };
-        let permits = Arc::new(Semaphore::new(at_once.max(1)));
-        let mut running = JoinSet::new();
-        for split in 0..splits {
-            running.spawn(run_split(run.clone(), split, task.clone(), permits.clone()));
-        }
-        let ended = tokio::select! {
-            ended = self.all_of(&mut running) => ended,
-            () = self.shared.running.stopped() => Err(interrupted()),
-        };
-        // What still runs would stage files after the abort has removed them.
-        running.shutdown().await;
-        ended
-    }
-
-    async fn all_of(&self, splits: &mut JoinSet<Result<(), DataFusionError>>) -> Result<(), EngineError> {
-        while let Some(split) = splits.join_next().await {
-            split
-                .map_err(|panic| EngineError::new("panicked", panic.to_string()))?
-                .map_err(|error| self.told(error))?;
-            self.progress.split_done();
-        }
-        Ok(())
+        Ok(Job::begin_pinned(&self.shared.state, &destination, &staging, spec, pinned).await?)
     }
 
     fn told(&self, error: DataFusionError) -> EngineError {
@@ -264,21 +324,50 @@ impl WriteJob<'_> {
         }
         models
     }
+}
 
-    fn provenance(&self) -> Map<String, Value> {
-        let models = self.models();
-        Map::from_iter([("models".to_string(), json!(models))])
+impl Slot {
+    /// A job of its own, whose lock is held before anything is recorded of it: without, it would be taken for dead.
+    fn alone(shared: &Shared) -> Result<Self, EngineError> {
+        let id = JobId::new();
+        let lock = shared.locks.take(id).map_err(|error| unlockable(&error))?;
+        Ok(Self { id, lock, origin: None })
     }
+}
 
-    /// What the footer of each file says about its models.
-    fn footer(&self) -> BTreeMap<String, String> {
-        let label = |model: &ModelUse| match model.version {
-            Some(version) => format!("{}/{version} sha256:{}", model.name, model.sha256),
-            None => format!("{} sha256:{}", model.name, model.sha256),
-        };
-        let models: Vec<_> = self.models().iter().map(label).collect();
-        BTreeMap::from_iter((!models.is_empty()).then(|| ("volley.models".to_string(), models.join(", "))))
+fn summary(job: &Job, done: Done, start: Instant) -> Summary {
+    Summary {
+        job: job.id().to_string(),
+        rows: done.tally.rows_out,
+        rejected: done.tally.rejected,
+        null_scores: done.tally.null_scores,
+        seconds: start.elapsed().as_secs_f64(),
+        models: models_of(job),
+        destination: job.plan().destination.clone(),
+        files: done.files,
     }
+}
+
+/// The models that a job was begun with.
+pub(crate) fn models_of(job: &Job) -> Vec<ModelUse> {
+    let models = job.plan().spec.provenance.get("models").cloned().unwrap_or(Value::Null);
+    serde_json::from_value(models).unwrap_or_default()
+}
+
+/// What the footer of each file says about its models.
+fn footer(models: &[ModelUse]) -> BTreeMap<String, String> {
+    let label = |model: &ModelUse| match model.version {
+        Some(version) => format!("{}/{version} sha256:{}", model.name, model.sha256),
+        None => format!("{} sha256:{}", model.name, model.sha256),
+    };
+    let labels: Vec<_> = models.iter().map(label).collect();
+    BTreeMap::from_iter((!labels.is_empty()).then(|| ("volley.models".to_string(), labels.join(", "))))
+}
+
+/// What a receipt says about the models of its split.
+fn digests(models: &[ModelUse]) -> Option<String> {
+    let digests: Vec<_> = models.iter().map(|model| model.sha256.as_str()).collect();
+    (!digests.is_empty()).then(|| digests.join(","))
 }
 
 /// The write of a plan, if it is one: its root, or below the node that holds the results of scalar subqueries.
@@ -289,16 +378,6 @@ pub(crate) fn write_of(plan: &dyn ExecutionPlan) -> Option<&WriteExec> {
         }
         write => write,
     }
-}
-
-async fn run_split(
-    plan: Arc<dyn ExecutionPlan>,
-    split: usize,
-    task: Arc<TaskContext>,
-    permits: Arc<Semaphore>,
-) -> Result<(), DataFusionError> {
-    let _permit = permits.acquire().await.expect("the permits outlive their splits");
-    plan.execute(split, task)?.try_for_each(|_| async { Ok(()) }).await
 }
 
 fn told(error: &DataFusionError, sites: &[Site]) -> EngineError {

@@ -4,8 +4,10 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::error::{ContextKind, ContextValue};
 use clap::{Args, Parser, Subcommand};
+use volley_engine::JobId;
 use volley_model::{NullRule, Runtime};
 use volley_registry::{AliasName, ModelName, ModelRef};
 
@@ -53,9 +55,9 @@ pub enum Command {
     /// Not built yet
     #[command(hide = true)]
     Up(Anything),
-    /// Not built yet
-    #[command(hide = true)]
-    Jobs(Anything),
+    /// Look at jobs, and go on with those that were cut off
+    #[command(subcommand)]
+    Jobs(JobsCommand),
 }
 
 impl Command {
@@ -65,12 +67,13 @@ impl Command {
             Self::Run(args) => args.not_built(),
             Self::Sql(args) => args.cluster.as_ref().map(|_| "--cluster"),
             Self::Models(ModelsCommand::Import(_)) => Some("volley models import"),
-            Self::Models(_) | Self::TryModel => None,
+            Self::Jobs(JobsCommand::Watch(_)) => Some("volley jobs watch"),
+            Self::Jobs(JobsCommand::Cancel(_)) => Some("volley jobs cancel"),
+            Self::Models(_) | Self::Jobs(_) | Self::TryModel => None,
             Self::Server(_) => Some("volley server"),
             Self::Executor(_) => Some("volley executor"),
             Self::Executors(_) => Some("volley executors"),
             Self::Up(_) => Some("volley up"),
-            Self::Jobs(_) => Some("volley jobs"),
         }
     }
 }
@@ -91,12 +94,12 @@ pub struct RunArgs {
     /// Set a parameter: `$NAME` is its value in the SQL, `${NAME}` a part of a path
     #[arg(long = "param", value_name = "NAME=VALUE", allow_hyphen_values = true)]
     pub params: Vec<Pair>,
-    /// Not built yet
-    #[arg(long, hide = true)]
+    /// Run it once under this name: again, it goes on with what is not done, and does not repeat what is
+    #[arg(long, value_name = "KEY", conflicts_with = "resume", value_parser = NonEmptyStringValueParser::new())]
     pub key: Option<String>,
-    /// Not built yet
-    #[arg(long, hide = true)]
-    pub resume: Option<Option<String>>,
+    /// Go on with what was cut off: the last run of this file, or the run of a job
+    #[arg(long, value_name = "JOB", num_args = 0..=1)]
+    pub resume: Option<Option<JobId>>,
     /// Not built yet
     #[arg(long, hide = true)]
     pub cluster: Option<String>,
@@ -107,14 +110,46 @@ pub struct RunArgs {
 
 impl RunArgs {
     fn not_built(&self) -> Option<&'static str> {
-        let asked = [
-            ("--key", self.key.is_some()),
-            ("--resume", self.resume.is_some()),
-            ("--cluster", self.cluster.is_some()),
-            ("--detach", self.detach),
-        ];
+        let asked = [("--cluster", self.cluster.is_some()), ("--detach", self.detach)];
         asked.into_iter().find_map(|(flag, asked)| asked.then_some(flag))
     }
+}
+
+/// `volley jobs`.
+#[derive(Debug, Subcommand)]
+pub enum JobsCommand {
+    /// List the jobs of the state
+    List,
+    /// Show one job
+    Show {
+        /// Its id
+        job: JobId,
+    },
+    /// Go on with a job that was cut off, by the plan that it was begun with
+    Resume {
+        /// Its id
+        job: JobId,
+    },
+    /// Check every file that a job published against what it wrote
+    Verify {
+        /// Its id
+        job: JobId,
+    },
+    /// Give up jobs that were cut off: this one, or all of them
+    Expire {
+        /// Its id
+        #[arg(required_unless_present = "all")]
+        job: Option<JobId>,
+        /// All of them
+        #[arg(long, conflicts_with = "job")]
+        all: bool,
+    },
+    /// Not built yet
+    #[command(hide = true)]
+    Watch(Anything),
+    /// Not built yet
+    #[command(hide = true)]
+    Cancel(Anything),
 }
 
 /// `volley sql`.
@@ -360,9 +395,6 @@ mod tests {
     #[test]
     fn what_is_planned_and_not_built_is_known_by_name() {
         for (line, what) in [
-            ("volley run a.sql --key k", "--key"),
-            ("volley run a.sql --resume", "--resume"),
-            ("volley run a.sql --resume 0197", "--resume"),
             ("volley run a.sql --cluster http://x", "--cluster"),
             ("volley run a.sql --detach", "--detach"),
             ("volley sql --cluster x -c q", "--cluster"),
@@ -370,12 +402,28 @@ mod tests {
             ("volley executor --server h:1", "volley executor"),
             ("volley executors list", "volley executors"),
             ("volley up --executors 2", "volley up"),
-            ("volley jobs list --json", "volley jobs"),
+            ("volley jobs watch 0197", "volley jobs watch"),
+            ("volley jobs cancel 0197", "volley jobs cancel"),
             ("volley models import models:/a/1", "volley models import"),
         ] {
             assert_eq!(parse(line).unwrap().command.not_built(), Some(what), "{line}");
         }
         assert_eq!(parse("volley run a.sql --param a=1").unwrap().command.not_built(), None);
+    }
+
+    #[test]
+    fn a_run_is_gone_on_with_by_its_file_or_by_a_job() {
+        let resume = |line: &str| match parse(line).unwrap().command {
+            Command::Run(args) => args.resume.map(|job| job.map(|job| job.to_string())),
+            other => panic!("{other:?}"),
+        };
+        let job = "0197c6f0-0000-7000-8000-000000000001";
+        assert_eq!(resume("volley run a.sql"), None);
+        assert_eq!(resume("volley run a.sql --resume"), Some(None));
+        assert_eq!(resume(&format!("volley run a.sql --resume {job}")), Some(Some(job.to_string())));
+        assert!(parse("volley run a.sql --resume nothing").is_err());
+        assert!(parse("volley run a.sql --resume --key k").is_err());
+        assert!(parse("volley jobs expire").is_err());
     }
 
     #[test]

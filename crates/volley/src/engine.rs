@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::pin::pin;
 use std::time::Duration;
 
-use volley_engine::{Engine, EngineSettings};
+use volley_engine::{Engine, EngineSettings, Intent};
 
 use crate::report::Failure;
 
@@ -13,7 +13,11 @@ const FINISH_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// Opens the engine, and says what it finished of jobs that were cut off.
 pub async fn open(settings: EngineSettings) -> Result<Engine, Failure> {
-    let engine = Engine::open(settings).await?;
+    open_for(settings, &Intent::Anything).await
+}
+
+async fn open_for(settings: EngineSettings, intent: &Intent) -> Result<Engine, Failure> {
+    let engine = Engine::open_for(settings, intent).await?;
     for line in engine.recovered() {
         // Told for information: whether anybody reads it changes nothing.
         let _ = writeln!(io::stderr(), "{line}");
@@ -26,7 +30,16 @@ pub async fn with<T>(
     settings: EngineSettings,
     work: impl AsyncFnOnce(&Engine) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
-    let engine = open(settings).await?;
+    with_for(settings, &Intent::Anything, work).await
+}
+
+/// The same for a command that may go on with what was cut off.
+pub async fn with_for<T>(
+    settings: EngineSettings,
+    intent: &Intent,
+    work: impl AsyncFnOnce(&Engine) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let engine = open_for(settings, intent).await?;
     until_stopped(&engine, work(&engine), stopped()).await
 }
 

@@ -80,7 +80,8 @@ struct JobFile {
 #[serde(deny_unknown_fields)]
 struct OutputTable {
     to: Spanned<String>,
-    mode: Option<Spanned<Mode>>,
+    #[serde(default)]
+    mode: Mode,
     #[serde(default)]
     format: FileFormat,
     #[serde(default)]
@@ -127,12 +128,11 @@ impl JobFile {
     fn refuse_what_is_not_built(&self, file: &TomlFile) -> Result<(), Failure> {
         let output = self.output.as_ref();
         let span = |value: Option<&Spanned<Value>>| value.map(Spanned::span);
-        let keys: [(&str, Option<Range<usize>>); 5] = [
+        let keys: [(&str, Option<Range<usize>>); 4] = [
             ("[retry]", span(self.retry.as_ref())),
             ("[schedule]", span(self.schedule.as_ref())),
             ("rejects", span(output.and_then(|output| output.rejects.as_ref()))),
             ("max_rejects", span(output.and_then(|output| output.max_rejects.as_ref()))),
-            ("overwrite_partitions", output.and_then(OutputTable::overwritten_partitions)),
         ];
         for (key, span) in keys {
             if span.is_some() {
@@ -193,15 +193,10 @@ impl OutputTable {
     fn engine(self, folder: &Path) -> Output {
         Output {
             to: in_folder(self.to.into_inner(), folder),
-            mode: self.mode.map(Spanned::into_inner).unwrap_or_default().name().to_string(),
+            mode: self.mode.name().to_string(),
             format: self.format.name().to_string(),
             partitioned_by: self.partitioned_by,
         }
-    }
-
-    /// Where the file asks for the mode of that name.
-    fn overwritten_partitions(&self) -> Option<Range<usize>> {
-        self.mode.as_ref().filter(|mode| matches!(mode.get_ref(), Mode::OverwritePartitions)).map(Spanned::span)
     }
 }
 
@@ -312,7 +307,6 @@ mod tests {
             ("[schedule]", "[schedule]\ncron = '0 6 * * *'"),
             ("rejects", "[output]\nto = 'x'\nrejects = 'y'"),
             ("max_rejects", "[output]\nto = 'x'\nmax_rejects = 1"),
-            ("overwrite_partitions", "[output]\nto = 'x'\nmode = 'overwrite_partitions'"),
         ] {
             let error = error(&format!("sql = 'SELECT 1'\n{text}"));
             assert!(error.contains(&format!("`{key}` is not built yet")), "{error}");

@@ -3,6 +3,7 @@
 mod args;
 mod engine;
 mod job_file;
+mod jobs;
 mod models;
 mod outcome;
 mod panics;
@@ -73,8 +74,9 @@ async fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Run(args) => run::run(&args, settings, Show::new(json)).await,
         Command::Sql(args) => sql::sql(&args, settings, json).await,
         Command::Models(command) => models::models(&command, settings, json).await,
+        Command::Jobs(command) => jobs::jobs(&command, settings, json).await,
         Command::TryModel => unreachable!("it was answered before anything was set up"),
-        Command::Server(_) | Command::Executor(_) | Command::Executors(_) | Command::Up(_) | Command::Jobs(_) => {
+        Command::Server(_) | Command::Executor(_) | Command::Executors(_) | Command::Up(_) => {
             unreachable!("what is not built was refused")
         }
     }

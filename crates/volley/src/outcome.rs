@@ -1,6 +1,7 @@
 //! What a published statement says at its end: a line for people, an object for programs.
 
 use std::fmt;
+use std::io::{self, Write};
 
 use indicatif::HumanCount;
 use serde::Serialize;
@@ -28,7 +29,8 @@ pub fn line(summary: &Summary) -> String {
     format!("{rows} {unit} in {:.1} s ({speed} rows/s){without}{with} -> {to}", summary.seconds)
 }
 
-fn model(model: &ModelUse) -> String {
+/// `flights/1 sha256:0123456789ab`.
+pub fn model(model: &ModelUse) -> String {
     let digest = &model.sha256[..DIGEST_DIGITS.min(model.sha256.len())];
     match model.version {
         Some(version) => format!("{}/{version} sha256:{digest}", model.name),
@@ -88,8 +90,17 @@ impl fmt::Display for Object<'_> {
     }
 }
 
+/// Prints what was published. The work is done by then: a command that ended as failed, because nobody reads this,
+/// would be run again.
+pub fn print(summary: &Summary, json: bool) {
+    let told = if json { Object::of(summary).to_string() } else { line(summary) };
+    if let Err(error) = writeln!(io::stdout(), "{told}") {
+        let _ = writeln!(io::stderr(), "published, but standard output cannot be written ({error}): {told}");
+    }
+}
+
 /// A folder of this machine as a path, below the working folder as a relative one; any other URL as it is.
-fn shown(destination: &str) -> String {
+pub fn shown(destination: &str) -> String {
     let path = Url::parse(destination).ok().and_then(|url| url.to_file_path().ok());
     let Some(path) = path else { return destination.to_string() };
     let folder = std::env::current_dir().unwrap_or_default();

@@ -19,14 +19,16 @@ pub async fn watched<T>(progress: &Progress, work: impl Future<Output = T>) -> T
     if io::stderr().is_terminal() {
         let bar = bar();
         // Dropped before the result is printed: the bar is gone by then.
-        watch(progress, work, BAR_EVERY, |moment| draw(&bar, moment)).await
+        let note = |text: &str| bar.suspend(|| say(text));
+        watch(progress, work, BAR_EVERY, |moment| draw(&bar, moment), note).await
     } else {
-        watch(progress, work, LINE_EVERY, |moment| {
-            // A log that cannot be written is no reason to stop a job.
-            let _ = writeln!(io::stderr(), "{}", told(moment));
-        })
-        .await
+        watch(progress, work, LINE_EVERY, |moment| say(&told(moment)), say).await
     }
+}
+
+fn say(line: &str) {
+    // A log that cannot be written is no reason to stop a job.
+    let _ = writeln!(io::stderr(), "{line}");
 }
 
 async fn watch<T>(
@@ -34,16 +36,22 @@ async fn watch<T>(
     work: impl Future<Output = T>,
     every: Duration,
     mut show: impl FnMut(&Moment),
+    note: impl Fn(&str),
 ) -> T {
     let mut ticks = interval_at(tokio::time::Instant::now() + every, every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut work = std::pin::pin!(work);
-    loop {
+    let done = loop {
         tokio::select! {
-            done = &mut work => return done,
+            done = &mut work => break done,
+            text = progress.next_note() => note(&text),
             _ = ticks.tick() => if let Some(moment) = progress.moment() { show(&moment) },
         }
+    };
+    while let Some(text) = progress.take_note() {
+        note(&text);
     }
+    done
 }
 
 fn bar() -> ProgressBar {

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::time::Instant;
 
-use volley_engine::{Engine, Output};
+use volley_engine::{EngineSettings, Intent, Output, Request, Run, Session};
 
 use crate::args::RunArgs;
 use crate::job_file::Job;
@@ -17,18 +17,28 @@ pub async fn run(args: &RunArgs, settings: Settings, show: Show) -> Result<(), F
     let mut job = Job::read(&args.file)?;
     job.set_params(&args.params);
     let settings = settings.settle(args.file.parent())?;
-    engine::with(settings, async |engine| run_job(&job, engine, show).await).await
+    let filled = Filled::of(&job)?;
+    let request = filled.request(&job, &settings);
+    let goes_on = args.key.is_some() || args.resume.is_some();
+    let intent = if goes_on { Intent::Request(request.clone()) } else { Intent::Anything };
+    engine::with_for(settings, &intent, async |engine| {
+        let run = match (&args.key, &args.resume) {
+            (Some(key), _) => engine.run_of_key(key, &request).await?,
+            (None, Some(Some(id))) => engine.run_of_job(*id, &request).await?,
+            (None, Some(None)) => engine.run_cut_off(&request).await?,
+            (None, None) => Run::new(&request),
+        };
+        run_job(&job, &filled, engine.session(), run, show).await
+    })
+    .await
 }
 
-async fn run_job(job: &Job, engine: &Engine, show: Show) -> Result<(), Failure> {
+async fn run_job(job: &Job, filled: &Filled, mut session: Session, run: Run, show: Show) -> Result<(), Failure> {
     let start = Instant::now();
-    let used = [Some(job.script.text.as_str()), job.output.as_ref().map(|output| output.to.as_str())];
-    let used: Vec<_> = used.into_iter().flatten().collect();
-    job.params.check_used(&used).map_err(|error| Failure::from(error).in_file(&job.file))?;
-    let text = job.params.fill(&job.script.text).map_err(|error| job.script.located(error))?;
-    let output = output(job)?;
-    let mut runner = Runner::new(engine.session(), job.params.clone(), show);
-    let shown = runner.run(&text, output.as_ref()).await.map_err(|failure| job.script.located(failure))?;
+    session.set_run(run);
+    let mut runner = Runner::new(session, job.params.clone(), show);
+    let shown = runner.run(&filled.text, filled.output.as_ref()).await;
+    let shown = shown.map_err(|failure| job.script.located(failure))?;
     // Whoever reads JSON finds an object on the whole job last, whether it published something or not.
     let rows = match shown {
         Shown::Published => return Ok(()),
@@ -39,6 +49,33 @@ async fn run_job(job: &Job, engine: &Engine, show: Show) -> Result<(), Failure> 
         writeln!(io::stdout(), "{}", outcome::Object::of_rows(rows, start.elapsed().as_secs_f64()))?;
     }
     Ok(())
+}
+
+/// What a job says, with its parameters filled in.
+struct Filled {
+    text: String,
+    output: Option<Output>,
+}
+
+impl Filled {
+    fn of(job: &Job) -> Result<Self, Failure> {
+        let used = [Some(job.script.text.as_str()), job.output.as_ref().map(|output| output.to.as_str())];
+        let used: Vec<_> = used.into_iter().flatten().collect();
+        job.params.check_used(&used).map_err(|error| Failure::from(error).in_file(&job.file))?;
+        let text = job.params.fill(&job.script.text).map_err(|error| job.script.located(error))?;
+        Ok(Self { text, output: output(job)? })
+    }
+
+    /// What makes it the same job when it is run again: its statements and values, where it writes, and where its
+    /// paths begin. Neither its file's name, nor how many cores run it.
+    fn request(&self, job: &Job, settings: &EngineSettings) -> Request {
+        let params: Vec<_> = job.params.iter().map(|(name, value)| (name, format!("{value:?}"))).collect();
+        let output =
+            self.output.as_ref().map(|output| (&output.to, &output.mode, &output.format, &output.partitioned_by));
+        let base = std::path::absolute(&settings.base).unwrap_or_else(|_| settings.base.clone());
+        let body = serde_json::json!({ "text": self.text, "params": params, "output": output, "base": base });
+        Request::new(&job.file, body.to_string().as_bytes())
+    }
 }
 
 /// The job's output, with parameters filled in.

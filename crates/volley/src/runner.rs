@@ -1,7 +1,5 @@
 //! Runs statements and shows their answers.
 
-use std::io::{self, Write};
-
 use volley_engine::{Answer, EngineError, Output, Params, ScriptStatement, Session, parse_script};
 
 use crate::report::Failure;
@@ -66,15 +64,7 @@ impl Runner {
         match answer {
             Answer::Rows(rows) => rows::print(rows, self.show.format).await.map(Shown::Rows),
             Answer::Published(summary) => {
-                let told = match self.show.json {
-                    true => outcome::Object::of(&summary).to_string(),
-                    false => outcome::line(&summary),
-                };
-                if let Err(error) = writeln!(io::stdout(), "{told}") {
-                    // The work is done: a command that ended as failed would be run again.
-                    let _ =
-                        writeln!(io::stderr(), "published, but standard output cannot be written ({error}): {told}");
-                }
+                outcome::print(&summary, self.show.json);
                 Ok(Shown::Published)
             }
             Answer::Done => Ok(Shown::Nothing),

@@ -1,22 +1,27 @@
 //! The staged files of one attempt, one open at a time and with a bounded number of bytes held.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::compute::BatchCoalescer;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::Result;
-use object_store::Error as StoreError;
 use object_store::buffered::BufWriter;
 use object_store::path::Path;
+use object_store::{Error as StoreError, ObjectStore};
+use sha2::{Digest, Sha256};
 use tokio::io::AsyncWriteExt;
 use url::Url;
 use volley_commit::{Attempt, Location, StagedFile};
 
 use super::encode::{Encode, encoder};
+use super::footer::{self, Fault};
 use super::hive::Folders;
+use super::row_sum::RowSum;
 use crate::error::ConnectError;
+use crate::format::Format;
 use crate::location::spelled;
 use crate::write::WriteTarget;
 
@@ -149,13 +154,18 @@ impl<'a> Files<'a> {
         let part_bytes = self.bounds.part_bytes;
         let store = self.staging.store.clone();
         Ok(OpenFile {
-            upload: BufWriter::with_capacity(store, path.clone(), part_bytes).with_max_concurrency(4),
+            upload: BufWriter::with_capacity(store.clone(), path.clone(), part_bytes).with_max_concurrency(4),
+            store,
+            split: self.attempt.split(),
+            format: self.target.format,
             encoder: encoder(schema, self.target, self.metadata)?,
             name: name_of(&self.staging.url, &path),
             path,
             folder,
             rows: 0,
             bytes: 0,
+            row_sum: Some(RowSum::default()),
+            digest: Sha256::new(),
             part_bytes,
         })
     }
@@ -178,9 +188,14 @@ struct OpenFile {
     /// As messages name it.
     name: String,
     folder: String,
+    split: u32,
+    format: Format,
     rows: u64,
     bytes: u64,
+    row_sum: Option<RowSum>,
+    digest: Sha256,
     encoder: Box<dyn Encode>,
+    store: Arc<dyn ObjectStore>,
     upload: BufWriter,
     part_bytes: usize,
 }
@@ -188,6 +203,8 @@ struct OpenFile {
 impl OpenFile {
     fn write(&mut self, rows: &RecordBatch) -> Result<()> {
         self.rows += rows.num_rows() as u64;
+        // Rows of a type that has no sum are promised by the digest of their file alone.
+        self.row_sum = self.row_sum.take().and_then(|mut sum| sum.add(rows).ok().map(|()| sum));
         self.encoder.write(rows)
     }
 
@@ -195,6 +212,7 @@ impl OpenFile {
     async fn send(&mut self) -> Result<()> {
         let ready = Bytes::from(self.encoder.take());
         self.bytes += ready.len() as u64;
+        self.digest.update(&ready);
         let mut rest = ready;
         while !rest.is_empty() {
             let part = rest.split_to(self.part_bytes.min(rest.len()));
@@ -207,7 +225,21 @@ impl OpenFile {
         self.encoder.finish()?;
         self.send().await?;
         self.upload.shutdown().await.map_err(|error| self.failed(error.into_store_error()))?;
-        Ok(StagedFile::object(&self.path, self.folder, self.rows, self.bytes))
+        let footer = footer::read_back(self.store.as_ref(), &self.path, self.format, self.rows, self.bytes).await;
+        let footer = footer.map_err(|fault| self.refused(fault))?;
+        let file = StagedFile::object(&self.path, self.folder, self.rows, self.bytes);
+        let (rows_sum, sha256) = (self.row_sum.map(|sum| sum.text()), footer::hex(&self.digest.finalize()));
+        Ok(StagedFile { sha256: Some(sha256), rows_sum, footer, ..file })
+    }
+
+    fn refused(&self, fault: Fault) -> ConnectError {
+        match fault {
+            Fault::Store(error) => self.failed(error),
+            Fault::Differs(how) => {
+                let reason = format!("{} is not what was written: {how}", self.name);
+                ConnectError::Commit(volley_commit::Error::ReceiptInvalid { split: self.split, reason })
+            }
+        }
     }
 
     fn failed(&self, error: StoreError) -> ConnectError {
@@ -231,10 +263,7 @@ impl IntoStoreError for std::io::Error {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use datafusion::arrow::array::{Int64Array, StringArray};
-    use object_store::ObjectStore;
     use object_store::memory::InMemory;
     use volley_commit::{Job, JobId, JobSpec, Mode, Tally};
 

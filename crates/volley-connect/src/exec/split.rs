@@ -6,7 +6,7 @@ use datafusion::common::Result;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::ExecutionPlan;
-use datafusion::physical_plan::metrics::{Count, ExecutionPlanMetricsSet, MetricBuilder, Time};
+use datafusion::physical_plan::metrics::{Count, ExecutionPlanMetricsSet, Metric, MetricBuilder, Time};
 use futures::StreamExt;
 use volley_commit::{Attempt, Job, Receipt, StagedFile, Tally};
 
@@ -54,6 +54,10 @@ impl Work {
             return Ok(receipt);
         }
         let attempt = job.attempt(self.split);
+        let attempt = match &self.context.model {
+            Some(digest) => attempt.with_model(digest),
+            None => attempt,
+        };
         let (tally, files) = match self.stage(&job, &attempt).await {
             Ok(staged) => staged,
             Err(error) => {
@@ -81,7 +85,22 @@ impl Work {
         if staged.is_err() {
             files.abort().await;
         }
-        staged
+        let (tally, staged) = staged?;
+        self.check(&tally).await?;
+        Ok((tally, staged))
+    }
+
+    /// Whether the rows are those of the pinned files, all of them where the plan leaves none out.
+    async fn check(&self, tally: &Tally) -> Result<(), ConnectError> {
+        self.context.inputs.check_split(self.split, &self.task.runtime_env()).await?;
+        let expected = self.context.inputs.split(self.split).and_then(|split| split.rows);
+        match expected.filter(|expected| *expected != tally.rows_in) {
+            None => Ok(()),
+            Some(expected) => {
+                let reason = format!("its files hold {expected} rows, and {} came in", tally.rows_in);
+                Err(ConnectError::Commit(volley_commit::Error::ReceiptInvalid { split: self.split, reason }))
+            }
+        }
     }
 
     async fn drain(&self, files: &mut Files<'_>) -> Result<(Tally, Vec<StagedFile>)> {
@@ -101,6 +120,7 @@ impl Work {
             held.resize(files.in_progress());
         }
         tally.rows_out = tally.rows_in;
+        tally.null_scores = null_scores(&self.input, self.partition);
         let staged = match (tally.rows_out, self.split) {
             // The commit leaves it out if another split has rows.
             (0, 0) => files.finish_empty().await?,
@@ -121,4 +141,18 @@ impl Work {
     fn reservation(&self) -> MemoryReservation {
         MemoryConsumer::new(format!("WriteExec[{}]", self.partition)).register(self.task.memory_pool())
     }
+}
+
+/// Rows without a score, as the scoring nodes below count them in this partition.
+fn null_scores(plan: &Arc<dyn ExecutionPlan>, partition: usize) -> u64 {
+    let of_partition =
+        |metric: &&Arc<Metric>| metric.partition() == Some(partition) && metric.value().name() == "null_scores";
+    let own: usize = plan
+        .metrics()
+        .iter()
+        .flat_map(|metrics| metrics.iter().filter(of_partition))
+        .map(|metric| metric.value().as_usize())
+        .sum();
+    let below: u64 = plan.children().into_iter().map(|child| null_scores(child, partition)).sum();
+    own as u64 + below
 }

@@ -71,7 +71,7 @@ impl Connection {
         }
     }
 
-    /// Every credential that it names.
+    /// Whether it names a credential.
     pub(super) fn has_credentials(&self) -> bool {
         let secrets = [
             &self.access_key_id,

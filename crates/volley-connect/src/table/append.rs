@@ -23,13 +23,13 @@ use crate::format::{FileKind, Format};
 use crate::location::{absolute_url, parts, spelled};
 use crate::write::{WriteTarget, table_options};
 
-/// Refuses an append after which the destination could not be read as one table: other columns, another
-/// format, other folders than the files there have. To be called before anything is computed.
+/// Refuses a result beside which files stay, if the destination could not be read as one table then: other
+/// columns, another format, other folders than the files there have. To be called before anything is computed.
 ///
 /// Errors: `append_mismatch`, which names the first difference, and those of reading what is there.
 pub async fn check_append(write: &WriteExec, session: &dyn Session) -> Result<()> {
     let target = write.target();
-    if target.mode != Mode::Append {
+    if !matches!(target.mode, Mode::Append | Mode::OverwritePartitions) {
         return Ok(());
     }
     let url = absolute_url(FilePath::new("/"), &target.destination)?;

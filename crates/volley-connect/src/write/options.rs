@@ -57,7 +57,7 @@ pub(super) fn parse(given: &HashMap<String, String>, format: Format) -> Result<(
     for (name, value) in given {
         let name = name.strip_prefix("format.").unwrap_or(name);
         match name {
-            "mode" => mode = parse_mode(value)?,
+            "mode" => mode = value.to_ascii_lowercase().parse()?,
             "rejects" | "max_rejects" => return Err(not_built(&format!("option '{name}'"))),
             name if known(format).contains(&name) => {
                 options.insert(name.to_owned(), value.clone());
@@ -67,13 +67,6 @@ pub(super) fn parse(given: &HashMap<String, String>, format: Format) -> Result<(
     }
     check(format, &options)?;
     Ok((mode, options))
-}
-
-fn parse_mode(value: &str) -> Result<Mode> {
-    match value.to_ascii_lowercase().as_str() {
-        "overwrite_partitions" => Err(not_built("mode 'overwrite_partitions'")),
-        mode => Ok(mode.parse()?),
-    }
 }
 
 fn not_built(what: &str) -> ConnectError {
@@ -153,7 +146,7 @@ mod tests {
             assert!(error.to_string().contains(part), "{error}");
         };
         check(Format::Parquet, "mode", "replace", "unknown_mode", "'replace'");
-        check(Format::Parquet, "mode", "overwrite_partitions", "not_built", "overwrite_partitions");
+        check(Format::Parquet, "mode", "overwrite_partition", "unknown_mode", "'overwrite_partitions'");
         check(Format::Parquet, "rejects", "s3://x/", "not_built", "rejects");
         check(Format::Parquet, "compresion", "zstd", "unknown_option", "did you mean 'compression'?");
         check(Format::Parquet, "compression", "zip", "unknown_option", "zip");

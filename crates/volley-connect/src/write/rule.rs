@@ -52,6 +52,10 @@ impl WriteRule {
     fn copy_target(&self, copy: &CopyTo) -> Result<WriteTarget> {
         let format: Format = copy.file_type.get_ext().trim_start_matches('.').parse()?;
         let (mode, options) = options::parse(&copy.options, format)?;
+        if mode == Mode::OverwritePartitions && copy.partition_by.is_empty() {
+            let message = "mode 'overwrite_partitions' needs PARTITIONED BY (…): write mode 'overwrite' to replace all";
+            return Err(ConnectError::UnknownOption { message: message.to_owned() });
+        }
         Ok(WriteTarget {
             destination: self.destination(&copy.output_url)?,
             format,

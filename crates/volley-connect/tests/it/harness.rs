@@ -21,8 +21,8 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use tempfile::TempDir;
 use volley_commit::{Job, JobId, JobSpec, Location};
 use volley_connect::{
-    ConnectError, PackedPlan, Stores, TableFactory, WriteContext, WriteExec, WritePlanner, WriteRule, check_append,
-    location, pack_splits, with_write_context,
+    ConnectError, Inputs, PackedPlan, Stores, TableFactory, WriteContext, WriteExec, WritePlanner, WriteRule,
+    check_append, location, pack_splits, with_write_context,
 };
 
 #[derive(Debug)]
@@ -47,6 +47,7 @@ pub struct House {
 pub struct Begun {
     pub job: Job,
     pub plan: Arc<dyn ExecutionPlan>,
+    pub inputs: Inputs,
 }
 
 fn runtime() -> Arc<RuntimeEnv> {
@@ -124,8 +125,9 @@ impl House {
     /// Plans, packs and begins a write.
     pub async fn begin(&self, sql: &str) -> Result<Begun> {
         let plan = self.plan(sql).await?;
-        let PackedPlan { plan, .. } =
-            pack_splits(plan, &self.context.runtime_env(), self.split_rows, 256 << 20).await?;
+        let packed = pack_splits(plan, &self.context.runtime_env(), self.split_rows, 256 << 20).await?;
+        let inputs = Inputs::of(&packed)?;
+        let plan = packed.plan;
         let write = plan.downcast_ref::<WriteExec>().expect("a write");
         check_append(write, &self.context.state()).await?;
         let target = write.target().clone();
@@ -140,10 +142,12 @@ impl House {
         let state = self.location("state");
         let mut context = WriteContext::new(spec.job, state.url.clone());
         context.provenance = BTreeMap::from([("volley.models".to_owned(), "churn/3".to_owned())]);
+        context.model = Some("0123".to_owned());
+        context.inputs = inputs.clone();
         let job =
             Job::begin(&state, &destination, &self.location("staging"), spec).await.map_err(ConnectError::from)?;
         let plan = with_write_context(plan, &Arc::new(context))?;
-        Ok(Begun { job, plan })
+        Ok(Begun { job, plan, inputs })
     }
 
     /// Runs a write to its end, and gives the rows written.
@@ -157,7 +161,7 @@ impl House {
     }
 
     pub async fn try_publish(&self, sql: &str) -> Result<u64> {
-        let Begun { job, plan } = self.begin(sql).await?;
+        let Begun { job, plan, .. } = self.begin(sql).await?;
         match collect_partitioned(plan, self.context.task_ctx()).await {
             Ok(rows) => {
                 job.commit().await.map_err(ConnectError::from)?;

@@ -4,6 +4,7 @@ mod appends;
 mod folders;
 mod harness;
 mod packing;
+mod pinned;
 mod plans;
 mod tables;
 mod writes;

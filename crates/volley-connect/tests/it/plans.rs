@@ -18,8 +18,9 @@ use volley_connect::{decode_logical, decode_physical, encode_logical, encode_phy
 
 use crate::harness::{Begun, House};
 
+/// The codec of this crate's nodes alone.
 #[derive(Debug)]
-struct Codec;
+pub struct Codec;
 
 impl PhysicalExtensionCodec for Codec {
     fn try_decode(
@@ -73,7 +74,7 @@ async fn a_decoded_plan_writes_the_same_result_for_the_same_job() {
     let house = House { split_rows: 100, ..House::new() };
     house.write_parquet("in/k=1/a.parquet", 0, 300, 100);
     let sql = "COPY (SELECT id, name, k FROM 'in/' WHERE id >= 10) TO 'out' STORED AS CSV PARTITIONED BY (k) OPTIONS (delimiter '|')";
-    let Begun { job, plan } = house.begin(sql).await.expect("begun");
+    let Begun { job, plan, .. } = house.begin(sql).await.expect("begun");
     let task = house.context.task_ctx();
     let bytes = physical_plan_to_bytes_with_extension_codec(plan.clone(), &Codec).expect("encoded");
     let decoded = physical_plan_from_bytes_with_extension_codec(&bytes, &task, &Codec).expect("decoded");
@@ -106,5 +107,5 @@ async fn foreign_nodes_and_bytes_are_left_to_others() {
     assert!(encode_physical(&plan).is_none());
     assert!(decode_physical(b"something else", &[]).is_none());
     assert!(decode_logical(b"something else", &[]).is_none());
-    assert!(decode_physical(b"volley.WriteExec.1:{}", &[]).expect("ours").is_err());
+    assert!(decode_physical(b"volley.WriteExec.2:{}", &[]).expect("ours").is_err());
 }

@@ -11,7 +11,7 @@ use object_store::local::LocalFileSystem;
 use object_store::path::Path as StorePath;
 use tempfile::TempDir;
 use volley_commit::{Job, JobId, JobSpec, Location, Mode, StagedFile, Tally};
-use volley_engine::{Answer, Engine, EngineError, EngineSettings, Params, Summary, parse_script};
+use volley_engine::{Answer, Engine, EngineError, EngineSettings, Params, Request, Run, Summary, parse_script};
 
 /// A folder in which engines work.
 struct Place {
@@ -29,14 +29,19 @@ impl Place {
 
     /// An engine as another process would open it.
     async fn engine(&self, state: &str) -> Engine {
-        self.patient(state, Duration::from_secs(60)).await
+        self.with(state, |_| {}).await
     }
 
     async fn patient(&self, state: &str, commit_wait: Duration) -> Engine {
+        self.with(state, |settings| settings.commit_wait = commit_wait).await
+    }
+
+    async fn with(&self, state: &str, change: impl FnOnce(&mut EngineSettings)) -> Engine {
         let base = self.folder.path().to_path_buf();
         let registry_base = base.clone();
         let state = PathBuf::from(state);
-        let settings = EngineSettings { base, registry_base, state, cores: 2, commit_wait, ..Default::default() };
+        let mut settings = EngineSettings { base, registry_base, state, cores: 2, ..Default::default() };
+        change(&mut settings);
         Engine::open(settings).await.unwrap()
     }
 
@@ -226,6 +231,36 @@ async fn a_job_that_is_stopped_says_on_which_side_of_the_decision() {
         moment += Duration::from_millis(2);
     }
     assert!(given_up > 0, "no job was stopped before its decision");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_of_a_run_that_was_stopped_is_kept_for_a_while() {
+    let place = Place::new();
+    let engine = place.engine("state").await;
+    let mut session = engine.session();
+    session.set_run(Run::new(&Request::new("job.sql", b"all of it")));
+    let statement = parse_script(&copy(5_000_000, "error")).unwrap().remove(0);
+    let params = Params::default();
+    let stop = async {
+        while place.names("state/open").is_empty() {
+            tokio::task::yield_now().await;
+        }
+        engine.stop()
+    };
+    let (done, stopping) = tokio::join!(session.run(&statement, &params), stop);
+    let error = done.err().expect("stopped");
+    assert_eq!(error.code(), "interrupted");
+    assert!(error.to_string().contains("0 of 1 splits of job "), "{error}");
+    drop(stopping);
+
+    for _command in 0..2 {
+        let told = place.engine("state").await.recovered().to_vec();
+        assert!(told.len() == 1 && told[0].contains(" of job.sql was cut off with 0 of 1 splits done"), "{told:?}");
+    }
+    let told = place.with("state", |settings| settings.keep_cut_off = Duration::ZERO).await.recovered().to_vec();
+    assert!(told.len() == 1 && told[0].contains("had not been committed"), "{told:?}");
+    assert!(place.engine("state").await.recovered().is_empty());
+    assert!(place.names("out").is_empty() && place.names("state/locks").is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,0 +1,131 @@
+//! What is known of the jobs of a state, and what can be done with one that nobody works on.
+
+use serde::Serialize;
+use volley_commit::{Job, JobId, Outcome, Verified, jobs, verify};
+
+use crate::engine::Engine;
+use crate::error::EngineError;
+use crate::recovery::{release, unlockable};
+use crate::resume::{self, opener};
+use crate::write::{ModelUse, models_of};
+
+/// A job as its records tell.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct JobStatus {
+    /// Its id.
+    pub job: JobId,
+    /// `running`, `cut_off`, `committed`, `published` or `aborted`.
+    pub state: &'static str,
+    /// What was run, such as a file; empty if nobody said.
+    pub name: String,
+    /// How many splits it has.
+    pub splits: u32,
+    /// How many of them are done.
+    pub splits_done: usize,
+    /// `error`, `append`, `overwrite` or `overwrite_partitions`.
+    pub mode: String,
+    /// URL of its destination.
+    pub destination: String,
+    /// The models that score.
+    pub models: Vec<ModelUse>,
+    /// Rows of its result, once it is decided.
+    pub rows: Option<u64>,
+    /// Files that it published.
+    pub files: Option<usize>,
+    /// Why it was given up, if it was.
+    pub reason: Option<String>,
+}
+
+impl Engine {
+    /// The jobs of the state, in order of age.
+    pub async fn jobs(&self) -> Result<Vec<JobStatus>, EngineError> {
+        let mut all = vec![];
+        for id in jobs(&self.shared.state).await? {
+            match self.job(id).await {
+                Ok(job) => all.push(job),
+                // It died before it had a plan.
+                Err(error) if error.code() == "unknown_job" => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(all)
+    }
+
+    /// One job. Errors: `unknown_job`.
+    pub async fn job(&self, id: JobId) -> Result<JobStatus, EngineError> {
+        let job = resume::recorded(&self.shared, id).await?;
+        let (outcome, published) = (job.outcome().await?, job.published().await?);
+        let state = match (&outcome, &published) {
+            (None, _) if self.is_held(id)? => "running",
+            (None, _) => "cut_off",
+            (Some(Outcome::Aborted { .. }), _) => "aborted",
+            (Some(Outcome::Committed { .. }), None) => "committed",
+            (Some(Outcome::Committed { .. }), Some(_)) => "published",
+        };
+        let (rows, reason) = match outcome {
+            Some(Outcome::Committed { tally, .. }) => (Some(tally.rows_out), None),
+            Some(Outcome::Aborted { reason }) => (None, Some(reason)),
+            None => (None, None),
+        };
+        let plan = job.plan();
+        Ok(JobStatus {
+            job: id,
+            state,
+            name: plan.pinned.origin.as_ref().map(|origin| origin.name.clone()).unwrap_or_default(),
+            splits: plan.spec.splits,
+            splits_done: job.sealed().await?,
+            mode: plan.spec.mode.to_string(),
+            destination: plan.destination.clone(),
+            models: models_of(&job),
+            rows,
+            files: published.map(|published| published.files.len()),
+            reason,
+        })
+    }
+
+    /// Whether somebody works on a job.
+    fn is_held(&self, id: JobId) -> Result<bool, EngineError> {
+        match self.shared.locks.take_of_dead(id).map_err(|error| unlockable(&error))? {
+            None => Ok(true),
+            Some(_) => Ok(false),
+        }
+    }
+
+    /// Gives up one job that was cut off, or all of them, and says which. Their destinations are as they were.
+    /// Errors: `unknown_job`, `job_running`, `not_resumable` if it is decided.
+    pub async fn expire(&self, job: Option<JobId>) -> Result<Vec<JobId>, EngineError> {
+        if let Some(id) = job {
+            return match self.give_up(&resume::open(&self.shared, id).await?).await? {
+                true => Ok(vec![id]),
+                false => Err(EngineError::new("job_over", format!("job {id} is over: nothing of it can be given up"))),
+            };
+        }
+        let mut expired = vec![];
+        for status in self.jobs().await?.into_iter().filter(|status| status.state == "cut_off") {
+            if self.give_up(&resume::open(&self.shared, status.job).await?).await? {
+                expired.push(status.job);
+            }
+        }
+        Ok(expired)
+    }
+
+    async fn give_up(&self, job: &Job) -> Result<bool, EngineError> {
+        let lock = self.shared.locks.take_of_dead(job.id()).map_err(|error| unlockable(&error))?;
+        let lock = lock.ok_or_else(|| resume::running_elsewhere(job.id()))?;
+        let is_open = job.outcome().await?.is_none();
+        if is_open {
+            job.abort("it was given up by `volley jobs expire`").await?;
+        }
+        release(lock, &self.shared.state, job.id()).await;
+        Ok(is_open)
+    }
+
+    /// Reads every file that a job published, and says which are not what it wrote. Needs nothing but the job's
+    /// receipt. Errors: `unknown_job`, `job_unpublished`.
+    pub async fn verify(&self, id: JobId) -> Result<Verified, EngineError> {
+        match verify(&self.shared.state, id, &opener(&self.shared)).await? {
+            Some(verified) => Ok(verified),
+            None => Err(EngineError::new("job_unpublished", format!("job {id} has published nothing"))),
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! The splits of a job, run to their receipts in this process.
+
+use std::sync::Arc;
+
+use datafusion::error::DataFusionError;
+use datafusion::execution::TaskContext;
+use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
+use futures::TryStreamExt;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use super::{Work, WriteJob};
+use crate::error::EngineError;
+use crate::running::interrupted;
+
+impl WriteJob<'_> {
+    /// Runs every split to its receipt; one that has a receipt is not computed again. As many independent splits
+    /// run at a time as there are cores; those of a plan with a shuffle wait for each other, so all run.
+    pub(super) async fn write(&self, work: &Work) -> Result<(), EngineError> {
+        let splits = work.plan.output_partitioning().partition_count();
+        let at_once = if work.independent { self.shared.settings.cores } else { splits };
+        let permits = Arc::new(Semaphore::new(at_once.max(1)));
+        let mut running = JoinSet::new();
+        for split in 0..splits {
+            running.spawn(run_split(work.plan.clone(), split, work.task.clone(), permits.clone()));
+        }
+        let ended = tokio::select! {
+            ended = self.all_of(&mut running) => ended,
+            () = self.shared.running.stopped() => Err(interrupted()),
+        };
+        // What still runs would stage files after the abort has removed them.
+        running.shutdown().await;
+        // Readers put other words around a file that changed, and some keep only the text.
+        match (ended, work.stores.changed()) {
+            (Err(_), Some(changed)) => Err(changed.into()),
+            (Err(error), None) => Err(error),
+            (Ok(()), _) => Ok(work.inputs.check_rest(&self.shared.runtime).await?),
+        }
+    }
+
+    async fn all_of(&self, splits: &mut JoinSet<Result<(), DataFusionError>>) -> Result<(), EngineError> {
+        while let Some(split) = splits.join_next().await {
+            split
+                .map_err(|panic| EngineError::new("panicked", panic.to_string()))?
+                .map_err(|error| self.told(error))?;
+            self.progress.split_done();
+        }
+        Ok(())
+    }
+}
+
+async fn run_split(
+    plan: Arc<dyn ExecutionPlan>,
+    split: usize,
+    task: Arc<TaskContext>,
+    permits: Arc<Semaphore>,
+) -> Result<(), DataFusionError> {
+    let _permit = permits.acquire().await.expect("the permits outlive their splits");
+    plan.execute(split, task)?.try_for_each(|_| async { Ok(()) }).await
+}

@@ -1,0 +1,110 @@
+//! `volley jobs`: the jobs of the embedded engine's state.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+use serde_json::json;
+use volley_engine::{Engine, Intent, JobId, JobStatus, Progress};
+
+use crate::args::JobsCommand;
+use crate::report::Failure;
+use crate::settings::Settings;
+use crate::text_table::aligned;
+use crate::{engine, outcome, progress};
+
+/// Runs one of the commands.
+pub async fn jobs(command: &JobsCommand, settings: Settings, json: bool) -> Result<(), Failure> {
+    let settings = settings.settle(None)?;
+    // Whoever asks about a job or gives it up must find it as it was left.
+    let intent = match command {
+        JobsCommand::Resume { job } | JobsCommand::Show { job } | JobsCommand::Expire { job: Some(job), .. } => {
+            Intent::Job(*job)
+        }
+        _ => Intent::Anything,
+    };
+    engine::with_for(settings, &intent, async |engine: &Engine| match command {
+        JobsCommand::List => list(engine, json).await,
+        JobsCommand::Show { job } => show(&engine.job(*job).await?, json),
+        JobsCommand::Resume { job } => resume(engine, *job, json).await,
+        JobsCommand::Verify { job } => verify(engine, *job, json).await,
+        JobsCommand::Expire { job, .. } => expire(engine, *job, json).await,
+        JobsCommand::Watch(_) | JobsCommand::Cancel(_) => unreachable!("what is not built was refused"),
+    })
+    .await
+}
+
+async fn list(engine: &Engine, json: bool) -> Result<(), Failure> {
+    let jobs = engine.jobs().await?;
+    print(&jobs, || table(&jobs), json)
+}
+
+fn table(jobs: &[JobStatus]) -> String {
+    if jobs.is_empty() {
+        return "no jobs\n".to_owned();
+    }
+    let heading = ["JOB", "STATE", "SPLITS", "ROWS", "NAME", "DESTINATION"].map(String::from);
+    let row = |job: &JobStatus| {
+        let rows = job.rows.map_or_else(String::new, |rows| rows.to_string());
+        let splits = format!("{}/{}", job.splits_done, job.splits);
+        let destination = outcome::shown(&job.destination);
+        [job.job.to_string(), job.state.to_string(), splits, rows, job.name.clone(), destination]
+    };
+    aligned(&[heading].into_iter().chain(jobs.iter().map(row)).collect::<Vec<_>>())
+}
+
+fn show(job: &JobStatus, json: bool) -> Result<(), Failure> {
+    let models = job.models.iter().map(outcome::model).collect::<Vec<_>>().join(", ");
+    let told = |what: &str, value: String| [what.to_owned(), value];
+    let lines = || {
+        let mut lines = vec![
+            told("job", job.job.to_string()),
+            told("state", job.state.to_string()),
+            told("name", job.name.clone()),
+            told("splits", format!("{} of {} done", job.splits_done, job.splits)),
+            told("mode", job.mode.clone()),
+            told("destination", outcome::shown(&job.destination)),
+            told("models", models.clone()),
+        ];
+        lines.extend(job.rows.map(|rows| told("rows", rows.to_string())));
+        lines.extend(job.files.map(|files| told("files", files.to_string())));
+        lines.extend(job.reason.clone().map(|reason| told("reason", reason)));
+        lines.retain(|[_, value]| !value.is_empty());
+        aligned(&lines)
+    };
+    print(job, lines, json)
+}
+
+async fn resume(engine: &Engine, job: JobId, json: bool) -> Result<(), Failure> {
+    let watched = Progress::default();
+    let summary = progress::watched(&watched, engine.go_on(job, &watched)).await?;
+    outcome::print(&summary, json);
+    Ok(())
+}
+
+async fn verify(engine: &Engine, job: JobId, json: bool) -> Result<(), Failure> {
+    let verified = engine.verify(job).await?;
+    if let Some(fault) = verified.faults.first() {
+        let (bad, all) = (verified.faults.len(), verified.files);
+        let message = format!("{bad} of the {all} files of job {job} are not what it published; the first is {fault}");
+        return Err(Failure::new("published_differs", message));
+    }
+    let told = || format!("{} files with {} rows are as job {job} published them\n", verified.files, verified.rows);
+    print(&json!({ "job": job, "files": verified.files, "rows": verified.rows }), told, json)
+}
+
+async fn expire(engine: &Engine, job: Option<JobId>, json: bool) -> Result<(), Failure> {
+    let expired = engine.expire(job).await?;
+    let told = || match expired.is_empty() {
+        true => "no job was cut off\n".to_owned(),
+        false => expired.iter().map(|job| format!("job {job} is given up\n")).collect(),
+    };
+    print(&json!({ "expired": expired }), told, json)
+}
+
+fn print(object: &impl Serialize, text: impl FnOnce() -> String, json: bool) -> Result<(), Failure> {
+    match json {
+        true => writeln!(io::stdout(), "{}", serde_json::to_string(object).expect("plain structs have JSON"))?,
+        false => write!(io::stdout(), "{}", text())?,
+    }
+    Ok(())
+}
