@@ -3,7 +3,7 @@
     pip install -r requirements.txt
     python make_onnxruntime.py
 
-`reversed.parquet` holds rows of `reversed.onnx` with the scores of ONNX Runtime.
+`determinants.parquet` holds rows of `determinants.onnx` with the scores of ONNX Runtime.
 """
 
 from pathlib import Path
@@ -22,30 +22,26 @@ FOLDER = Path(__file__).resolve().parent / "onnxruntime"
 
 def main():
     FOLDER.mkdir(exist_ok=True)
-    onnx.save(reversed_layer(), FOLDER / "reversed.onnx")
+    onnx.save(determinants(), FOLDER / "determinants.onnx")
     onnx.save(centred("N"), FOLDER / "centred.onnx")
     onnx.save(centred(3), FOLDER / "centred_by_three.onnx")
     onnx.save(unknown(), FOLDER / "unknown.onnx")
-    pq.write_table(scored(), FOLDER / "reversed.parquet")
+    pq.write_table(scored(), FOLDER / "determinants.parquet")
 
 
-def reversed_layer():
-    """The state of a recurrent layer that reads four steps of two values backwards."""
-    random = np.random.default_rng(7)
+def determinants():
+    """Three sums of the determinants of two matrices a row."""
     constants = {
-        "steps": np.array([-1, 4, 2], "i8"),
-        "W": random.normal(0, 0.5, (1, 12, 2)).astype("f4"),
-        "R": random.normal(0, 0.5, (1, 12, 3)).astype("f4"),
-        "first": np.array([0], "i8"),
+        "matrices": np.array([-1, 2, 2, 2], "i8"),
+        "weights": np.random.default_rng(7).normal(0, 0.5, (2, 3)).astype("f4"),
     }
     nodes = [
-        helper.make_node("Reshape", ["x", "steps"], ["rows"]),
-        helper.make_node("Transpose", ["rows"], ["by_step"], perm=[1, 0, 2]),
-        helper.make_node("LSTM", ["by_step", "W", "R"], ["", "state"], hidden_size=3, direction="reverse"),
-        helper.make_node("Squeeze", ["state", "first"], ["y"]),
+        helper.make_node("Reshape", ["x", "matrices"], ["rows"]),
+        helper.make_node("Det", ["rows"], ["both"]),
+        helper.make_node("MatMul", ["both", "weights"], ["y"]),
     ]
     ports = {"x": (TensorProto.FLOAT, ["N", 8])}, {"y": (TensorProto.FLOAT, ["N", 3])}
-    return model("reversed", nodes, *ports, constants)
+    return model("determinants", nodes, *ports, constants)
 
 
 def centred(rows):
@@ -68,7 +64,7 @@ def unknown():
 
 
 def scored():
-    session = onnxruntime.InferenceSession(FOLDER / "reversed.onnx", providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(FOLDER / "determinants.onnx", providers=["CPUExecutionProvider"])
     rows = np.random.default_rng(8).normal(0, 1, (20, 8)).astype("f4")
     scores = session.run(["y"], {"x": rows})[0]
     columns = {f"x{column}": rows[:, column] for column in range(8)}

@@ -18,7 +18,6 @@ pub(crate) trait Float:
     const ZERO: Self;
     const ONE: Self;
     const LEAST: Self;
-    const GREATEST: Self;
 
     /// The columns, if they are of this precision.
     fn columns(cells: &Cells) -> Option<&[Column<Self>]>;
@@ -47,7 +46,6 @@ macro_rules! float {
             const ZERO: Self = 0.0;
             const ONE: Self = 1.0;
             const LEAST: Self = <$type>::MIN;
-            const GREATEST: Self = <$type>::MAX;
 
             fn columns(cells: &Cells) -> Option<&[Column<Self>]> {
                 match cells {

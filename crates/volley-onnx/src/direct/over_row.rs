@@ -14,19 +14,30 @@ impl Builder {
         function: impl Fn(T, T) -> T + Send + Sync + 'static,
     ) -> Column<T> {
         let output = self.column();
-        self.step(Fold { columns: columns.to_vec(), output, start, function });
+        self.step(Fold { columns: columns.to_vec(), output, start: Some(start), function });
         output
     }
 
-    /// The place of the value that `wins` over all before it, of which the first has `start` to beat.
+    /// The first value of a row, or another that `wins` over all before it: a NaN wins nothing, and loses nothing.
+    pub(crate) fn best<T: Cell>(
+        &mut self,
+        columns: &[Column<T>],
+        wins: impl Fn(T, T) -> bool + Send + Sync + 'static,
+    ) -> Column<T> {
+        let output = self.column();
+        let function = move |best, value| if wins(value, best) { value } else { best };
+        self.step(Fold { columns: columns.to_vec(), output, start: None, function });
+        output
+    }
+
+    /// The place of [`Builder::best`].
     pub(crate) fn winner<T: Float>(
         &mut self,
         columns: &[Column<T>],
-        start: Option<T>,
         wins: impl Fn(T, T) -> bool + Send + Sync + 'static,
     ) -> Column<u32> {
         let output = self.column();
-        self.step(Winner { columns: columns.to_vec(), output, start, wins });
+        self.step(Winner { columns: columns.to_vec(), output, wins });
         output
     }
 
@@ -45,7 +56,8 @@ impl Builder {
 struct Fold<T, F> {
     columns: Vec<Column<T>>,
     output: Column<T>,
-    start: T,
+    /// What comes before the first; the first itself without one.
+    start: Option<T>,
     function: F,
 }
 
@@ -73,7 +85,10 @@ impl<T: Cell, F: Fn(T, T) -> T + Send + Sync> Step for Fold<T, F> {
 
     fn run(&self, block: &mut Block<'_, '_>) -> Result<(), Refusal> {
         block.fill(self.output, |block, output| {
-            output.fill(self.start);
+            match self.start {
+                Some(start) => output.fill(start),
+                None => output.copy_from_slice(block.read(self.columns[0])),
+            }
             for &column in &self.columns {
                 widely(Folding { column: block.read(column), output, function: &self.function });
             }
@@ -85,7 +100,6 @@ impl<T: Cell, F: Fn(T, T) -> T + Send + Sync> Step for Fold<T, F> {
 struct Winner<T, F> {
     columns: Vec<Column<T>>,
     output: Column<u32>,
-    start: Option<T>,
     wins: F,
 }
 
@@ -120,10 +134,7 @@ impl<T: Float, F: Fn(T, T) -> bool + Send + Sync> Step for Winner<T, F> {
     fn run(&self, block: &mut Block<'_, '_>) -> Result<(), Refusal> {
         block.fill(self.output, |block, output| {
             output.fill(0);
-            let mut best = match self.start {
-                Some(start) => vec![start; output.len()],
-                None => block.read(self.columns[0]).to_vec(),
-            };
+            let mut best = block.read(self.columns[0]).to_vec();
             for (number, &column) in self.columns.iter().enumerate() {
                 let (column, number) = (block.read(column), number as u32);
                 widely(Contest { column, number, best: &mut best, output, wins: &self.wins });

@@ -40,12 +40,10 @@ fn of_floats<T: Float>(
     let cells = match reducer {
         Reducer::Sum => each(&|group, build| build.fold(group, T::ZERO, |sum, v| sum + v)),
         Reducer::Prod => each(&|group, build| build.fold(group, T::ONE, |product, v| product * v)),
-        Reducer::Max => each(&|group, build| build.fold(group, T::LEAST, |most, v| if most > v { most } else { v })),
-        Reducer::Min => {
-            each(&|group, build| build.fold(group, T::GREATEST, |least, v| if least < v { least } else { v }))
-        }
-        Reducer::ArgMax(false) => return places_of(columns, groups, T::LEAST, |v, best| v > best, build),
-        Reducer::ArgMin(false) => return places_of(columns, groups, T::GREATEST, |v, best| v < best, build),
+        Reducer::Max => each(&|group, build| build.best(group, |v, best| v > best)),
+        Reducer::Min => each(&|group, build| build.best(group, |v, best| v < best)),
+        Reducer::ArgMax(false) => return places_of(columns, groups, |v, best| v > best, build),
+        Reducer::ArgMin(false) => return places_of(columns, groups, |v, best| v < best, build),
         _ => return None,
     };
     Some((cells, None))
@@ -54,13 +52,12 @@ fn of_floats<T: Float>(
 fn places_of<T: Float>(
     columns: &[Column<T>],
     groups: &[Vec<usize>],
-    start: T,
     wins: impl Fn(T, T) -> bool + Copy + Send + Sync + 'static,
     build: &mut Builder,
 ) -> Option<(Cells, Option<usize>)> {
     let winners = groups.iter().map(|group| {
         let group: Vec<_> = group.iter().map(|&at| columns[at]).collect();
-        let winner = build.winner(&group, Some(start), wins);
+        let winner = build.winner(&group, wins);
         build.map(winner, i64::from)
     });
     Some((Cells::Longs(winners.collect()), groups.first().map(Vec::len)))

@@ -33,13 +33,16 @@ fn stored_types(graph: &GraphProto) -> HashMap<String, DataType> {
 /// In the first versions the bounds are attributes. Where there is none, a later version may be meant.
 fn add_attributes(node: &mut NodeProto) {
     let has = |name: &str| node.attribute.iter().any(|it| it.name == name);
-    let missing = match (has("min"), has("max")) {
-        (true, false) => ("max", f32::MAX),
-        (false, true) => ("min", f32::MIN),
+    let bound = |name: &str, f: f32| {
+        let name = name.into();
+        AttributeProto { name, r#type: AttributeType::Float as i32, f, ..AttributeProto::default() }
+    };
+    let missing = match [has("min"), has("max")] {
+        [true, false] => bound("max", f32::MAX),
+        [false, true] => bound("min", f32::MIN),
         _ => return,
     };
-    let (name, f) = (missing.0.into(), missing.1);
-    node.attribute.push(AttributeProto { name, r#type: AttributeType::Float as i32, f, ..AttributeProto::default() });
+    node.attribute.push(missing);
 }
 
 fn add_inputs(node: &mut NodeProto, element: DataType) -> Option<TensorProto> {

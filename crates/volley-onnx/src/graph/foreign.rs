@@ -34,6 +34,10 @@ impl Graph {
 
     fn prepare_foreign(read: Read, limits: Limits) -> Result<Graph, Error> {
         let Read { mut proto, unfolded, keys } = read;
+        if let Some(input) = keys.keys().next() {
+            let why = "is a map, which only our own operators read: leave the model to tract";
+            return Err(Error::Invalid(format!("the input `{input}` {why}")));
+        }
         check_whole(&proto)?;
         let versions = proto.opset_import.clone();
         let graph = proto.graph.get_or_insert_default();

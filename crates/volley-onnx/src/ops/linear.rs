@@ -230,7 +230,7 @@ impl Kernel for LinearClassifier {
                 (winners, self.both_columns(sum, build))
             }
             _ => {
-                let winners = build.winner(&sums, None, |sum, best| sum > best);
+                let winners = build.winner(&sums, |sum, best| sum > best);
                 (winners, self.transform.by_columns(sums, build))
             }
         };
