@@ -4,6 +4,7 @@ mod bucket;
 mod client;
 mod connection;
 mod fault;
+mod patience;
 mod secret;
 mod upload;
 

@@ -12,6 +12,7 @@ use object_store::{BackoffConfig, ClientOptions, HeaderMap, HeaderValue, ObjectS
 use url::{Position, Url};
 
 use super::connection::{Connection, Named, Scheme};
+use super::patience::{Patient, Reconnecting};
 use super::secret::{Environment, Secret, SecretRef};
 use super::{Budget, StoreFault, key};
 
@@ -25,13 +26,14 @@ pub(super) fn open(
     budget: Budget,
 ) -> Result<Arc<dyn ObjectStore>, StoreFault> {
     let client = Client { url, connection, environment, budget };
-    match Scheme::of(url)? {
+    let store = match Scheme::of(url)? {
         Scheme::S3 => client.s3(),
         Scheme::Gs => client.google(),
         Scheme::Az => client.azure(),
         Scheme::Http => client.http(),
         Scheme::File => unreachable!("files of this machine have no client"),
-    }
+    };
+    Ok(Arc::new(Patient::new(store?, budget.retry)))
 }
 
 struct Client<'a> {
@@ -49,6 +51,7 @@ impl Client<'_> {
         let mut builder = AmazonS3Builder::new()
             .with_client_options(self.options())
             .with_retry(self.retries())
+            .with_http_connector(Reconnecting)
             .with_bucket_name(bucket);
         if let Some(region) = self.environment.get("AWS_REGION").or(self.environment.get("AWS_DEFAULT_REGION")) {
             builder = builder.with_region(region);
@@ -110,6 +113,7 @@ impl Client<'_> {
         let mut builder = GoogleCloudStorageBuilder::new()
             .with_client_options(self.options())
             .with_retry(self.retries())
+            .with_http_connector(Reconnecting)
             .with_bucket_name(bucket);
         let mut is_known = !self.asks_environment();
         if self.asks_environment() {
@@ -149,6 +153,7 @@ impl Client<'_> {
         let mut builder = MicrosoftAzureBuilder::new()
             .with_client_options(self.options())
             .with_retry(self.retries())
+            .with_http_connector(Reconnecting)
             .with_container_name(container);
         let mut is_known = !self.asks_environment();
         if self.asks_environment() {
@@ -207,7 +212,11 @@ impl Client<'_> {
             options = options.with_default_headers(headers);
         }
         let root = &self.url[..Position::BeforePath];
-        let builder = HttpBuilder::new().with_url(root).with_client_options(options).with_retry(self.retries());
+        let builder = HttpBuilder::new()
+            .with_url(root)
+            .with_client_options(options)
+            .with_retry(self.retries())
+            .with_http_connector(Reconnecting);
         Ok(Arc::new(builder.build().map_err(|_| self.malformed())?))
     }
 

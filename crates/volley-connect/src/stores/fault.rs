@@ -174,8 +174,7 @@ impl Asked<'_> {
         match status {
             Some(404) if code == Some("NoSuchBucket") => StoreFault::UnknownBucket { url: self.bucket.to_owned() },
             Some(401 | 403) => StoreFault::AccessDenied { url, answer, hint: self.hint() },
-            Some(408 | 429 | 500..) => StoreFault::Unavailable { url, answer },
-            None if transport(error).is_some() => StoreFault::Unavailable { url, answer },
+            _ if is_transient(error) => StoreFault::Unavailable { url, answer },
             _ => StoreFault::Answered { url, answer },
         }
     }
@@ -185,6 +184,14 @@ impl Asked<'_> {
             Some(name) => format!("check the credentials of connection `{name}`, and what they may do"),
             None => "check the credentials of the environment, and what they may do, or name a connection".to_owned(),
         }
+    }
+}
+
+/// Whether the same call may succeed later, going by what a client says of it.
+pub(super) fn is_transient(error: &StoreError) -> bool {
+    match status(&error.to_string()) {
+        Some(status) => matches!(status, 408 | 429 | 500..),
+        None => transport(error).is_some(),
     }
 }
 

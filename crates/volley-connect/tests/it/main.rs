@@ -1,6 +1,7 @@
 //! Tables and writes in a plain DataFusion session, over temporary folders.
 
 mod appends;
+mod cut_off;
 mod folders;
 mod harness;
 mod packing;
