@@ -24,7 +24,7 @@ mod walk;
 
 use std::sync::OnceLock;
 
-pub(crate) use description::{Comparison, Description, Split, TreeNode, Weight};
+pub(crate) use description::{Comparison, Description, Ranges, Split, TreeNode, Weight};
 pub(crate) use forest::Aggregate;
 pub(crate) use membership::Membership;
 pub(crate) use real::Real;
@@ -274,7 +274,7 @@ mod tests {
                 (0..nodes.len()).map(move |node| Weight { tree, node, target: 0, value: (tree * 1000 + node) as f64 })
             })
             .collect();
-        Description { trees, weights, targets: 1 }
+        Description { trees, weights, targets: 1, ..Description::default() }
     }
 
     /// The description in all forms in which it is scored anywhere.
@@ -415,7 +415,7 @@ mod tests {
             let weights = leaves.flat_map(|(tree, node)| {
                 (0..targets).map(move |target| Weight { tree, node, target, value: value(tree, node, target) })
             });
-            let description = Description { weights: weights.collect(), trees, targets };
+            let description = Description { weights: weights.collect(), trees, targets, ..Description::default() };
             let rows: Vec<f32> = (0..3 * 300).map(|_| dice.value()).collect();
             let expected = |row: &[f32]| -> Vec<f32> {
                 let row: Vec<f64> = row.iter().map(|&v| f64::from(v)).collect();
@@ -447,7 +447,7 @@ mod tests {
                     weights.extend(targets.into_iter().map(weight));
                 }
             }
-            let description = Description { trees, weights, targets: 3 };
+            let description = Description { trees, weights, targets: 3, ..Description::default() };
             let rows: Vec<f32> = (0..3 * 300).map(|_| dice.value()).collect();
             let scores = forms(&description, aggregate).into_iter().map(|ensemble| {
                 let mut all = vec![];

@@ -1,6 +1,6 @@
 //! Questions that one comparison cannot ask, as a few comparisons: sets of categories, and ranges around zero.
 
-use crate::trees::{Comparison, Split, TreeNode};
+use crate::trees::{Comparison, Ranges, Split, TreeNode};
 
 /// The line of numbers, cut into stretches that say yes or no by turns.
 #[derive(Debug)]
@@ -65,6 +65,14 @@ impl Cuts {
         }
     }
 
+    /// What is laid, as one question; `None` if it is no search.
+    pub(super) fn search(&self, feature: u32, children: Children) -> Option<Ranges> {
+        let (first_is_yes, missing_is_yes) = (self.first_is_yes, self.missing_is_yes);
+        let Children { yes, no } = children;
+        let starts = self.starts.clone();
+        (!starts.is_empty()).then_some(Ranges { feature, starts, first_is_yes, missing_is_yes, yes, no })
+    }
+
     /// All numbers say the same, and missing values perhaps something else.
     fn constant(&self, feature: u32, children: Children) -> TreeNode {
         let (yes, no) = if self.first_is_yes { (children.yes, children.no) } else { (children.no, children.yes) };
@@ -87,13 +95,21 @@ mod tests {
     /// The answers of a tree that asks one question: 1 for yes.
     fn answers(cuts: &Cuts, values: &[f64]) -> Vec<f64> {
         let mut nodes = vec![TreeNode::Leaf; 3];
-        cuts.lay(&mut nodes, 0, 0, Children { yes: 1, no: 2 });
+        let children = Children { yes: 1, no: 2 };
+        cuts.lay(&mut nodes, 0, 0, children);
         assert_eq!(nodes.len(), 2 + cuts.nodes());
         let weights = vec![Weight { tree: 0, node: 1, target: 0, value: 1.0 }];
-        let ensemble = Ensemble::new(&Description { trees: vec![nodes], weights, targets: 1 }, Aggregate::Sum);
-        let mut said = vec![];
-        ensemble.expect("a tree").score_doubles(values, 1, |_, scores, _| said.push(scores[0]));
-        said
+        let mut description = Description { trees: vec![nodes], weights, targets: 1, ..Description::default() };
+        let answers = |description: &Description| {
+            let ensemble = Ensemble::new(description, Aggregate::Sum).expect("a tree");
+            let mut said = vec![];
+            ensemble.score_doubles(values, 1, |_, scores, _| said.push(scores[0]));
+            said
+        };
+        let by_nodes = answers(&description);
+        description.searches.extend(cuts.search(0, children).map(|search| ((0, 0), search)));
+        assert_eq!(answers(&description), by_nodes, "{cuts:?}");
+        by_nodes
     }
 
     fn check(candidates: &[f64], says_yes: impl Fn(f64) -> bool) {

@@ -23,8 +23,14 @@ pub(super) enum Found {
 }
 
 pub(super) enum Asked {
-    Comparison { comparison: Comparison, threshold: f64, missing_is_yes: bool },
+    Comparison {
+        comparison: Comparison,
+        threshold: f64,
+        missing_is_yes: bool,
+    },
     Cuts(Cuts),
+    /// Cuts between categories: they are many, and nodes that ask the same share what it costs.
+    Set(Cuts),
 }
 
 /// What a leaf adds.
@@ -109,7 +115,7 @@ impl Grove {
         nodes.extend([TreeNode::Leaf; 2]);
         let taken = match asked {
             Asked::Comparison { .. } => 2,
-            Asked::Cuts(cuts) => 2 + cuts.nodes(),
+            Asked::Cuts(cuts) | Asked::Set(cuts) => 2 + cuts.nodes(),
         };
         self.nodes = self.nodes.saturating_add(taken);
         if self.nodes > self.nodes_max {
@@ -121,6 +127,11 @@ impl Grove {
                 nodes[place] = TreeNode::Split(Split { feature, comparison, threshold, missing_is_yes, yes, no });
             }
             Asked::Cuts(cuts) => cuts.lay(nodes, place, feature, children),
+            Asked::Set(cuts) => {
+                cuts.lay(nodes, place, feature, children);
+                let tree = self.description.trees.len();
+                self.description.searches.extend(cuts.search(feature, children).map(|search| ((tree, place), search)));
+            }
         }
         Ok(children)
     }

@@ -3,7 +3,7 @@
 //! Every split asks whether an entry of its column is at most a code. Where missing values go
 //! depends on the split, so a feature has up to two runs of columns, in which they come first or
 //! last; a run has as many columns as it takes to tell all cuts apart. A question for one of several
-//! values has a column of its own, with one entry for yes and a greater one for no.
+//! values or ranges has a column of its own, with one entry for yes and a greater one for no.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -15,6 +15,9 @@ use super::question::{Membership, Question};
 
 /// Rows whose entries lie side by side: those of a strip are in the nearest cache while it is scanned.
 pub(super) const STRIP: usize = 64;
+
+/// Entries of all sets at most: each has one for every rank of its feature, so that a small file could ask for many.
+const SET_ENTRIES_MAX: usize = 1 << 25;
 
 /// What trees ask, collected before columns are made.
 #[derive(Debug, Default)]
@@ -79,9 +82,9 @@ struct Feature<E> {
 struct Set<E>(Box<[E]>);
 
 impl<E: Entry> Columns<E> {
-    /// `None` if there are too many, or a feature has too many cuts.
+    /// `None` if there are too many, or they are too large, or a feature has too many cuts.
     pub(super) fn new(questions: Questions) -> Option<Columns<E>> {
-        let mut count = 0;
+        let (mut count, mut set_entries) = (0, 0);
         let mut take = |columns: usize| {
             count += columns;
             count - columns
@@ -90,6 +93,10 @@ impl<E: Entry> Columns<E> {
         for (feature, asked) in questions.features {
             let cuts = Cuts::new(asked.cuts)?;
             let run = cuts.len().div_ceil(E::CUTS_MAX).max(1);
+            set_entries += asked.memberships.len() * (cuts.len() + 3);
+            if set_entries > SET_ENTRIES_MAX {
+                return None;
+            }
             features.push(Feature {
                 feature,
                 run,
@@ -200,15 +207,21 @@ impl<E: Entry> Feature<E> {
 impl<E: Entry> Set<E> {
     fn new(membership: &Membership, cuts: &Cuts) -> Set<E> {
         let (yes, no) = (E::of_rank(0, 0), E::of_rank(1, 0));
-        // Ranks go from 0 to one more than there are cuts.
-        let mut entries = vec![no; cuts.len() + 3];
-        for cut in membership.cuts().filter(|cut| !cut.strict) {
-            if let Some(at) = cuts.position(cut) {
-                entries[at + 1] = yes;
-            }
+        // Ranks of numbers go from 1 to one more than there are cuts.
+        let mut turns = vec![false; cuts.len() + 3];
+        for cut in membership.cuts() {
+            turns[cuts.position(cut).map_or(1, |at| at + 2)] ^= true;
         }
-        if let Some(last) = entries.last_mut().filter(|_| membership.missing_is_member) {
-            *last = yes;
+        let mut is_member = membership.first_is_member;
+        let mut entries: Vec<E> = turns
+            .into_iter()
+            .map(|turns| {
+                is_member ^= turns;
+                if is_member { yes } else { no }
+            })
+            .collect();
+        if let Some(last) = entries.last_mut() {
+            *last = if membership.missing_is_member { yes } else { no };
         }
         Set(entries.into())
     }

@@ -1,6 +1,6 @@
 //! What a model file says of its trees, in our words.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::Malformed;
 
@@ -9,6 +9,8 @@ use super::Malformed;
 pub(crate) struct Description {
     /// Each tree's nodes; a child is named by its place in its tree.
     pub(crate) trees: Vec<Vec<TreeNode>>,
+    /// By tree and node, what some nodes ask together with those behind them: a search that begins there.
+    pub(crate) searches: HashMap<(usize, usize), Ranges>,
     /// What leaves add, in any order.
     pub(crate) weights: Vec<Weight>,
     /// Numbers in a row's score.
@@ -28,6 +30,18 @@ pub(crate) struct Split {
     pub(crate) comparison: Comparison,
     pub(crate) threshold: f64,
     /// Where a missing value goes: as if the answer were yes, or by comparing NaN.
+    pub(crate) missing_is_yes: bool,
+    pub(crate) yes: usize,
+    pub(crate) no: usize,
+}
+
+/// Whether a column lies in one of some ranges, and what follows.
+#[derive(Debug, Clone)]
+pub(crate) struct Ranges {
+    pub(crate) feature: u32,
+    /// Where the answer turns: the first number of each stretch but the first, ascending.
+    pub(crate) starts: Vec<f64>,
+    pub(crate) first_is_yes: bool,
     pub(crate) missing_is_yes: bool,
     pub(crate) yes: usize,
     pub(crate) no: usize,

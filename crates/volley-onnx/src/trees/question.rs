@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::cuts::Cut;
-use super::description::{Comparison, Split, TreeNode};
+use super::description::{Comparison, Ranges, Split, TreeNode};
 
 /// A question to a feature.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,25 +17,34 @@ pub(super) enum Question {
     Membership(Membership),
 }
 
-/// A question whether a value is one of several.
+/// A question whether a value is one of several, or lies in one of several ranges.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Membership {
     pub(super) feature: u32,
-    /// The bits of the members, sorted.
-    members: Vec<u64>,
+    /// The cuts at which the answer turns, in no order: the bits of a number, and whether the cut is strict.
+    turns: Vec<(u64, bool)>,
+    /// What it is before all of them.
+    pub(super) first_is_member: bool,
     pub(super) missing_is_member: bool,
 }
 
 impl Membership {
-    fn new(feature: u32, members: &[f64], missing_is_member: bool) -> Membership {
+    /// A member is what lies between its two cuts.
+    fn values(feature: u32, members: &[f64], missing_is_member: bool) -> Membership {
         let members: BTreeSet<u64> = members.iter().filter(|it| !it.is_nan()).map(|it| (it + 0.0).to_bits()).collect();
-        Membership { feature, members: members.into_iter().collect(), missing_is_member }
+        let turns = members.into_iter().flat_map(|bits| [(bits, true), (bits, false)]).collect();
+        Membership { feature, turns, first_is_member: false, missing_is_member }
     }
 
-    /// The two ends of each member: a member is what lies between them.
+    fn ranges(ranges: &Ranges) -> Membership {
+        let turns = ranges.starts.iter().map(|start| ((start + 0.0).to_bits(), true)).collect();
+        let Ranges { feature, first_is_yes, missing_is_yes, .. } = *ranges;
+        Membership { feature, turns, first_is_member: first_is_yes, missing_is_member: missing_is_yes }
+    }
+
+    /// Where the answer turns.
     pub(super) fn cuts(&self) -> impl Iterator<Item = Cut> {
-        let members = self.members.iter().map(|&bits| f64::from_bits(bits));
-        members.flat_map(|at| [true, false].map(|strict| Cut { at, strict }))
+        self.turns.iter().map(|&(bits, strict)| Cut { at: f64::from_bits(bits), strict })
     }
 }
 
@@ -47,6 +56,11 @@ pub(super) struct Fork {
 }
 
 impl Fork {
+    /// The whole of a search.
+    pub(super) fn search(ranges: &Ranges) -> Fork {
+        Fork { question: Question::Membership(Membership::ranges(ranges)), left: ranges.yes, right: ranges.no }
+    }
+
     /// `None` for a leaf.
     pub(super) fn of(tree: &[TreeNode], node: usize) -> Option<Fork> {
         let TreeNode::Split(split) = &tree[node] else { return None };
@@ -62,7 +76,7 @@ impl Fork {
             Comparison::GreaterOrEqual => above(true),
             Comparison::Equal => return Some(Fork::chain(tree, split)),
             Comparison::NotEqual => {
-                let question = Question::Membership(Membership::new(split.feature, &[at], false));
+                let question = Question::Membership(Membership::values(split.feature, &[at], false));
                 return Some(Fork { question, left: split.no, right: split.yes });
             }
         };
@@ -80,7 +94,7 @@ impl Fork {
             missing_is_member |= next.missing_is_yes;
             last = next;
         }
-        let question = Question::Membership(Membership::new(first.feature, &members, missing_is_member));
+        let question = Question::Membership(Membership::values(first.feature, &members, missing_is_member));
         Fork { question, left: first.yes, right: last.no }
     }
 }

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use super::below::{Below, Fixed, Levels, Record, Records};
 use super::columns::{Columns, Questions};
 use super::complete::{self, Complete};
-use super::description::TreeNode;
+use super::description::Description;
 use super::entry::Entry;
 use super::question::{Fork, Question};
 use super::scan::{Move, Moves, Top};
@@ -74,11 +74,22 @@ impl Ask for &Both {
     }
 }
 
-/// Makes a tree, whose root is `root` and which has no cycle, and tells the node at each place. `None` if a question
-/// has no column. Only what is asked for decides on the form, not the answers of `ask`; `picks` says whether a
-/// complete top is fast.
-pub(super) fn rank(tree: &[TreeNode], root: usize, picks: bool, ask: &mut impl Ask) -> Option<(Ranked, Vec<u32>)> {
-    let forks: Vec<Option<Fork>> = (0..tree.len()).map(|node| Fork::of(tree, node)).collect();
+/// Makes the tree of a number, whose root is `root` and which has no cycle, and tells the node at each place. `None`
+/// if a question has no column. Only what is asked for decides on the form, not the answers of `ask`; `picks` says
+/// whether a complete top is fast.
+pub(super) fn rank(
+    description: &Description,
+    number: usize,
+    root: usize,
+    picks: bool,
+    ask: &mut impl Ask,
+) -> Option<(Ranked, Vec<u32>)> {
+    let tree = &description.trees[number];
+    let fork = |node| match description.searches.get(&(number, node)) {
+        Some(search) => Some(Fork::search(search)),
+        None => Fork::of(tree, node),
+    };
+    let forks: Vec<Option<Fork>> = (0..tree.len()).map(fork).collect();
     let steps = steps(&forks, root);
     Builder { forks, steps, picks, ask }.build(root)
 }

@@ -59,18 +59,17 @@ impl RankedForest {
         leaves: Leaves<f64>,
         lanes: Choice,
     ) -> Option<Self> {
-        let trees = || description.trees.iter().zip(roots.iter().copied());
         let mut asked = Collector::default();
-        for (tree, root) in trees() {
-            rank(tree, root, lanes.picks(), &mut asked)?;
+        for (number, &root) in roots.iter().enumerate() {
+            rank(description, number, root, lanes.picks(), &mut asked)?;
         }
         let columns = Both { top: Columns::new(asked.top)?, below: Columns::new(asked.below)? };
         let (mut ranked, mut first_leaf) = (Vec::with_capacity(roots.len()), 0);
-        for (tree, root) in trees() {
-            let (form, nodes) = rank(tree, root, lanes.picks(), &mut &columns)?;
+        for (number, &root) in roots.iter().enumerate() {
+            let (form, nodes) = rank(description, number, root, lanes.picks(), &mut &columns)?;
             let numbers: Vec<u32> = nodes.iter().map(|node| first_leaf + node).collect();
             ranked.push((form, Said::new(&numbers, &leaves, description.targets, aggregate)));
-            first_leaf += tree.len() as u32;
+            first_leaf += description.trees[number].len() as u32;
         }
         Some(RankedForest { columns, trees: ranked, leaves, targets: description.targets, aggregate, lanes })
     }

@@ -98,7 +98,7 @@ impl Tree {
             return Err(invalid("a threshold is no number"));
         }
         if decision & CATEGORICAL != 0 {
-            return Ok(Asked::Cuts(self.set(threshold)?));
+            return Ok(Asked::Set(self.set(threshold)?));
         }
         let missing_is_left = decision & MISSING_IS_LEFT != 0;
         let missing_is_yes = match missing(decision)? {

@@ -85,7 +85,7 @@ impl<'v> Tree<'v> {
                 let threshold = f64::from(self.condition[at] as f32);
                 Ok(Asked::Comparison { comparison: Comparison::Less, threshold, missing_is_yes })
             }
-            Some(1) => Ok(Asked::Cuts(self.sets.cuts(at, missing_is_yes)?)),
+            Some(1) => Ok(Asked::Set(self.sets.cuts(at, missing_is_yes)?)),
             Some(_) => Err(invalid("a node asks what is neither a number nor a category")),
         }
     }

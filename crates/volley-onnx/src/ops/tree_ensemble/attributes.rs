@@ -31,7 +31,7 @@ impl Attributes<'_> {
         let index = Index::new(self.list("nodes_treeids")?, self.list("nodes_nodeids")?)?;
         let trees = self.trees(&index)?;
         let weights = self.weights(kind, &index)?;
-        Ok(Description { trees, weights, targets })
+        Ok(Description { trees, weights, targets, ..Description::default() })
     }
 
     fn list(&self, name: &str) -> TractResult<Vec<i64>> {
