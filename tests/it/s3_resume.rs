@@ -83,6 +83,32 @@ async fn a_job_over_a_bucket_that_is_killed_scores_the_rest_and_publishes_every_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_job_whose_bucket_stays_away_for_too_long_keeps_what_it_has_done() {
+    let server = S3Server::start().await;
+    let folder = folder(&server).await;
+    let folder = folder.path();
+    let settings = std::fs::read_to_string(folder.join("volley.toml")).unwrap();
+    std::fs::write(folder.join("volley.toml"), format!("store_retry_seconds = 1\n{settings}")).unwrap();
+    let place = folder.to_path_buf();
+    let job = tokio::task::spawn_blocking(move || volley(&place, &["run", "job.sql"]));
+    let dark = server.weather.dark_at(LAST_CHANGE);
+    tokio::time::timeout(Duration::from_secs(120), dark).await.expect("the job changes the bucket often enough");
+    let ended = job.await.unwrap();
+    ended.has_error(1, "[store_unavailable]");
+    server.weather.blackout(Duration::ZERO).await;
+    let job = jobs(folder).pop().expect("a job was begun");
+    let sealed = receipts(&job);
+    assert!(!sealed.is_empty() && sealed.len() < SPLITS, "{} splits are done", sealed.len());
+    let told = format!("{} of {SPLITS} splits of job {} are done and kept", sealed.len(), id(&job));
+    assert!(ended.warned.contains(&told), "{} says no {told}", ended.warned);
+    assert!(server.objects("out").is_empty());
+    let ended = volley(folder, &["jobs", "resume", &id(&job)]);
+    assert_eq!(ended.status, Some(0), "{}", ended.warned);
+    assert!(sealed.iter().all(|(split, receipt)| receipts(&job)[split] == *receipt));
+    assert!(server.objects("out").contains_key("_SUCCESS"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_job_over_a_bucket_is_told_of_without_its_keys_and_waits_for_them() {
     let server = S3Server::start().await;
     let folder = folder(&server).await;

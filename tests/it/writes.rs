@@ -312,6 +312,15 @@ async fn a_sorted_result_is_one_sorted_file() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn rows_of_which_no_column_is_read_are_counted() {
+    // Such a series has no form that travels.
+    let mut house = House::with(|settings| settings.round_trip_plans = false).await;
+    let summary = house.published("COPY (SELECT 7 AS x FROM generate_series(1, 10)) TO 'out/' STORED AS CSV").await;
+    assert_eq!(summary.rows, 10);
+    assert_eq!(house.number("SELECT sum(x) FROM 'out/'").await, 70.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_destination_is_refused_before_anything_runs() {
     let mut house = house(10).await;
     for (to, extra, code) in [

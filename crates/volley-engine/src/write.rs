@@ -265,12 +265,17 @@ impl WriteJob<'_> {
         }
     }
 
-    /// Leaves a job that has no decision, because of `error`: as it is if it was stopped and can be gone on with,
-    /// else it is given up.
+    /// Leaves a job that has no decision, because of `error`: as it is if that is no fault of the job and it can be
+    /// gone on with, else it is given up.
     async fn leave(&self, job: &Job, error: EngineError) -> EngineError {
-        let may_stay = matches!(error.code(), "interrupted" | "destination_busy") && resume::is_resumable(job);
-        // With its turn it would keep every other job from the destination.
-        if may_stay && matches!(job.has_turn().await, Ok(false)) {
+        let may_stay = match error.code() {
+            // With its turn it would keep every other job from the destination.
+            "interrupted" | "destination_busy" => matches!(job.has_turn().await, Ok(false)),
+            // Whether it has its turn is what the next command asks, when the store may answer.
+            "store_unavailable" => true,
+            _ => false,
+        };
+        if may_stay && resume::is_resumable(job) {
             return match job.sealed().await {
                 Ok(sealed) => kept(job, sealed, &error),
                 Err(_) => error,

@@ -50,8 +50,19 @@ fn prepared(trial: &Trial) -> Vec<[String; 2]> {
 pub fn costs(trial: &Trial) -> String {
     let mut told = vec![format!("loaded in {:.0} ms", trial.load_seconds * 1e3)];
     told.extend(trial.memory_bytes.map(|bytes| format!("{:.1} MiB of memory", bytes as f64 / (1 << 20) as f64)));
-    told.extend(trial.nanoseconds_per_row.map(|nanoseconds| format!("about {:.2} µs a row", nanoseconds / 1e3)));
+    told.extend(trial.nanoseconds_per_row.map(|nanoseconds| format!("about {} a row", short_time(nanoseconds))));
     told.join(", ")
+}
+
+/// Two digits or more, in a unit that keeps them before or near the point.
+fn short_time(nanoseconds: f64) -> String {
+    match nanoseconds {
+        ..10.0 => format!("{nanoseconds:.1} ns"),
+        10.0..1e3 => format!("{nanoseconds:.0} ns"),
+        1e3..1e4 => format!("{:.1} µs", nanoseconds / 1e3),
+        1e4..1e6 => format!("{:.0} µs", nanoseconds / 1e3),
+        _ => format!("{:.1} ms", nanoseconds / 1e6),
+    }
 }
 
 fn location_text(pin: &Pin) -> String {
@@ -122,4 +133,15 @@ fn table<const N: usize>(heading: [String; N], rows: impl Iterator<Item = [Strin
 
 fn or_none(text: String) -> String {
     if text.is_empty() { "none".to_string() } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_of_a_row_is_told_in_a_unit_that_shows_it() {
+        let told = [4.26, 87.3, 640.0, 1_234.0, 56_700.0, 7_890_000.0].map(short_time);
+        assert_eq!(told, ["4.3 ns", "87 ns", "640 ns", "1.2 µs", "57 µs", "7.9 ms"]);
+    }
 }
