@@ -4,6 +4,8 @@ use std::ops::{Add, Div, Mul, Neg, Sub};
 
 use super::block::{Cell, Column};
 use super::value::Cells;
+use crate::elementary;
+use crate::ops::{exp_of_negative, logistic};
 
 /// `f32` or `f64`.
 pub(crate) trait Float:
@@ -41,7 +43,7 @@ pub(crate) trait Float:
 }
 
 macro_rules! float {
-    ($type:ty, $cells:path, $logistic:expr, $exp_of_negative:expr) => {
+    ($type:ty, $cells:path, $exp:expr, $exp_of_negative:expr, $logistic:expr, $ln:expr, $tanh:expr) => {
         impl Float for $type {
             const ZERO: Self = 0.0;
             const ONE: Self = 1.0;
@@ -58,8 +60,9 @@ macro_rules! float {
                 $cells(columns)
             }
 
+            #[inline(always)]
             fn exp(self) -> Self {
-                self.exp()
+                $exp(self)
             }
 
             #[inline(always)]
@@ -67,8 +70,9 @@ macro_rules! float {
                 $exp_of_negative(self)
             }
 
+            #[inline(always)]
             fn ln(self) -> Self {
-                self.ln()
+                $ln(self)
             }
 
             #[inline(always)]
@@ -76,8 +80,9 @@ macro_rules! float {
                 self.sqrt()
             }
 
+            #[inline(always)]
             fn tanh(self) -> Self {
-                self.tanh()
+                $tanh(self)
             }
 
             #[inline(always)]
@@ -120,5 +125,5 @@ macro_rules! float {
     };
 }
 
-float!(f32, Cells::Singles, crate::ops::logistic, crate::ops::exp_of_negative);
-float!(f64, Cells::Doubles, |x: f64| 1.0 / (1.0 + (-x).exp()), |x: f64| x.exp());
+float!(f32, Cells::Singles, elementary::exp, exp_of_negative, logistic, elementary::ln, elementary::tanh);
+float!(f64, Cells::Doubles, f64::exp, f64::exp, |x: f64| 1.0 / (1.0 + (-x).exp()), f64::ln, f64::tanh);
