@@ -1,6 +1,6 @@
 //! Steps over the values of a row: the largest, their sum, their shares.
 
-use super::block::{AnyColumn, Block, Cell, Column, Step};
+use super::block::{AnyColumn, BLOCK_ROWS, Block, Cell, Column, Step};
 use super::builder::Builder;
 use super::number::Float;
 use crate::ops::{Refusal, Work, exp_of_negative, widely};
@@ -36,6 +36,9 @@ impl Builder {
         columns: &[Column<T>],
         wins: impl Fn(T, T) -> bool + Send + Sync + 'static,
     ) -> Column<u32> {
+        if let &[first, second] = columns {
+            return self.pair(first, second, move |first, second| u32::from(wins(second, first)));
+        }
         let output = self.column();
         self.step(Winner { columns: columns.to_vec(), output, wins });
         output
@@ -134,10 +137,12 @@ impl<T: Float, F: Fn(T, T) -> bool + Send + Sync> Step for Winner<T, F> {
     fn run(&self, block: &mut Block<'_, '_>) -> Result<(), Refusal> {
         block.fill(self.output, |block, output| {
             output.fill(0);
-            let mut best = block.read(self.columns[0]).to_vec();
+            let mut best = [T::default(); BLOCK_ROWS];
+            let best = &mut best[..output.len()];
+            best.copy_from_slice(block.read(self.columns[0]));
             for (number, &column) in self.columns.iter().enumerate() {
                 let (column, number) = (block.read(column), number as u32);
-                widely(Contest { column, number, best: &mut best, output, wins: &self.wins });
+                widely(Contest { column, number, best, output, wins: &self.wins });
             }
         });
         Ok(())
