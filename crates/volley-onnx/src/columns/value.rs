@@ -118,7 +118,8 @@ impl Value {
 
     /// The places `at` of an axis, in that order.
     pub(super) fn picked(&self, axis: usize, at: &[usize]) -> Option<Value> {
-        if self.rows_at == Some(axis) || at.iter().any(|&at| at >= self.dims[axis]) {
+        let len = *self.dims.get(axis)?;
+        if self.rows_at == Some(axis) || at.iter().any(|&at| at >= len) {
             return None;
         }
         let mut dims = self.dims.clone();
@@ -133,7 +134,8 @@ impl Value {
 
     /// Cells that differ in `axes` alone, in their order, and the axes of what is left: those at one.
     pub(super) fn groups(&self, axes: &[usize]) -> Option<(Vec<usize>, Vec<Vec<Cell>>)> {
-        if self.rows_at.is_some_and(|rows| axes.contains(&rows)) {
+        // A file may name any axes.
+        if axes.iter().any(|&axis| axis >= self.dims.len() || self.rows_at == Some(axis)) {
             return None;
         }
         let mut dims = self.dims.clone();
@@ -171,4 +173,18 @@ fn places(dims: &[usize]) -> impl Iterator<Item = Vec<usize>> {
         }
         place
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_axis_that_a_tensor_has_not_is_refused() {
+        let cells = (0..6).map(Cell::Whole).collect();
+        let value = Value { kind: Kind::Single, dims: vec![1, 6], rows_at: Some(0), cells };
+        assert_eq!(value.groups(&[1]).map(|(dims, groups)| (dims, groups.len())), Some((vec![1, 1], 1)));
+        assert!(value.groups(&[44]).is_none() && value.groups(&[0]).is_none());
+        assert!(value.picked(2, &[0]).is_none() && value.picked(1, &[6]).is_none());
+    }
 }
