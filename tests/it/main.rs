@@ -22,5 +22,6 @@ mod s3_tables;
 mod s3_writes;
 mod tidy;
 mod tree;
+mod verify;
 mod views;
 mod writes;

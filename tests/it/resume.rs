@@ -11,11 +11,11 @@ use tempfile::TempDir;
 use crate::harness::{House, model};
 use crate::process::{Ended, command, succeed, volley};
 
-const SPLITS: usize = 50;
-const ROWS_OF_SPLIT: usize = 1_000;
+pub const SPLITS: usize = 50;
+pub const ROWS_OF_SPLIT: usize = 1_000;
 
 /// A folder with an input of [`SPLITS`] row groups, and `job.sql`, which scores it.
-async fn folder() -> TempDir {
+pub async fn folder() -> TempDir {
     // With the records of its own job out of the way.
     let mut house = House::with(|settings| settings.state = "state of the input".into()).await;
     let rows = SPLITS * ROWS_OF_SPLIT;
@@ -83,7 +83,7 @@ fn cut_off(folder: &Path, arguments: &[&str], sealed: usize) -> PathBuf {
 }
 
 /// All files below a folder with their bytes.
-fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+pub fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut files = BTreeMap::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(next) = folders.pop() {
@@ -343,29 +343,4 @@ async fn a_plan_whose_splits_depend_on_each_other_is_told_so_when_it_begins() {
     assert!(ended.warned.contains("cut off, it is begun anew as a whole"), "{}", ended.warned);
     std::fs::remove_dir_all(folder.join("out")).unwrap();
     assert!(!volley(folder, &["run", "job.sql"]).warned.contains("begun anew"));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_was_published_is_verified_file_by_file() {
-    let folder = folder().await;
-    let folder = folder.path();
-    succeed(folder, &["run", "job.sql"]);
-    let job = id(&jobs(folder)[0]);
-    // Its receipt is enough.
-    for record in ["plan.json", "physical.json", "outcome.json", "published.json"] {
-        std::fs::remove_file(folder.join(".volley/state/jobs").join(&job).join(record)).unwrap();
-    }
-    let told = succeed(folder, &["jobs", "verify", &job]);
-    assert!(told.contains(&format!("{SPLITS} files with {} rows are as job", SPLITS * ROWS_OF_SPLIT)), "{told}");
-    let part = files(&folder.join("out")).into_keys().find(|name| name.to_str().unwrap().starts_with("part-")).unwrap();
-    let path = folder.join("out").join(part);
-    let mut bytes = std::fs::read(&path).unwrap();
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 1;
-    std::fs::write(&path, bytes).unwrap();
-    let ended = volley(folder, &["jobs", "verify", &job]);
-    ended.has_error(1, "[published_differs]");
-    assert!(ended.warned.contains(path.to_str().unwrap()) && ended.warned.contains("other bytes"), "{}", ended.warned);
-    std::fs::remove_file(&path).unwrap();
-    volley(folder, &["jobs", "verify", &job]).has_error(1, "it is gone");
 }

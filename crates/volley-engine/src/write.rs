@@ -77,13 +77,24 @@ pub(crate) struct WriteJob<'a> {
 }
 
 /// A job that is begun, and how its splits are run.
-struct Work {
+pub(crate) struct Work {
     job: Job,
     plan: Arc<dyn ExecutionPlan>,
     independent: bool,
     inputs: Inputs,
     stores: Arc<PinnedStores>,
     task: Arc<TaskContext>,
+}
+
+impl Work {
+    /// What is run: its root, or the node below, writes.
+    pub(crate) fn plan(&self) -> &Arc<dyn ExecutionPlan> {
+        &self.plan
+    }
+
+    fn splits(&self) -> usize {
+        self.plan.output_partitioning().partition_count()
+    }
 }
 
 impl WriteJob<'_> {
@@ -183,7 +194,7 @@ impl WriteJob<'_> {
 
     /// Makes a plan ready to be run. It is decoded from its stored bytes, so that whoever goes on with the job
     /// later runs what was run at first; a plan that cannot be stored runs as it is.
-    fn work(
+    pub(crate) fn work(
         &self,
         job: &Job,
         inputs: Inputs,
@@ -200,7 +211,7 @@ impl WriteJob<'_> {
             (None, Some(packed)) => reading_through(packed.plan, &runtime),
             (None, None) => unreachable!("a job that is gone on with has a stored plan"),
         };
-        let mut context = WriteContext::new(job.id(), self.shared.state.url.clone());
+        let mut context = WriteContext::new(job.id(), job.state().url.clone());
         let models = models_of(job);
         context.provenance = footer(&models);
         context.model = digests(&models);
@@ -229,9 +240,9 @@ impl WriteJob<'_> {
         rows_total: Option<u64>,
     ) -> Result<(Job, Done), EngineError> {
         let job = &work.job;
-        self.progress.begin(work.plan.clone(), work.plan.output_partitioning().partition_count(), rows_total);
+        self.progress.begin(work.plan.clone(), work.splits(), rows_total);
         let written = match self.shared.fit.check(job).await {
-            Ok(()) => self.write(&work).await,
+            Ok(()) => self.write(&work, 0..work.splits()).await,
             Err(unfit) => Err(unfit.into()),
         };
         self.or_leave(job, written).await?;

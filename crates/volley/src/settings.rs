@@ -196,7 +196,8 @@ fn number<N: FromStr>(name: &str, text: Option<String>) -> Result<Option<N>, Fai
 
 const ABOVE_ZERO: &str = "must be a whole number above zero";
 
-fn above_zero<N: FromStr>(text: &str) -> Result<N, &'static str> {
+/// A number of a flag or a variable.
+pub fn above_zero<N: FromStr>(text: &str) -> Result<N, &'static str> {
     text.parse().map_err(|_| ABOVE_ZERO)
 }
 
