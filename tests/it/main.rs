@@ -12,6 +12,7 @@ mod models;
 mod onnxruntime;
 mod places;
 mod process;
+mod readers;
 mod refused;
 mod resume;
 mod s3_canary;
