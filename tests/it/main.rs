@@ -8,6 +8,7 @@ mod fixtures;
 mod guide;
 mod harness;
 mod kills;
+mod layouts;
 mod models;
 mod onnxruntime;
 mod places;
