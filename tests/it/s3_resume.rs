@@ -117,3 +117,26 @@ async fn an_object_that_was_overwritten_in_between_is_named_though_only_its_mark
     assert!(ended.warned.contains("s3://lake/in/rows.parquet"), "{}", ended.warned);
     assert!(server.objects("out").is_empty() && server.objects(".volley-staging").is_empty());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_bucket_that_does_not_answer_is_asked_once_however_many_jobs_wait_for_it() {
+    let server = S3Server::start().await;
+    let folder = folder(&server).await;
+    let folder = folder.path();
+    let job = std::fs::read_to_string(folder.join("job.sql")).unwrap();
+    let mut waiting = vec![];
+    for nth in 0..3 {
+        std::fs::write(folder.join("job.sql"), job.replace("lake/out/", &format!("lake/out/{nth}/"))).unwrap();
+        waiting.push(id(&cut_off(&server, folder).await));
+    }
+    let turns = || server.weather.asked().into_iter().filter(|key| key.ends_with(".turn")).count();
+    turns();
+    let told = volley(folder, &["jobs", "list"]);
+    assert!(waiting.iter().all(|job| told.warned.contains(&format!("job {job} of job.sql was cut off"))), "{told:?}");
+    assert_eq!(turns(), 3, "each has a turn of its own that could be held");
+
+    server.weather.storm(100, 1);
+    let told = volley(folder, &["jobs", "list", "--store-retry-seconds", "1"]);
+    assert_eq!(told.said.matches("cut_off").count(), 3, "what is not known is no reason to give anything up: {told:?}");
+    assert_eq!(turns(), 1, "the others would have waited as long");
+}
