@@ -126,6 +126,11 @@ impl Run {
             Origin { run: self.id, request: self.request.digest.clone(), name: self.request.name.clone(), statement };
         Step { origin, only: None }
     }
+
+    /// Lets the statement whose place was asked for last ask for it again.
+    pub(crate) fn step_back(&self) {
+        self.writes.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// A place in a run: the jobs of one of its statements.

@@ -279,9 +279,10 @@ impl WriteJob<'_> {
     /// Leaves a job that has no decision, because of `error`: as it is if it was stopped and can be gone on with,
     /// else it is given up.
     async fn leave(&self, job: &Job, error: EngineError) -> EngineError {
-        let may_stay = matches!(error.code(), "interrupted" | "destination_busy") && resume::is_resumable(job);
-        // With its turn it would keep every other job from the destination.
-        if may_stay && matches!(job.has_turn().await, Ok(false)) {
+        let may_stay = (error.code() == "interrupted" || error.is_transient()) && resume::is_resumable(job);
+        // With its turn it would keep every other job from the destination. Where that cannot be asked, a later command
+        // will ask.
+        if may_stay && !matches!(job.has_turn().await, Ok(true)) {
             return match job.sealed().await {
                 Ok(sealed) => kept(job, sealed, &error),
                 Err(_) => error,
