@@ -396,3 +396,12 @@ async fn a_plan_whose_splits_depend_on_each_other_is_told_so_when_it_begins() {
     std::fs::remove_dir_all(folder.join("out")).unwrap();
     assert!(!volley(folder, &["run", "job.sql"]).warned.contains("begun anew"));
 }
+
+#[test]
+fn a_series_whose_numbers_nobody_reads_can_be_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let job = "COPY (SELECT 'x' AS x FROM generate_series(1, 10)) TO 'out/' STORED AS CSV";
+    std::fs::write(folder.path().join("job.sql"), job).unwrap();
+    let told = succeed(folder.path(), &["run", "job.sql", "--json"]);
+    assert!(told.contains("\"rows\":10"), "{told}");
+}
