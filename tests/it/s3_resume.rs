@@ -143,3 +143,89 @@ async fn an_object_that_was_overwritten_in_between_is_named_though_only_its_mark
     assert!(ended.warned.contains("s3://lake/in/rows.parquet"), "{}", ended.warned);
     assert!(server.objects("out").is_empty() && server.objects(".volley-staging").is_empty());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_bucket_that_does_not_answer_is_asked_once_however_many_jobs_wait_for_it() {
+    let server = S3Server::start().await;
+    let folder = folder(&server).await;
+    let folder = folder.path();
+    let job = std::fs::read_to_string(folder.join("job.sql")).unwrap();
+    let mut waiting = vec![];
+    for nth in 0..3 {
+        std::fs::write(folder.join("job.sql"), job.replace("lake/out/", &format!("lake/out/{nth}/"))).unwrap();
+        waiting.push(id(&cut_off(&server, folder).await));
+    }
+    let turns = || server.weather.asked().into_iter().filter(|key| key.ends_with(".turn")).count();
+    turns();
+    let told = volley(folder, &["jobs", "list"]);
+    assert!(waiting.iter().all(|job| told.warned.contains(&format!("job {job} of job.sql was cut off"))), "{told:?}");
+    assert_eq!(turns(), 3, "each has a turn of its own that could be held");
+
+    server.weather.storm(100, 1);
+    let told = volley(folder, &["jobs", "list", "--store-retry-seconds", "1"]);
+    assert_eq!(told.said.matches("cut_off").count(), 3, "what is not known is no reason to give anything up: {told:?}");
+    assert_eq!(turns(), 1, "the others would have waited as long");
+}
+
+/// A job file beside the job's SQL, with so many attempts.
+fn with_attempts(folder: &Path, attempts: u32) {
+    std::fs::write(folder.join("job.toml"), format!("sql = 'job.sql'\n[retry]\nattempts = {attempts}\n")).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_job_that_a_bucket_failed_is_tried_again_and_goes_on_where_it_was() {
+    let server = S3Server::start().await;
+    let folder = folder(&server).await;
+    let folder = folder.path();
+    // A split is sealed in two changes: some are, and most are not.
+    let run = |line: &'static [&'static str]| {
+        let folder = folder.to_owned();
+        tokio::task::spawn_blocking(move || volley(&folder, line))
+    };
+    with_attempts(folder, 1);
+    let hasty = run(&["run", "job.toml", "--store-retry-seconds", "1"]);
+    server.weather.dark_at(LAST_CHANGE).await;
+    let ended = hasty.await.unwrap();
+    server.weather.blackout(Duration::ZERO).await;
+    ended.has_error(1, "[store_unavailable]");
+    ended.has_error(1, "--resume goes on");
+    let job = jobs(folder).pop().unwrap();
+    let sealed = receipts(&job);
+    assert!(!sealed.is_empty() && sealed.len() < SPLITS, "{} splits are done", sealed.len());
+
+    with_attempts(folder, 20);
+    let patient = run(&["run", "job.toml", "--resume", "--store-retry-seconds", "1"]);
+    server.weather.dark_at(4).await;
+    server.weather.blackout(Duration::from_secs(3)).await;
+    let ended = patient.await.unwrap();
+    assert_eq!(ended.status, Some(0), "{}", ended.warned);
+    assert!(ended.warned.contains("attempt 1 of 20 failed: "), "{}", ended.warned);
+    assert!(ended.warned.matches("going on with job").count() > 1, "{}", ended.warned);
+    assert_eq!(jobs(folder).len(), 1, "it is the same job throughout");
+    assert!(sealed.iter().all(|(split, receipt)| receipts(&job)[split] == *receipt));
+    assert!(server.objects("out").contains_key("_SUCCESS") && server.objects(".volley-staging").is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_failure_that_does_not_pass_is_not_tried_again() {
+    let server = S3Server::start().await;
+    let folder = folder(&server).await;
+    let folder = folder.path();
+    with_attempts(folder, 3);
+    for (sql, code) in [
+        (
+            "COPY (SELECT 1 / (id - 20000) AS x FROM 's3://lake/in/') TO 's3://lake/out/' STORED AS CSV",
+            "[execution_failed]",
+        ),
+        (
+            "COPY (SELECT predict('./nowhere') FROM 's3://lake/in/') TO 's3://lake/out/' STORED AS CSV",
+            "[model_location_missing]",
+        ),
+        ("COPY (SELECT nothing FROM 's3://lake/in/') TO 's3://lake/out/' STORED AS CSV", "[unknown_column]"),
+    ] {
+        std::fs::write(folder.join("job.sql"), sql).unwrap();
+        let ended = volley(folder, &["run", "job.toml"]);
+        assert!(ended.warned.contains(code) && !ended.warned.contains("attempt"), "{}", ended.warned);
+    }
+    assert_eq!(jobs(folder).len(), 1, "one was begun, and once");
+}

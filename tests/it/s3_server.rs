@@ -173,6 +173,8 @@ pub struct Weather {
     /// Calls of these names are carried out and answered as if they were not.
     lost: Mutex<BTreeSet<&'static str>>,
     counted: watch::Sender<Counted>,
+    /// The objects that somebody has asked for.
+    asked: Mutex<BTreeSet<String>>,
     /// The change that is to meet a blackout.
     dark_at: AtomicU64,
     dark: watch::Sender<bool>,
@@ -198,6 +200,7 @@ impl Weather {
             chance: AtomicU64::new(1),
             lost: Mutex::default(),
             counted: watch::Sender::default(),
+            asked: Mutex::default(),
             dark_at: AtomicU64::new(u64::MAX),
             dark: watch::Sender::new(false),
         }
@@ -220,6 +223,11 @@ impl Weather {
         self.dark.send_replace(true);
         tokio::time::sleep(time).await;
         self.dark.send_replace(false);
+    }
+
+    /// The keys that were asked for since this was asked before, whatever was answered.
+    pub fn asked(&self) -> BTreeSet<String> {
+        std::mem::take(&mut self.asked.lock().unwrap())
     }
 
     pub fn counted(&self) -> Counted {
@@ -320,6 +328,7 @@ macro_rules! pass {
                 let (files, change) = (self.files.clone(), self.change.clone());
                 let path = self.root.join(&request.input.bucket).join(&request.input.key);
                 let wanted = request.input.if_match.clone();
+                self.weather.asked.lock().unwrap().insert(request.input.key.clone());
                 let call = async move {
                     let _unchanged = change.read().await;
                     // On a disk the beginning of a name is a folder; in a bucket it is nothing.

@@ -29,9 +29,20 @@ pub struct PublishedFile {
     /// sha256 of its bytes, if its writer gave one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
+    /// A checksum of its rows that does not depend on their order, as [`crate::StagedFile::rows_sum`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rows_sum: Option<String>,
     /// The job that wrote it; none if a version of Volley did that did not say so yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job: Option<JobId>,
+}
+
+impl PublishedFile {
+    /// The split whose rows it holds; none if it has not the name of a part.
+    pub fn split(&self) -> Option<u32> {
+        let name = self.path.rsplit('/').next()?;
+        name.strip_prefix("part-")?.split('-').next()?.parse().ok()
+    }
 }
 
 /// The entries for `_SUCCESS` of each job whose files lie at a destination.
@@ -293,6 +304,13 @@ fn recorded(marker: Option<Success>, live: Option<Claim>) -> (BTreeMap<String, P
     (files.into_iter().map(|file| (file.path.clone(), file)).collect(), jobs)
 }
 
+impl Receipt {
+    /// The files of this split as a job publishes them.
+    pub fn published_by(&self, spec: &JobSpec) -> Vec<PublishedFile> {
+        additions(spec, std::slice::from_ref(self)).into_iter().map(|addition| addition.file).collect()
+    }
+}
+
 /// The final names of all sealed files: a function of job, split and partition alone.
 fn additions(spec: &JobSpec, receipts: &[Receipt]) -> Vec<Addition> {
     let mut added = vec![];
@@ -306,9 +324,10 @@ fn additions(spec: &JobSpec, receipts: &[Receipt]) -> Vec<Addition> {
                 "" => name,
                 partition => format!("{partition}/{name}"),
             };
-            let (rows, bytes, sha256) = (file.rows, file.bytes, file.sha256.clone());
-            let file_out = PublishedFile { path, rows, bytes, sha256, job: Some(spec.job) };
-            added.push(Addition { staged: file.staged.clone(), file: file_out });
+            let (rows, bytes, job) = (file.rows, file.bytes, Some(spec.job));
+            let (sha256, rows_sum) = (file.sha256.clone(), file.rows_sum.clone());
+            let published = PublishedFile { path, rows, bytes, sha256, rows_sum, job };
+            added.push(Addition { staged: file.staged.clone(), file: published });
         }
     }
     added

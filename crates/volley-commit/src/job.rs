@@ -257,6 +257,11 @@ impl Job {
         &self.plan
     }
 
+    /// Where the records of the job lie.
+    pub fn state(&self) -> &Location {
+        &self.records.0
+    }
+
     /// Where the staged files of all jobs of this destination lie.
     pub fn staging(&self) -> &Location {
         &self.staging

@@ -75,13 +75,13 @@ impl Location {
     }
 
     /// The path of `relative` in the store. Fails on `..` and other segments that are no names.
-    pub(crate) fn path(&self, relative: &str) -> Result<Path> {
+    pub fn path(&self, relative: &str) -> Result<Path> {
         let relative = Path::parse(relative).map_err(|source| self.failed(&self.prefix, source.into()))?;
         Ok(self.prefix.parts().chain(relative.parts()).collect())
     }
 
     /// A path of this location's store as people write it: `/data/x` on this machine, else a URL.
-    pub(crate) fn shown(&self, path: &Path) -> String {
+    pub fn shown(&self, path: &Path) -> String {
         match Url::parse(&self.url) {
             Ok(url) if url.scheme() == "file" => format!("/{path}"),
             Ok(url) => format!("{}://{}/{path}", url.scheme(), url.authority()),

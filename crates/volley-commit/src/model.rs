@@ -93,20 +93,21 @@ fn schedules(default: u64) -> u64 {
 
 fn tell(name: &str, sum: &Sum, started: Instant) {
     println!(
-        "{name}: {} schedules, {} calls, {} first and {} second jobs committed, {} repaired, {:.1} s, violations {:?}",
+        "{name}: {} schedules, {} calls, {} first and {} second jobs committed, {} repaired, {:.1} s, {:.0}/s, violations {:?}",
         sum.schedules,
         sum.calls,
         sum.committed,
         sum.second,
         sum.repaired,
         started.elapsed().as_secs_f64(),
+        sum.schedules as f64 / started.elapsed().as_secs_f64(),
         sum.violating
     );
 }
 
 #[test]
 fn no_schedule_loses_doubles_or_shows_a_row_too_early() {
-    let (started, n) = (Instant::now(), schedules(10_000));
+    let (started, n) = (Instant::now(), schedules(20_000));
     let sum = explore(0..n, None, false);
     tell("VCP-1", &sum, started);
     assert!(sum.violating.is_empty(), "{:?}", sum.violating);
@@ -123,7 +124,8 @@ fn a_seed_gives_its_schedule_again() {
 }
 
 /// What the model must notice, and within how many schedules it does; some need a zombie, a second job and a
-/// call that is under way all at the same moment.
+/// call that is under way all at the same moment. The first twelve are those that the protocol was checked with before
+/// there was a crate: all of them can be planted in it, and none is missed.
 const CAUGHT: [(Mutant, u64); 13] = [
     (Mutant::LostMeansDone, 2_000),
     (Mutant::ExistsMeansLost, 2_000),
@@ -141,6 +143,11 @@ const CAUGHT: [(Mutant, u64); 13] = [
 ];
 
 /// Two that no schedule has shown to do harm, because something else stands behind them: tried on demand alone.
+///
+/// A replacement that is chosen after the end is moved by nobody: whoever still publishes has lost the state to another
+/// owner, or the turn, and finds that before it looks for replacements. A turn is read right before it is removed, and
+/// a takeover takes longer than both calls: only a process that is held up between the two could do harm, and actors
+/// are held up within a call, never between two.
 const BACKED_UP: [(Mutant, u64); 2] = [(Mutant::RepairsNotClosed, 0), (Mutant::TurnUnfenced, 0)];
 
 #[test]

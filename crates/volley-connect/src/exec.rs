@@ -31,6 +31,7 @@ use crate::inputs::Inputs;
 use crate::write::{WriteTarget, output_schema};
 
 pub(crate) use columns::{check_columns, file_columns, plain_schema};
+pub(crate) use row_sum::RowSum;
 
 /// The job that a write works for. Made by whoever began the job, and travels in plans.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -98,6 +98,16 @@ pub async fn pack_splits(
     Ok(PackedPlan { plan: replace_children_if_necessary(plan, vec![packed.plan])?, ..packed })
 }
 
+/// Whether a write gives the same rows, in any order, each time it runs over the same files. When in doubt it does
+/// not.
+pub fn writes_the_same_rows(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    match plan.downcast_ref::<WriteExec>() {
+        Some(write) => gives_the_same_rows(write.input()),
+        None if plan.is::<ScalarSubqueryExec>() => plan.children().into_iter().all(writes_the_same_rows),
+        None => gives_the_same_rows(plan),
+    }
+}
+
 fn cut(plan: Arc<dyn ExecutionPlan>, runtime: &RuntimeEnv, sizes: Sizes) -> BoxFuture<'_, Result<PackedPlan>> {
     Box::pin(async move {
         if let Some(scan) = file_scan(&plan) {

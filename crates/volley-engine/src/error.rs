@@ -59,6 +59,11 @@ impl EngineError {
         Self { problems: told.collect() }
     }
 
+    /// Whether the same statement may succeed later without anyone changing anything.
+    pub fn is_transient(&self) -> bool {
+        TRANSIENT.contains(&self.code())
+    }
+
     /// The code of the first problem.
     pub fn code(&self) -> &'static str {
         self.problems.first().map_or("internal", |problem| problem.code)
@@ -92,6 +97,11 @@ impl EngineError {
     }
 }
 
+/// What passes by itself: a store or a registry that does not answer, a machine that is too busy, another job's turn.
+/// Where files are only put in place, what is left to do is done.
+const TRANSIENT: [&str; 5] =
+    ["destination_busy", "model_load_timeout", "publish_pending", "registry_unavailable", "store_unavailable"];
+
 impl From<DataFusionError> for EngineError {
     fn from(error: DataFusionError) -> Self {
         Self::from_datafusion(&error, &[])
@@ -102,7 +112,7 @@ impl From<&volley_commit::Error> for EngineError {
     fn from(error: &volley_commit::Error) -> Self {
         match (error.code(), StoreFault::find(error)) {
             // What the store says is more than that it failed. Outcomes lie on this machine: what is not known of a
-            // bucket is whether a turn was written there, and the job is given up with its turn.
+            // bucket is whether a turn was written there, and the next command asks for it.
             ("store_failed" | "location_unreachable" | "outcome_unknown", Some(fault)) => {
                 Self::new(fault.code(), fault.to_string())
             }

@@ -1,12 +1,12 @@
 //! What is known of the jobs of a state, and what can be done with one that nobody works on.
 
 use serde::Serialize;
-use volley_commit::{Job, JobId, Outcome, Verified, jobs, verify};
+use volley_commit::{Job, JobId, Outcome, jobs};
 
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::recovery::{release, unlockable};
-use crate::resume::{self, opener};
+use crate::resume;
 use crate::write::{ModelUse, models_of};
 
 /// A job as its records tell.
@@ -118,14 +118,5 @@ impl Engine {
         }
         release(lock, &self.shared.state, job.id()).await;
         Ok(is_open)
-    }
-
-    /// Reads every file that a job published, and says which are not what it wrote. Needs nothing but the job's
-    /// receipt. Errors: `unknown_job`, `job_unpublished`.
-    pub async fn verify(&self, id: JobId) -> Result<Verified, EngineError> {
-        match verify(&self.shared.state, id, &opener(&self.shared)).await? {
-            Some(verified) => Ok(verified),
-            None => Err(EngineError::new("job_unpublished", format!("job {id} has published nothing"))),
-        }
     }
 }

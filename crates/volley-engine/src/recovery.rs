@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
+use url::{Position, Url};
 use volley_commit::{Job, JobId, Location, Recovered, Side, is_unfinished, recover, unfinished};
 use volley_connect::is_remote;
 
@@ -46,39 +47,85 @@ pub(crate) async fn finish_dead(shared: &Shared, intent: &Intent) -> Result<Tend
     let mut jobs: BTreeSet<JobId> = unfinished(state).await?.into_iter().collect();
     // A file may be left of a job that was over before its process died.
     jobs.extend(locks.jobs().map_err(|error| unlockable(&error))?);
-    let open = resume::opener(shared);
-    let mut tended = Tended::default();
-    let mut is_settled = false;
+    let mut recovery =
+        Recovery { shared, intent, is_settled: false, silent: BTreeSet::new(), tended: Tended::default() };
     for job in jobs {
         let Some(lock) = locks.take_of_dead(job).map_err(|error| unlockable(&error))? else { continue };
         // Asked again under the lock: another recovery may have been here first.
         if is_unfinished(state, job).await? {
-            match waiting(shared, job, intent).await {
-                Waiting::No => {
-                    if !is_settled && publishes_remotely(shared, job).await {
-                        tokio::time::sleep(shared.settings.store_settle).await;
-                        is_settled = true;
-                    }
-                    tended.finished.extend(recover(state, job, &open).await);
-                }
-                Waiting::For(kept) => tended.kept.push(kept),
-                Waiting::LeftAlone => {}
-            }
+            recovery.see_to(job).await;
         }
         release(lock, state, job).await;
     }
-    Ok(tended)
+    Ok(recovery.tended)
 }
 
-/// Whether the destination of a job is in a bucket.
-async fn publishes_remotely(shared: &Shared, job: JobId) -> bool {
-    // Without a readable plan nothing will be touched.
-    resume::open(shared, job).await.is_ok_and(|job| is_remote(&job.plan().destination))
+/// One look at all jobs that are dead.
+struct Recovery<'a> {
+    shared: &'a Shared,
+    intent: &'a Intent,
+    /// Whether the requests of the dead have had their time to arrive.
+    is_settled: bool,
+    /// The buckets that did not answer, for as long as calls are tried again: the next job would wait as long.
+    silent: BTreeSet<String>,
+    tended: Tended,
+}
+
+impl Recovery<'_> {
+    async fn see_to(&mut self, job: JobId) {
+        let bucket = bucket_of(self.shared, job).await;
+        if let Some(bucket) = bucket.as_ref().filter(|bucket| self.silent.contains(*bucket)) {
+            self.tended.finished.extend(unanswered(self.shared, job, bucket).await);
+            return;
+        }
+        match waiting(self.shared, job, self.intent).await {
+            Waiting::No => {
+                // What cannot even be opened will not be touched.
+                if !self.is_settled && bucket.is_some() && resume::open(self.shared, job).await.is_ok() {
+                    tokio::time::sleep(self.shared.settings.store_settle).await;
+                    self.is_settled = true;
+                }
+                let recovered = recover(&self.shared.state, job, &resume::opener(self.shared)).await;
+                if let Some(Recovered { side: Side::Failed(error), .. }) = &recovered
+                    && is_silence(error)
+                {
+                    self.silent.extend(bucket);
+                }
+                self.tended.finished.extend(recovered);
+            }
+            Waiting::For(kept) => self.tended.kept.push(kept),
+            Waiting::Unanswered => self.silent.extend(bucket),
+            Waiting::LeftAlone => {}
+        }
+    }
+}
+
+/// The bucket that a job publishes to, if it is one: without a readable plan nothing will be touched.
+async fn bucket_of(shared: &Shared, job: JobId) -> Option<String> {
+    let job = resume::recorded(shared, job).await.ok()?;
+    let url = Url::parse(&job.plan().destination).ok().filter(|url| is_remote(url.as_str()))?;
+    Some(url[..Position::BeforePath].to_owned())
+}
+
+/// What is to be told of a job whose bucket has not answered before: one that is decided waits to be published.
+async fn unanswered(shared: &Shared, job: JobId, bucket: &str) -> Option<Recovered> {
+    let found = resume::recorded(shared, job).await.ok()?;
+    let is_decided = found.outcome().await.ok()?.is_some();
+    let source = "it does not answer".into();
+    let side = Side::Failed(volley_commit::Error::Unreachable { url: bucket.to_owned(), source });
+    is_decided.then(|| Recovered { job, destination: found.plan().destination.clone(), side })
+}
+
+/// Whether a store did not answer, after all that its budget allows for.
+fn is_silence(error: &volley_commit::Error) -> bool {
+    error.is_transient() && !matches!(error, volley_commit::Error::DestinationBusy { .. })
 }
 
 enum Waiting {
     No,
     For(Kept),
+    /// Whether it may be given up is not known: its bucket does not answer.
+    Unanswered,
     LeftAlone,
 }
 
@@ -99,6 +146,7 @@ async fn waiting(shared: &Shared, id: JobId, intent: &Intent) -> Waiting {
             Err(_) => Waiting::LeftAlone,
         },
         // What a store did not answer is no reason to give anything up.
+        Err(error) if is_silence(&error) => Waiting::Unanswered,
         Ok(true) | Err(_) => Waiting::LeftAlone,
     }
 }

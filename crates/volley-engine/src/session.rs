@@ -179,8 +179,12 @@ impl Session {
             let step = self.run.as_ref().map(Run::step);
             let (shared, progress, state) = (&self.shared, &self.progress, &state);
             let job = WriteJob { shared, progress, state, pins: &pins, sites: &sites, step };
-            let summary = job.run(physical).await?;
-            return Ok(Answer::Published(summary));
+            let done = job.run(physical).await;
+            // Whoever tries it again means the same job.
+            if let (Err(_), Some(run)) = (&done, &self.run) {
+                run.step_back();
+            }
+            return Ok(Answer::Published(done?));
         }
         let task = state.task_ctx();
         let physical = if self.shared.settings.round_trip_plans && !is_explanation(&plan) {

@@ -77,13 +77,24 @@ pub(crate) struct WriteJob<'a> {
 }
 
 /// A job that is begun, and how its splits are run.
-struct Work {
+pub(crate) struct Work {
     job: Job,
     plan: Arc<dyn ExecutionPlan>,
     independent: bool,
     inputs: Inputs,
     stores: Arc<PinnedStores>,
     task: Arc<TaskContext>,
+}
+
+impl Work {
+    /// What is run: its root, or the node below, writes.
+    pub(crate) fn plan(&self) -> &Arc<dyn ExecutionPlan> {
+        &self.plan
+    }
+
+    fn splits(&self) -> usize {
+        self.plan.output_partitioning().partition_count()
+    }
 }
 
 impl WriteJob<'_> {
@@ -183,7 +194,7 @@ impl WriteJob<'_> {
 
     /// Makes a plan ready to be run. It is decoded from its stored bytes, so that whoever goes on with the job
     /// later runs what was run at first; a plan that cannot be stored runs as it is.
-    fn work(
+    pub(crate) fn work(
         &self,
         job: &Job,
         inputs: Inputs,
@@ -200,7 +211,7 @@ impl WriteJob<'_> {
             (None, Some(packed)) => reading_through(packed.plan, &runtime),
             (None, None) => unreachable!("a job that is gone on with has a stored plan"),
         };
-        let mut context = WriteContext::new(job.id(), self.shared.state.url.clone());
+        let mut context = WriteContext::new(job.id(), job.state().url.clone());
         let models = models_of(job);
         context.provenance = footer(&models);
         context.model = digests(&models);
@@ -229,9 +240,9 @@ impl WriteJob<'_> {
         rows_total: Option<u64>,
     ) -> Result<(Job, Done), EngineError> {
         let job = &work.job;
-        self.progress.begin(work.plan.clone(), work.plan.output_partitioning().partition_count(), rows_total);
+        self.progress.begin(work.plan.clone(), work.splits(), rows_total);
         let written = match self.shared.fit.check(job).await {
-            Ok(()) => self.write(&work).await,
+            Ok(()) => self.write(&work, 0..work.splits()).await,
             Err(unfit) => Err(unfit.into()),
         };
         self.or_leave(job, written).await?;
@@ -268,14 +279,11 @@ impl WriteJob<'_> {
     /// Leaves a job that has no decision, because of `error`: as it is if that is no fault of the job and it can be
     /// gone on with, else it is given up.
     async fn leave(&self, job: &Job, error: EngineError) -> EngineError {
-        let may_stay = match error.code() {
-            // With its turn it would keep every other job from the destination.
-            "interrupted" | "destination_busy" => matches!(job.has_turn().await, Ok(false)),
-            // Whether it has its turn is what the next command asks, when the store may answer.
-            "store_unavailable" => true,
-            _ => false,
-        };
-        if may_stay && resume::is_resumable(job) {
+        let may_stay = (error.code() == "interrupted" || error.is_transient()) && resume::is_resumable(job);
+        // With its turn it would keep every other job from the destination. Where a store does not answer, a later
+        // command will ask.
+        let has_turn = error.code() != "store_unavailable" && matches!(job.has_turn().await, Ok(true));
+        if may_stay && !has_turn {
             return match job.sealed().await {
                 Ok(sealed) => kept(job, sealed, &error),
                 Err(_) => error,

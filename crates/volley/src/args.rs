@@ -1,6 +1,7 @@
 //! What can be written on the command line.
 
 use std::ffi::OsString;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -13,7 +14,7 @@ use volley_registry::{AliasName, ModelName, ModelRef};
 
 use crate::models::trial;
 use crate::rows::Format;
-use crate::settings::Settings;
+use crate::settings::{Settings, above_zero};
 
 /// Scores tables with registered models, in SQL.
 #[derive(Debug, Parser)]
@@ -134,6 +135,12 @@ pub enum JobsCommand {
     Verify {
         /// Its id
         job: JobId,
+        /// Score so many splits again too, drawn by chance, and compare
+        #[arg(long, value_name = "SPLITS", value_parser = above_zero::<NonZeroUsize>)]
+        rescore: Option<NonZeroUsize>,
+        /// Draw the same splits as the verification that named this seed
+        #[arg(long, value_name = "NUMBER", requires = "rescore")]
+        seed: Option<u64>,
     },
     /// Give up jobs that were cut off: this one, or all of them
     Expire {

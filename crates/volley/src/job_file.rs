@@ -1,6 +1,7 @@
 //! What `volley run` is given: an SQL file, or a job file that names one or holds it.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -27,6 +28,8 @@ pub struct Job {
     pub params: Params,
     /// Where the rows of a bare SELECT go.
     pub output: Option<Output>,
+    /// How often a statement is tried that failed for a reason that may pass.
+    pub attempts: NonZeroU32,
 }
 
 impl Job {
@@ -38,6 +41,7 @@ impl Job {
                 script: Script::read(path)?,
                 params: Params::default(),
                 output: None,
+                attempts: NonZeroU32::MIN,
             }),
             Some("toml") => JobFile::job(&TomlFile::read(path, INVALID)?, path.parent().unwrap_or(Path::new(""))),
             _ => {
@@ -72,8 +76,15 @@ struct JobFile {
     #[serde(default)]
     params: BTreeMap<String, Spanned<Value>>,
     output: Option<OutputTable>,
-    retry: Option<Spanned<Value>>,
+    #[serde(default)]
+    retry: RetryTable,
     schedule: Option<Spanned<Value>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RetryTable {
+    attempts: Option<NonZeroU32>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -121,6 +132,7 @@ impl JobFile {
             script: job.script(file, folder)?,
             params: job.params(file)?,
             output: job.output.map(|output| output.engine(folder)),
+            attempts: job.retry.attempts.unwrap_or(NonZeroU32::MIN),
             file: file.name.clone(),
         })
     }
@@ -128,8 +140,7 @@ impl JobFile {
     fn refuse_what_is_not_built(&self, file: &TomlFile) -> Result<(), Failure> {
         let output = self.output.as_ref();
         let span = |value: Option<&Spanned<Value>>| value.map(Spanned::span);
-        let keys: [(&str, Option<Range<usize>>); 4] = [
-            ("[retry]", span(self.retry.as_ref())),
+        let keys: [(&str, Option<Range<usize>>); 3] = [
             ("[schedule]", span(self.schedule.as_ref())),
             ("rejects", span(output.and_then(|output| output.rejects.as_ref()))),
             ("max_rejects", span(output.and_then(|output| output.max_rejects.as_ref()))),
@@ -257,8 +268,11 @@ mod tests {
             to = "out/day=${ds}/"
             mode = "overwrite"
             partitioned_by = ["a"]
+            [retry]
+            attempts = 3
         "#)
         .unwrap();
+        assert_eq!(job.attempts.get(), 3);
         assert_eq!(job.file, "jobs/daily.toml");
         assert_eq!(job.script.text, "SELECT 1 AS a");
         let values: Vec<_> = job.params.iter().map(|(name, value)| (name, value.to_string())).collect();
@@ -298,12 +312,13 @@ mod tests {
         assert!(error("sql = 'SELECT 1'\n[output]\nto = 'x'\nmod = 'append'").starts_with("jobs/daily.toml:4:1: "));
         assert!(error("sql = 'SELECT 1'\n[output]\nto = 'x'\nmode = 'replace'").starts_with("jobs/daily.toml:4:8: "));
         assert!(error("name = 'a'").contains("missing field `sql`"));
+        assert!(error("sql = 'SELECT 1'\n[retry]\nattempts = 0").starts_with("jobs/daily.toml:3:12: "));
+        assert!(error("sql = 'SELECT 1'\n[retry]\ntimes = 3").starts_with("jobs/daily.toml:3:1: "));
     }
 
     #[test]
     fn what_is_not_built_yet_is_refused_by_name() {
         for (key, text) in [
-            ("[retry]", "[retry]\nattempts = 3"),
             ("[schedule]", "[schedule]\ncron = '0 6 * * *'"),
             ("rejects", "[output]\nto = 'x'\nrejects = 'y'"),
             ("max_rejects", "[output]\nto = 'x'\nmax_rejects = 1"),

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 use serde_json::json;
-use volley_engine::{Engine, Intent, JobId, JobStatus, Progress};
+use volley_engine::{Difference, Draw, Engine, Intent, JobId, JobStatus, Progress, Rescored};
 
 use crate::args::JobsCommand;
 use crate::report::Failure;
@@ -26,7 +26,11 @@ pub async fn jobs(command: &JobsCommand, settings: Settings, json: bool) -> Resu
         JobsCommand::List => list(engine, json).await,
         JobsCommand::Show { job } => show(&engine.job(*job).await?, json),
         JobsCommand::Resume { job } => resume(engine, *job, json).await,
-        JobsCommand::Verify { job } => verify(engine, *job, json).await,
+        JobsCommand::Verify { job, rescore, seed } => {
+            let by_chance = rescore.map(Draw::by_chance);
+            let draw = by_chance.map(|draw| Draw { seed: seed.unwrap_or(draw.seed), ..draw });
+            verify(engine, *job, draw, json).await
+        }
         JobsCommand::Expire { job, .. } => expire(engine, *job, json).await,
         JobsCommand::Watch(_) | JobsCommand::Cancel(_) => unreachable!("what is not built was refused"),
     })
@@ -81,15 +85,68 @@ async fn resume(engine: &Engine, job: JobId, json: bool) -> Result<(), Failure> 
     Ok(())
 }
 
-async fn verify(engine: &Engine, job: JobId, json: bool) -> Result<(), Failure> {
+/// The draw is none where nothing is to be scored again.
+async fn verify(engine: &Engine, job: JobId, draw: Option<Draw>, json: bool) -> Result<(), Failure> {
     let verified = engine.verify(job).await?;
-    if let Some(fault) = verified.faults.first() {
-        let (bad, all) = (verified.faults.len(), verified.files);
-        let message = format!("{bad} of the {all} files of job {job} are not what it published; the first is {fault}");
-        return Err(Failure::new("published_differs", message));
+    let whose = format!("of the {} files of job {job} are not what it published", verified.files);
+    if let Some(told) = named(&verified.differences, &whose) {
+        return Err(Failure::new("published_differs", told));
     }
-    let told = || format!("{} files with {} rows are as job {job} published them\n", verified.files, verified.rows);
-    print(&json!({ "job": job, "files": verified.files, "rows": verified.rows }), told, json)
+    let watched = Progress::default();
+    let rescored = match draw {
+        Some(draw) => Some(progress::watched(&watched, engine.rescore(job, draw, &watched)).await?),
+        None => None,
+    };
+    if let Some(rescored) = &rescored {
+        let drawn = drawn(rescored);
+        let whose = format!("of the {} files of {drawn} of job {job} come out otherwise", rescored.files);
+        if let Some(told) = named(&rescored.differences, &whose) {
+            return Err(Failure::new("rescored_differs", told));
+        }
+    }
+    let object = json!({
+        "job": job,
+        "files": verified.files,
+        "rows": verified.rows,
+        "files_summed": verified.files_summed,
+        "rescored": rescored.as_ref().map(|rescored| json!({
+            "splits": rescored.splits,
+            "seed": rescored.seed,
+            "files": rescored.files,
+            "rows": rescored.rows,
+            "files_of_same_bytes": rescored.files_of_same_bytes,
+        })),
+    });
+    let told = || {
+        let read = format!(
+            "{} files with {} rows are as job {job} published them; the rows of {} were summed up again\n",
+            verified.files, verified.rows, verified.files_summed
+        );
+        let again = rescored.as_ref().map(|rescored| {
+            let Rescored { files, rows, files_of_same_bytes, .. } = rescored;
+            let drawn = drawn(rescored);
+            format!("scored again: the {rows} rows of {drawn}, {files_of_same_bytes} of {files} files byte for byte\n")
+        });
+        read + &again.unwrap_or_default()
+    };
+    print(&object, told, json)
+}
+
+/// `splits 3, 17 (--seed 5)`.
+fn drawn(rescored: &Rescored) -> String {
+    let splits: Vec<_> = rescored.splits.iter().map(u32::to_string).collect();
+    format!("splits {} (--seed {})", splits.join(", "), rescored.seed)
+}
+
+/// How many files a message names.
+const NAMED_MAX: usize = 10;
+
+/// What is to be said of differences, if there are any.
+fn named(differences: &[Difference], whose: &str) -> Option<String> {
+    let first = differences.iter().take(NAMED_MAX).map(|Difference { file, how }| format!("{file}: {how}"));
+    let more = differences.len().saturating_sub(NAMED_MAX);
+    let named: Vec<_> = first.chain((more > 0).then(|| format!("and {more} more"))).collect();
+    (!differences.is_empty()).then(|| format!("{} {whose}: {}", differences.len(), named.join("; ")))
 }
 
 async fn expire(engine: &Engine, job: Option<JobId>, json: bool) -> Result<(), Failure> {

@@ -36,7 +36,7 @@ pub async fn run(args: &RunArgs, settings: Settings, show: Show) -> Result<(), F
 async fn run_job(job: &Job, filled: &Filled, mut session: Session, run: Run, show: Show) -> Result<(), Failure> {
     let start = Instant::now();
     session.set_run(run);
-    let mut runner = Runner::new(session, job.params.clone(), show);
+    let mut runner = Runner::new(session, job.params.clone(), show).with_attempts(job.attempts);
     let shown = runner.run(&filled.text, filled.output.as_ref()).await;
     let shown = shown.map_err(|failure| job.script.located(failure))?;
     // Whoever reads JSON finds an object on the whole job last, whether it published something or not.

@@ -1,10 +1,18 @@
 //! Runs statements and shows their answers.
 
+use std::io::{self, Write};
+use std::num::NonZeroU32;
+use std::time::Duration;
+
 use volley_engine::{Answer, EngineError, Output, Params, ScriptStatement, Session, parse_script};
 
 use crate::report::Failure;
 use crate::rows::{self, Format};
 use crate::{outcome, progress};
+
+/// Between attempts: twice as long each time.
+const PAUSE_MIN: Duration = Duration::from_secs(1);
+const PAUSE_MAX: Duration = Duration::from_secs(60);
 
 /// A session whose answers go to standard output.
 pub struct Runner {
@@ -12,6 +20,7 @@ pub struct Runner {
     pub session: Session,
     params: Params,
     show: Show,
+    attempts: NonZeroU32,
 }
 
 /// How answers are shown.
@@ -44,7 +53,12 @@ pub enum Shown {
 impl Runner {
     /// `params` are the values of the statements' parameters.
     pub fn new(session: Session, params: Params, show: Show) -> Self {
-        Self { session, params, show }
+        Self { session, params, show, attempts: NonZeroU32::MIN }
+    }
+
+    /// The same, which tries a statement so often in all that failed for a reason that may pass.
+    pub fn with_attempts(self, attempts: NonZeroU32) -> Self {
+        Self { attempts, ..self }
     }
 
     /// Runs all statements of a text; the rows of the last one go to `output`, if there is one. Says what
@@ -60,7 +74,7 @@ impl Runner {
 
     /// Runs one statement and shows its answer.
     pub async fn statement(&mut self, statement: &ScriptStatement, output: Option<&Output>) -> Result<Shown, Failure> {
-        let answer = self.answer(statement, output).await?;
+        let answer = self.patiently(statement, output).await?;
         match answer {
             Answer::Rows(rows) => rows::print(rows, self.show.format).await.map(Shown::Rows),
             Answer::Published(summary) => {
@@ -69,6 +83,28 @@ impl Runner {
             }
             Answer::Done => Ok(Shown::Nothing),
         }
+    }
+
+    /// Tries a statement again while it fails for a reason that may pass. A job goes on where it was: the session
+    /// has its run, and what has a receipt is not scored again.
+    async fn patiently(&mut self, statement: &ScriptStatement, output: Option<&Output>) -> Result<Answer, EngineError> {
+        let mut pause = PAUSE_MIN;
+        for attempt in 1..self.attempts.get() {
+            match self.answer(statement, output).await {
+                Err(error) if error.is_transient() => {
+                    let (all, seconds) = (self.attempts, pause.as_secs());
+                    // Told for information: whether anybody reads it changes nothing.
+                    let _ = writeln!(
+                        io::stderr(),
+                        "attempt {attempt} of {all} failed: {error}: the next one begins in {seconds} s"
+                    );
+                }
+                answered => return answered,
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(PAUSE_MAX);
+        }
+        self.answer(statement, output).await
     }
 
     async fn answer(&mut self, statement: &ScriptStatement, output: Option<&Output>) -> Result<Answer, EngineError> {

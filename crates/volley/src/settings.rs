@@ -19,7 +19,7 @@ use crate::toml_file::TomlFile;
 const FILE_NAME: &str = "volley.toml";
 const INVALID: &str = "invalid_setting";
 const PREFIX: &str = "VOLLEY_";
-const VARIABLES: [&str; 10] = [
+const VARIABLES: [&str; 11] = [
     "VOLLEY_REGISTRY",
     "VOLLEY_STATE",
     "VOLLEY_CORES",
@@ -30,6 +30,7 @@ const VARIABLES: [&str; 10] = [
     "VOLLEY_STORE_RETRY_SECONDS",
     "VOLLEY_STORE_TIMEOUT_SECONDS",
     "VOLLEY_STORE_SETTLE_SECONDS",
+    "VOLLEY_KEEP_CUT_OFF_HOURS",
 ];
 
 /// What one source of settings says; flags, environment and files all say the same things.
@@ -76,6 +77,10 @@ pub struct Settings {
     #[arg(long, global = true, value_name = "SECONDS", hide_short_help = true, value_parser = above_zero::<NonZeroU64>)]
     #[serde(deserialize_with = "counted")]
     pub store_settle_seconds: Option<NonZeroU64>,
+    /// How long a job that was cut off waits to be gone on with [env: VOLLEY_KEEP_CUT_OFF_HOURS] [default: 168]
+    #[arg(long, global = true, value_name = "HOURS", hide_short_help = true, value_parser = above_zero::<NonZeroU64>)]
+    #[serde(deserialize_with = "counted")]
+    pub keep_cut_off_hours: Option<NonZeroU64>,
     /// Connections to buckets and hosts, by name; a file alone can say them.
     #[arg(skip)]
     pub connections: BTreeMap<String, Connection>,
@@ -110,6 +115,7 @@ impl Settings {
             store_retry_seconds: number("VOLLEY_STORE_RETRY_SECONDS", set("VOLLEY_STORE_RETRY_SECONDS"))?,
             store_timeout_seconds: number("VOLLEY_STORE_TIMEOUT_SECONDS", set("VOLLEY_STORE_TIMEOUT_SECONDS"))?,
             store_settle_seconds: number("VOLLEY_STORE_SETTLE_SECONDS", set("VOLLEY_STORE_SETTLE_SECONDS"))?,
+            keep_cut_off_hours: number("VOLLEY_KEEP_CUT_OFF_HOURS", set("VOLLEY_KEEP_CUT_OFF_HOURS"))?,
             connections: BTreeMap::new(),
         })
     }
@@ -153,6 +159,7 @@ impl Settings {
             store_retry_seconds: self.store_retry_seconds.or(below.store_retry_seconds),
             store_timeout_seconds: self.store_timeout_seconds.or(below.store_timeout_seconds),
             store_settle_seconds: self.store_settle_seconds.or(below.store_settle_seconds),
+            keep_cut_off_hours: self.keep_cut_off_hours.or(below.keep_cut_off_hours),
             connections: if self.connections.is_empty() { below.connections } else { self.connections },
         }
     }
@@ -180,6 +187,7 @@ impl Settings {
                 timeout: self.store_timeout_seconds.map_or(default.store_budget.timeout, seconds),
             },
             store_settle: self.store_settle_seconds.map_or(default.store_settle, seconds),
+            keep_cut_off: self.keep_cut_off_hours.map_or(default.keep_cut_off, hours),
             ..EngineSettings::default()
         })
     }
@@ -189,6 +197,11 @@ fn seconds(number: NonZeroU64) -> Duration {
     Duration::from_secs(number.get())
 }
 
+fn hours(number: NonZeroU64) -> Duration {
+    // More than there is would be for ever.
+    Duration::from_secs(number.get().saturating_mul(3600))
+}
+
 fn number<N: FromStr>(name: &str, text: Option<String>) -> Result<Option<N>, Failure> {
     let refused = |told: &str, text: &str| Failure::new(INVALID, format!("the variable {name} {told}, not `{text}`"));
     text.map(|text| above_zero(text.trim()).map_err(|told| refused(told, &text))).transpose()
@@ -196,7 +209,8 @@ fn number<N: FromStr>(name: &str, text: Option<String>) -> Result<Option<N>, Fai
 
 const ABOVE_ZERO: &str = "must be a whole number above zero";
 
-fn above_zero<N: FromStr>(text: &str) -> Result<N, &'static str> {
+/// A number of a flag or a variable.
+pub fn above_zero<N: FromStr>(text: &str) -> Result<N, &'static str> {
     text.parse().map_err(|_| ABOVE_ZERO)
 }
 

@@ -19,14 +19,14 @@ const SECOND: u64 = 0xA076_1D64_78BD_642F;
 
 /// The checksum of the rows that were added so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct RowSum {
+pub(crate) struct RowSum {
     first: u64,
     second: u64,
 }
 
 impl RowSum {
     /// Adds the rows of a batch.
-    pub(super) fn add(&mut self, batch: &RecordBatch) -> Result<(), ArrowError> {
+    pub(crate) fn add(&mut self, batch: &RecordBatch) -> Result<(), ArrowError> {
         let mut rows = vec![SEED; batch.num_rows()];
         for column in batch.columns() {
             rows.iter_mut().zip(values(column)?).for_each(|(row, value)| *row = fold(*row, value));
@@ -39,7 +39,7 @@ impl RowSum {
     }
 
     /// As it is written into receipts; the number changes with the way of adding up.
-    pub(super) fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         format!("1:{:016x}{:016x}", self.first, self.second)
     }
 }

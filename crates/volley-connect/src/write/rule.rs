@@ -13,6 +13,7 @@ use datafusion::error::Result as DataFusionResult;
 use datafusion::logical_expr::dml::{CopyTo, InsertOp};
 use datafusion::logical_expr::{DmlStatement, Extension, LogicalPlan, WriteOp};
 use datafusion::optimizer::AnalyzerRule;
+use url::Url;
 use volley_commit::Mode;
 
 use crate::error::{ConnectError, Result};
@@ -79,19 +80,25 @@ impl WriteRule {
             let folder = format!("{}/", folder.trim_end_matches(ending(folder)));
             return Err(ConnectError::DestinationIsFile { destination: text.to_owned(), folder });
         }
-        let root = match Scheme::of(&url)? {
-            Scheme::Http => return Err(StoreFault::ReadOnly { url: text.to_owned() }.into()),
-            Scheme::File => "it is the root of the file system",
-            Scheme::S3 | Scheme::Gs | Scheme::Az => "it is a whole bucket, in which results also wait",
-        };
-        let mut folders = url.path_segments().into_iter().flatten().filter(|name| !name.is_empty()).peekable();
-        if folders.peek().is_none() {
-            return Err(invalid_destination(text, root));
-        }
-        if folders.any(|name| name == STAGING) {
-            return Err(invalid_destination(text, "results lie in '.volley-staging' only until they are published"));
-        }
+        check_folder(text, &url)?;
         Ok(format!("{}/", url.as_str().trim_end_matches('/')))
+    }
+}
+
+/// Refuses folders that results cannot lie in, whoever names them.
+fn check_folder(text: &str, url: &Url) -> Result<()> {
+    let root = match Scheme::of(url)? {
+        Scheme::Http => return Err(StoreFault::ReadOnly { url: text.to_owned() }.into()),
+        Scheme::File => "it is the root of the file system",
+        Scheme::S3 | Scheme::Gs | Scheme::Az => "it is a whole bucket, in which results also wait",
+    };
+    let mut folders = url.path_segments().into_iter().flatten().filter(|name| !name.is_empty()).peekable();
+    if folders.peek().is_none() {
+        return Err(invalid_destination(text, root));
+    }
+    match folders.any(|name| name == STAGING) {
+        true => Err(invalid_destination(text, "results lie in '.volley-staging' only until they are published")),
+        false => Ok(()),
     }
 }
 
@@ -144,7 +151,10 @@ fn insert_target(dml: &DmlStatement) -> Result<Option<WriteTarget>> {
 
 fn table_folder(dml: &DmlStatement, table: &ListingTable) -> Result<String> {
     match table.table_paths().as_slice() {
-        [folder] if folder.is_collection() => Ok(folder.get_url().to_string()),
+        [folder] if folder.is_collection() => {
+            check_folder(folder.get_url().as_str(), folder.get_url())?;
+            Ok(folder.get_url().to_string())
+        }
         [file] => {
             let destination = file.get_url().to_string();
             let folder = destination.rsplit_once('/').map_or("", |(folder, _)| folder);

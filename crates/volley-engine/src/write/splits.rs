@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use datafusion::error::DataFusionError;
 use datafusion::execution::TaskContext;
-use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
+use datafusion::physical_plan::ExecutionPlan;
 use futures::TryStreamExt;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -14,14 +14,13 @@ use crate::error::EngineError;
 use crate::running::interrupted;
 
 impl WriteJob<'_> {
-    /// Runs every split to its receipt; one that has a receipt is not computed again. As many independent splits
-    /// run at a time as there are cores; those of a plan with a shuffle wait for each other, so all run.
-    pub(super) async fn write(&self, work: &Work) -> Result<(), EngineError> {
-        let splits = work.plan.output_partitioning().partition_count();
-        let at_once = if work.independent { self.shared.settings.cores } else { splits };
+    /// Runs splits to their receipts; one that has a receipt is not computed again. As many independent splits run
+    /// at a time as there are cores; those of a plan with a shuffle wait for each other, so all run.
+    pub(crate) async fn write(&self, work: &Work, splits: impl IntoIterator<Item = usize>) -> Result<(), EngineError> {
+        let at_once = if work.independent { self.shared.settings.cores } else { work.splits() };
         let permits = Arc::new(Semaphore::new(at_once.max(1)));
         let mut running = JoinSet::new();
-        for split in 0..splits {
+        for split in splits {
             running.spawn(run_split(work.plan.clone(), split, work.task.clone(), permits.clone()));
         }
         let ended = tokio::select! {
