@@ -305,7 +305,7 @@ impl WriteJob<'_> {
             extension: target.format.extension().to_string(),
             provenance: Map::from_iter([("models".to_string(), json!(self.models()))]),
         };
-        Ok(Job::begin_pinned(&self.shared.state, &destination, &staging, spec, pinned).await?)
+        Ok(Job::begin_pinned(&self.shared.state, &destination, &staging, None, spec, pinned).await?)
     }
 
     fn told(&self, error: DataFusionError) -> EngineError {
