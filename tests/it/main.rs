@@ -13,6 +13,7 @@ mod onnxruntime;
 mod places;
 mod process;
 mod refused;
+mod rejects;
 mod resume;
 mod s3_canary;
 mod s3_kills;

@@ -70,10 +70,14 @@ pub(crate) async fn finish_dead(shared: &Shared, intent: &Intent) -> Result<Tend
     Ok(tended)
 }
 
-/// Whether the destination of a job is in a bucket.
+/// Whether a destination of a job is in a bucket.
 async fn publishes_remotely(shared: &Shared, job: JobId) -> bool {
     // Without a readable plan nothing will be touched.
-    resume::open(shared, job).await.is_ok_and(|job| is_remote(&job.plan().destination))
+    let remotely = |job: Job| {
+        let rejects = job.plan().rejects.as_ref().map(|rejects| rejects.destination.as_str());
+        [Some(job.plan().destination.as_str()), rejects].into_iter().flatten().any(is_remote)
+    };
+    resume::open(shared, job).await.is_ok_and(remotely)
 }
 
 enum Waiting {

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 use serde_json::json;
-use volley_engine::{Engine, Intent, JobId, JobStatus, Progress};
+use volley_engine::{Engine, Intent, JobId, JobStatus, Progress, Verified};
 
 use crate::args::JobsCommand;
 use crate::report::Failure;
@@ -66,6 +66,8 @@ fn show(job: &JobStatus, json: bool) -> Result<(), Failure> {
             told("models", models.clone()),
         ];
         lines.extend(job.rows.map(|rows| told("rows", rows.to_string())));
+        lines.extend(job.rejects.as_ref().map(|rejects| told("rejects", outcome::shown(rejects))));
+        lines.extend(job.rejected.filter(|_| job.rejects.is_some()).map(|rows| told("rejected", rows.to_string())));
         lines.extend(job.files.map(|files| told("files", files.to_string())));
         lines.extend(job.reason.clone().map(|reason| told("reason", reason)));
         lines.retain(|[_, value]| !value.is_empty());
@@ -88,8 +90,10 @@ async fn verify(engine: &Engine, job: JobId, json: bool) -> Result<(), Failure> 
         let message = format!("{bad} of the {all} files of job {job} are not what it published; the first is {fault}");
         return Err(Failure::new("published_differs", message));
     }
-    let told = || format!("{} files with {} rows are as job {job} published them\n", verified.files, verified.rows);
-    print(&json!({ "job": job, "files": verified.files, "rows": verified.rows }), told, json)
+    let Verified { files, rows, rejected, .. } = verified;
+    let and_rejected = if rejected > 0 { format!(" and {rejected} rejected") } else { String::new() };
+    let told = || format!("{files} files with {rows} rows{and_rejected} are as job {job} published them\n");
+    print(&json!({ "job": job, "files": files, "rows": rows, "rejected": rejected }), told, json)
 }
 
 async fn expire(engine: &Engine, job: Option<JobId>, json: bool) -> Result<(), Failure> {
