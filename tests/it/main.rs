@@ -15,6 +15,7 @@ mod places;
 mod process;
 mod readers;
 mod refused;
+mod rejects;
 mod resume;
 mod s3_canary;
 mod s3_kills;

@@ -11,6 +11,7 @@ use tempfile::TempDir;
 
 use crate::harness::{House, model};
 use crate::process::{Ended, command, succeed, volley};
+use crate::rejects::sound;
 
 pub const SPLITS: usize = 50;
 pub const ROWS_OF_SPLIT: usize = 1_000;
@@ -102,7 +103,7 @@ pub fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 
 /// Forgets all jobs, and what they published, but not which job a key stands for.
 fn forget(folder: &Path) {
-    for name in [".volley/state/jobs", ".volley/state/open", ".volley/state/dests", ".volley-staging", "out"] {
+    for name in [".volley/state/jobs", ".volley/state/open", ".volley/state/dests", ".volley-staging", "out", "bad"] {
         let _ = std::fs::remove_dir_all(folder.join(name));
     }
 }
@@ -139,6 +140,44 @@ async fn a_job_of_50_splits_that_is_killed_scores_the_rest_and_publishes_the_sam
         writeln!(std::io::stderr(), "\nnote: killed at {} of {SPLITS} receipts, none scored again", sealed.len())
             .unwrap();
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_job_keeps_the_rejects_of_its_splits_and_publishes_the_same_bytes_of_all() {
+    let folder = folder().await;
+    let folder = folder.path();
+    // Fails at the 50 rows whose id is a multiple of 997.
+    let job = format!(
+        "COPY (SELECT id, predict('{}', id % 997) AS score FROM 'input/') TO 'out/' STORED AS PARQUET
+         OPTIONS (rejects 'bad/', max_rejects 50)",
+        sound("division")
+    );
+    std::fs::write(folder.join("job.sql"), &job).unwrap();
+    let run = ["run", "job.sql", "--key", "daily", "--json"];
+    let ended = volley(folder, &run);
+    assert_eq!(ended.json()["rejected"], 50, "{}", ended.warned);
+    let undisturbed = (files(&folder.join("out")), files(&folder.join("bad")));
+    let killed = (0..20).find_map(|_| {
+        forget(folder);
+        kill_at(folder, &run, SPLITS / 2)
+    });
+    let sealed = receipts(&killed.expect("20 runs ended before they could be killed"));
+    assert!(!folder.join("bad").exists(), "nothing is visible before the decision");
+    let ended = volley(folder, &run);
+    assert_eq!(ended.json()["rejected"], 50, "{}", ended.warned);
+    let after = receipts(&jobs(folder)[0]);
+    assert!(sealed.iter().all(|(split, receipt)| after[split] == *receipt));
+    assert!((files(&folder.join("out")), files(&folder.join("bad"))) == undisturbed, "other bytes after a kill");
+
+    // What was rejected before the kill counts after it.
+    std::fs::write(folder.join("job.sql"), job.replace("max_rejects 50", "max_rejects 49")).unwrap();
+    let killed = (0..20).find_map(|_| {
+        forget(folder);
+        kill_at(folder, &["run", "job.sql"], SPLITS / 2)
+    });
+    killed.expect("20 runs ended before they could be killed");
+    volley(folder, &["run", "job.sql", "--resume"]).has_error(1, "[too_many_rejects]");
+    assert!(!folder.join("out").exists() && !folder.join("bad").exists());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,6 +10,7 @@ use crate::job::{JobId, JobSpec, Mode, Outcome};
 use crate::local::LocalFolder;
 use crate::location::Location;
 use crate::mutants::{Mutant, planted};
+use crate::place::Root;
 use crate::publish::Published;
 use crate::receipt::{Receipt, Staged};
 use crate::record::{self, Records};
@@ -69,6 +70,9 @@ pub(crate) struct Addition {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Claim {
     pub(crate) job: JobId,
+    /// Which place of the job this destination is.
+    #[serde(default, skip_serializing_if = "Root::is_result")]
+    pub(crate) root: Root,
     pub(crate) mode: Mode,
     pub(crate) added: Vec<Addition>,
     pub(crate) kept: Vec<PublishedFile>,
@@ -81,7 +85,7 @@ pub(crate) struct Claim {
 impl Claim {
     /// The same, with what is known of its files since they were published: repairs may have changed it.
     fn published_as(mut self, published: Published) -> Self {
-        for (addition, file) in self.added.iter_mut().zip(published.files) {
+        for (addition, file) in self.added.iter_mut().zip(published.files_of(self.root)) {
             addition.file = file;
         }
         self
@@ -201,18 +205,18 @@ impl Destination {
     }
 
     /// Claims the next version for a job and returns it with its number; the same one if asked again.
-    pub(crate) async fn claim(&self, spec: &JobSpec, receipts: &[Receipt]) -> Result<(u64, Claim)> {
+    pub(crate) async fn claim(&self, spec: &JobSpec, root: Root, receipts: &[Receipt]) -> Result<(u64, Claim)> {
         let (newest, live) = match self.history(Some(spec.job)).await? {
             History::Mine(version, claim) => return Ok((version, claim)),
             History::Busy(job) => return Err(self.busy(job)),
             History::Settled(newest, live) => (newest, live),
         };
-        let added = additions(spec, receipts);
+        let added = additions(spec, root, receipts);
         let mut change = self.change(spec.mode, live, &folders_with_rows(&added)).await?;
         let added = change.leave_out_empty(added);
         let Change { kept, removed, mut jobs, .. } = change;
         jobs.insert(spec.job, spec.provenance.clone());
-        let claim = Claim { job: spec.job, mode: spec.mode, added, kept, removed, jobs };
+        let claim = Claim { job: spec.job, root, mode: spec.mode, added, kept, removed, jobs };
         let version = newest + 1;
         let key = record::version_key(&self.location, version);
         let stands = self.records.create_once(&key, &claim).await?;
@@ -305,18 +309,19 @@ fn recorded(marker: Option<Success>, live: Option<Claim>) -> (BTreeMap<String, P
 }
 
 impl Receipt {
-    /// The files of this split as a job publishes them.
-    pub fn published_by(&self, spec: &JobSpec) -> Vec<PublishedFile> {
-        additions(spec, std::slice::from_ref(self)).into_iter().map(|addition| addition.file).collect()
+    /// The files of this split as a job publishes them at one of its places.
+    pub fn published_by(&self, plan: &JobPlan, root: Root) -> Vec<PublishedFile> {
+        let added = additions(&plan.spec_of(root), root, std::slice::from_ref(self));
+        added.into_iter().map(|addition| addition.file).collect()
     }
 }
 
-/// The final names of all sealed files: a function of job, split and partition alone.
-fn additions(spec: &JobSpec, receipts: &[Receipt]) -> Vec<Addition> {
+/// The final names of all files that are sealed for a place: a function of job, split and partition alone.
+fn additions(spec: &JobSpec, root: Root, receipts: &[Receipt]) -> Vec<Addition> {
     let mut added = vec![];
     for receipt in receipts {
         let mut written: BTreeMap<&str, usize> = BTreeMap::new();
-        for file in &receipt.files {
+        for file in receipt.files.iter().filter(|file| file.root == root) {
             let nth = written.entry(&file.partition).or_default();
             let name = part_name(spec, receipt.split, *nth);
             *nth += 1;

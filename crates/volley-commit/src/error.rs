@@ -55,6 +55,14 @@ pub enum Error {
         /// The lowest of them.
         first: u32,
     },
+    /// The splits rejected more rows than the job was to bear. Trying again does not help: the rows stay as they are.
+    #[error("{rejected} rows cannot be scored, more than max_rejects = {max} allows")]
+    TooManyRejects {
+        /// How many rows were rejected.
+        rejected: u64,
+        /// How many may be.
+        max: u64,
+    },
     /// A sealed file is no longer in staging, or has another size. Before the decision the job must
     /// be run again; after it an operator is needed. Trying again does not help.
     #[error("staged file {file} is gone or has changed: something other than Volley touched staging")]
@@ -178,6 +186,7 @@ impl Error {
             Self::DestinationBusy { .. } => "destination_busy",
             Self::DestinationInvalid { .. } => "destination_invalid",
             Self::SplitsMissing { .. } => "splits_missing",
+            Self::TooManyRejects { .. } => "too_many_rejects",
             Self::StagedMissing { .. } => "staged_missing",
             Self::RepairDiffers { .. } => "repair_differs",
             Self::ReceiptInvalid { .. } => "receipt_invalid",

@@ -1,6 +1,6 @@
 //! A job: begun, sealed split by split, decided once.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -9,11 +9,11 @@ use std::time::SystemTime;
 use futures::{FutureExt, StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
 
-use crate::destination::Destination;
 use crate::error::{Error, Result};
 pub use crate::id::JobId;
 use crate::location::{CONCURRENT_MAX, Location, run_all};
 use crate::owner::Owner;
+use crate::place::{Place, RejectsAt, RejectsPlan, Root, check_apart};
 use crate::publish::Published;
 use crate::receipt::{Attempt, Receipt, StagedFile, Tally};
 use crate::record::{self, Records};
@@ -84,6 +84,9 @@ pub struct JobPlan {
     pub destination: String,
     /// URL of the staging folder.
     pub staging: String,
+    /// Where rejected rows go, if the job may reject any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rejects: Option<RejectsPlan>,
     /// What the job's splits were cut from.
     #[serde(default, flatten)]
     pub pinned: Pinned,
@@ -141,6 +144,9 @@ pub enum Outcome {
     Committed {
         /// The version of the destination that the job makes.
         version: u64,
+        /// The version of the place of the rejects that it makes, if it has one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        rejects_version: Option<u64>,
         /// The sum over all splits.
         tally: Tally,
         /// sha256 over the receipts in order of splits.
@@ -157,8 +163,8 @@ pub enum Outcome {
 #[derive(Clone, Debug)]
 pub struct Job {
     pub(crate) records: Records,
-    pub(crate) destination: Destination,
-    pub(crate) staging: Location,
+    /// That of the result, and that of the rejects if there is one.
+    pub(crate) places: Vec<Place>,
     pub(crate) plan: Arc<JobPlan>,
     /// Whose right it is to touch the destination; none where a lock that dies with its holder says so.
     owner: Option<Arc<Owner>>,
@@ -169,23 +175,33 @@ impl Job {
     /// `foreign_files`, or `destination_invalid` when destination, staging and state overlap, staging is
     /// in another store, or nothing could be published there. Touches neither the destination nor staging.
     pub async fn begin(state: &Location, destination: &Location, staging: &Location, spec: JobSpec) -> Result<Job> {
-        Self::begin_pinned(state, destination, staging, spec, Pinned::default()).await
+        Self::begin_pinned(state, destination, staging, None, spec, Pinned::default()).await
     }
 
-    /// The same for a job that can be resumed, because its plan says what its splits are.
+    /// The same for a job that can be resumed, because its plan says what its splits are; and for one that may
+    /// reject rows, which must not overlap with the result either.
     pub async fn begin_pinned(
         state: &Location,
         destination: &Location,
         staging: &Location,
+        rejects: Option<RejectsAt>,
         spec: JobSpec,
         mut pinned: Pinned,
     ) -> Result<Job> {
         let physical = pinned.physical.take();
-        let plan = JobPlan { spec, destination: destination.url.clone(), staging: staging.url.clone(), pinned };
-        let job = Self::assemble(state, destination, staging, plan);
-        job.destination.check_layout(state, staging)?;
-        job.destination.check_ground(staging, BTreeSet::from([String::new()])).await?;
-        job.destination.check_mode(job.plan.spec.mode).await?;
+        let plan = JobPlan {
+            spec,
+            destination: destination.url.clone(),
+            staging: staging.url.clone(),
+            rejects: rejects.as_ref().map(RejectsPlan::from),
+            pinned,
+        };
+        let rejects = rejects.map(|rejects| (rejects.destination, rejects.staging));
+        let job = Self::assemble(state, (destination, staging), rejects.as_ref(), plan);
+        check_apart(&job.places)?;
+        for place in &job.places {
+            place.check(state, &job.plan).await?;
+        }
         job.record(physical).await.map_err(plainly)?;
         Ok(job)
     }
@@ -214,18 +230,28 @@ impl Job {
             .await?
             .ok_or_else(|| Error::UnknownJob { job: job.to_string() })?;
         let at = |url: &String| open(url).map_err(|source| Error::Unreachable { url: url.clone(), source });
-        Ok(Self::assemble(state, &at(&plan.destination)?, &at(&plan.staging)?, plan))
+        let rejects = match &plan.rejects {
+            Some(rejects) => Some((at(&rejects.destination)?, at(&rejects.staging)?)),
+            None => None,
+        };
+        Ok(Self::assemble(state, (&at(&plan.destination)?, &at(&plan.staging)?), rejects.as_ref(), plan))
     }
 
-    fn assemble(state: &Location, to: &Location, staging: &Location, plan: JobPlan) -> Job {
+    fn assemble(
+        state: &Location,
+        (to, staging): (&Location, &Location),
+        rejects: Option<&(Location, Location)>,
+        plan: JobPlan,
+    ) -> Job {
         let records = Records(state.clone());
-        Job {
-            destination: Destination { location: to.clone(), records: records.clone() },
-            staging: staging.clone(),
-            records,
-            plan: Arc::new(plan),
-            owner: None,
-        }
+        let mut places = vec![Place::new(Root::Result, to, staging, &records)];
+        places.extend(rejects.map(|(to, staging)| Place::new(Root::Rejects, to, staging, &records)));
+        Job { records, places, plan: Arc::new(plan), owner: None }
+    }
+
+    /// The place of a file; that of the result for one that has no place of its own.
+    pub(crate) fn place(&self, root: Root) -> &Place {
+        self.places.iter().find(|place| place.root == root).unwrap_or(&self.places[0])
     }
 
     /// The same job, which from now on touches its destination only while `owner` is the state's owner.
@@ -264,7 +290,12 @@ impl Job {
 
     /// Where the staged files of all jobs of this destination lie.
     pub fn staging(&self) -> &Location {
-        &self.staging
+        &self.place(Root::Result).staging
+    }
+
+    /// The same for the rejects of the jobs, if this job has a place for them.
+    pub fn rejects_staging(&self) -> Option<&Location> {
+        self.plan.rejects.as_ref().map(|_| &self.place(Root::Rejects).staging)
     }
 
     /// A new attempt at a split. Ask [`Job::receipt`] first: a sealed split needs no attempt.
@@ -320,7 +351,7 @@ impl Job {
     /// Decides for the result and returns the decision that stands, which is an abort if that came
     /// first. Safe to repeat. The destination is not touched yet: [`Job::publish`] does that.
     ///
-    /// Errors before the decision: `splits_missing`, `staged_missing`, the refusals of the mode,
+    /// Errors before the decision: `splits_missing`, `staged_missing`, `too_many_rejects`, the refusals of the mode,
     /// `destination_invalid` when nothing can be published there any more, and `destination_busy` while
     /// a job of this or another state publishes there. After a transient error the decision may have
     /// been made: commit again, or [`Job::abort`] and see which of the two stands.
@@ -347,7 +378,9 @@ impl Job {
         }
         let receipts = self.all_receipts().await?;
         self.check_staged(&receipts).await?;
-        self.take_turn().await?;
+        let tally: Tally = receipts.iter().map(|receipt| receipt.tally).sum();
+        self.check_rejects(tally.rejected)?;
+        self.take_turns().await?;
         // An abort that ended before we had the turn could not pass it on, nor could a publish.
         match self.outcome().await? {
             Some(outcome @ Outcome::Aborted { .. }) => {
@@ -357,14 +390,31 @@ impl Job {
             Some(outcome) => return Ok(outcome),
             None => {}
         }
-        let (version, claim) = self.destination.claim(&self.plan.spec, &receipts).await?;
-        self.destination.check_ground(&self.staging, claim.folders()).await?;
+        let mut versions = vec![];
+        for place in &self.places {
+            versions.push(self.claim(place, &receipts).await?);
+        }
         let outcome = Outcome::Committed {
-            version,
-            tally: receipts.iter().map(|receipt| receipt.tally).sum(),
+            version: versions[0],
+            rejects_version: versions.get(1).copied(),
+            tally,
             receipts: record::sha256(&record::json(&receipts)),
         };
         self.records.create_once(&record::outcome_key(self.id()), &outcome).await
+    }
+
+    async fn claim(&self, place: &Place, receipts: &[Receipt]) -> Result<u64> {
+        let spec = self.plan.spec_of(place.root);
+        let (version, claim) = place.destination.claim(&spec, place.root, receipts).await?;
+        place.destination.check_ground(&place.staging, claim.folders()).await?;
+        Ok(version)
+    }
+
+    fn check_rejects(&self, rejected: u64) -> Result<()> {
+        match &self.plan.rejects {
+            Some(rejects) if rejected > rejects.max => Err(Error::TooManyRejects { rejected, max: rejects.max }),
+            _ => Ok(()),
+        }
     }
 
     /// Decides against the result, removes what is staged, and returns the decision that stands: if
@@ -403,26 +453,25 @@ impl Job {
     }
 
     async fn check_staged_file(&self, file: &StagedFile) -> Result<()> {
-        let path = self.staged_path(file.staged.name())?;
-        match self.destination.location.size(&path).await? {
+        let place = self.place(file.root);
+        let path = place.staged_path(self, file.staged.name())?;
+        match place.destination.location.size(&path).await? {
             Some(size) if size == file.bytes => Ok(()),
-            _ => Err(Error::StagedMissing { file: self.staging.shown(&path) }),
+            _ => Err(Error::StagedMissing { file: place.staging.shown(&path) }),
         }
     }
 
-    /// The path of a staged file of this job.
-    pub(crate) fn staged_path(&self, name: &str) -> Result<object_store::path::Path> {
-        self.staging.path(&format!("{}/{name}", self.id()))
-    }
-
     pub(crate) async fn remove_staging(&self) -> Result<()> {
-        self.staging.delete_folder(&self.id().to_string()).await
+        for place in &self.places {
+            place.staging.delete_folder(&self.id().to_string()).await?;
+        }
+        Ok(())
     }
 
-    /// Takes everything of a job that is over away from the destination's side, its turn last.
+    /// Takes everything of a job that is over away from the destination's side, its turns last.
     pub(crate) async fn leave(&self) -> Result<()> {
         self.remove_staging().await?;
-        self.pass_turn().await
+        self.pass_turns().await
     }
 }
 

@@ -24,6 +24,9 @@
 //! {destination}/_SUCCESS                      written last
 //! ```
 //!
+//! A job may have a second destination, for rows that it rejected: with its own staging, turn, claim, parts and
+//! `_SUCCESS`, under the same receipts and the same outcome. It is published before the result.
+//!
 //! Every record in the state is created once and never changed; only `open/` and turns are removed. The life of a job:
 //!
 //! ```text
@@ -60,6 +63,7 @@ mod location;
 mod model;
 mod mutants;
 mod owner;
+mod place;
 mod preflight;
 mod publish;
 mod receipt;
@@ -76,8 +80,9 @@ pub use job::{Job, JobId, JobPlan, JobSpec, Mode, Opener, Origin, Outcome, Pinne
 pub use key::{job_of_key, request_digest};
 pub use location::Location;
 pub use owner::{Before, Owner, Waits};
+pub use place::{RejectsAt, RejectsPlan, Root};
 pub use preflight::preflight;
 pub use publish::Published;
 pub use receipt::{Attempt, Receipt, Staged, StagedFile, Tally};
 pub use recover::{Recovered, Side, is_unfinished, jobs, recover, unfinished};
-pub use verify::{FileFault, JobReceipt, Verified, job_receipt, verify};
+pub use verify::{FileFault, JobReceipt, RejectsReceipt, Verified, job_receipt, verify};

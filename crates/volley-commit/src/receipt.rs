@@ -12,6 +12,7 @@ use uuid::Uuid;
 use crate::error::{Error, Result};
 use crate::job::Job;
 use crate::mutants::{Mutant, planted};
+use crate::place::Root;
 use crate::record;
 
 /// Row counts of a split or of a job.
@@ -64,6 +65,9 @@ impl Staged {
 pub struct StagedFile {
     /// Where it waits.
     pub staged: Staged,
+    /// Which place of the job it is for.
+    #[serde(default, skip_serializing_if = "Root::is_result")]
+    pub root: Root,
     /// The folder below the destination, `""` or as `a=1/b=2`.
     pub partition: String,
     /// Rows in the file.
@@ -86,7 +90,14 @@ impl StagedFile {
     pub fn object(path: &Path, partition: impl Into<String>, rows: u64, bytes: u64) -> Self {
         let name = path.filename().unwrap_or_default().to_owned();
         let staged = Staged::Object { name };
-        Self { staged, partition: partition.into(), rows, bytes, sha256: None, rows_sum: None, footer: None }
+        let root = Root::Result;
+        Self { staged, root, partition: partition.into(), rows, bytes, sha256: None, rows_sum: None, footer: None }
+    }
+
+    /// The same for the rejects, written to a path of [`Attempt::rejects_path`].
+    #[must_use]
+    pub fn of_rejects(self) -> Self {
+        Self { root: Root::Rejects, ..self }
     }
 }
 
@@ -146,8 +157,17 @@ impl Attempt {
     /// A fresh path in the store of [`Job::staging`] for the next file. Ends in `.staged`, so that
     /// nobody takes it for a result.
     pub fn staged_path(&self) -> Path {
+        self.path_in(Root::Result)
+    }
+
+    /// The same in the store of [`Job::rejects_staging`].
+    pub fn rejects_path(&self) -> Path {
+        self.path_in(Root::Rejects)
+    }
+
+    fn path_in(&self, root: Root) -> Path {
         let n = self.names_given.fetch_add(1, Ordering::Relaxed);
-        self.job.staged_path(&self.name(n)).expect("staged names are plain ASCII")
+        self.job.place(root).staged_path(&self.job, &self.name(n)).expect("staged names are plain ASCII")
     }
 
     fn name(&self, n: u32) -> String {
@@ -189,15 +209,22 @@ impl Attempt {
 
     /// Before a record says that they are there.
     pub(crate) async fn make_durable(&self, receipt: &Receipt) -> Result<()> {
-        let files = receipt.files.iter().map(|file| format!("{}/{}", self.job.id(), file.staged.name()));
-        self.job.staging.sync_files(files.collect()).await
+        for place in &self.job.places {
+            let files = receipt.files.iter().filter(|file| file.root == place.root);
+            let names = files.map(|file| format!("{}/{}", self.job.id(), file.staged.name()));
+            place.staging.sync_files(names.collect()).await?;
+        }
+        Ok(())
     }
 
     /// Deletes what this attempt staged. Only for attempts that were not sealed.
     pub async fn discard(&self) -> Result<()> {
         let names = 0..self.names_given.load(Ordering::Relaxed);
         let files: Vec<String> = names.map(|n| format!("{}/{}", self.job.id(), self.name(n))).collect();
-        self.job.staging.delete_all(&files).await
+        for place in &self.job.places {
+            place.staging.delete_all(&files).await?;
+        }
+        Ok(())
     }
 
     /// What would go unnoticed until after the decision.
@@ -210,9 +237,17 @@ impl Attempt {
         if rows_in != rows_out + rejected {
             return Err(format!("{rows_in} rows came in, {rows_out} went out and {rejected} were rejected"));
         }
-        let (counted, rows) = (receipt.tally.rows_out, receipt.files.iter().map(|file| file.rows).sum::<u64>());
-        if counted != rows {
-            return Err(format!("{counted} rows were counted, the files hold {rows}"));
+        let rows_of = |root| receipt.files.iter().filter(|file| file.root == root).map(|file| file.rows).sum::<u64>();
+        let rows = rows_of(Root::Result);
+        if rows_out != rows {
+            return Err(format!("{rows_out} rows were counted, the files hold {rows}"));
+        }
+        let rows = rows_of(Root::Rejects);
+        if rejected != rows {
+            return Err(format!("{rejected} rows were rejected, the files of the rejects hold {rows}"));
+        }
+        if self.job.plan().rejects.is_none() && receipt.files.iter().any(|file| file.root == Root::Rejects) {
+            return Err("the job has no place for rejects".to_owned());
         }
         let given: BTreeSet<String> = (0..self.names_given.load(Ordering::Relaxed)).map(|n| self.name(n)).collect();
         let mut used = BTreeSet::new();

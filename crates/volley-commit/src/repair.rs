@@ -45,14 +45,17 @@ impl Job {
     /// The splits of a committed job with a file that lies neither in staging nor at the destination any more,
     /// and for which no replacement was chosen; none once the job is published. [`Attempt::repair`] helps.
     pub async fn lost_splits(&self) -> Result<Vec<u32>> {
-        let Some(Outcome::Committed { version, .. }) = self.outcome().await? else {
+        let Some(Outcome::Committed { version, rejects_version, .. }) = self.outcome().await? else {
             return Ok(vec![]);
         };
         if self.is_published().await? || planted(Mutant::NoRepair) {
             return Ok(vec![]);
         }
-        let claim = self.destination.version(version).await?;
-        let paths = claim.map(|claim| final_paths(&claim)).unwrap_or_default();
+        let mut paths = BTreeMap::new();
+        for (place, version) in self.places.iter().zip([Some(version), rejects_version].into_iter().flatten()) {
+            let claim = place.destination.version(version).await?;
+            paths.extend(claim.iter().flat_map(final_paths));
+        }
         let replacements = self.replacements().await?;
         let mut lost = vec![];
         for receipt in self.receipts().await?.into_iter().flatten() {
@@ -70,8 +73,9 @@ impl Job {
                 continue;
             };
             // A move that is under way is at one of the two: looked for in the order in which it goes.
-            let at = &self.destination.location;
-            if at.size(&self.staged_path(name)?).await?.is_none() && at.size(&at.path(path)?).await?.is_none() {
+            let place = self.place(file.root);
+            let at = &place.destination.location;
+            if at.size(&place.staged_path(self, name)?).await?.is_none() && at.size(&at.path(path)?).await?.is_none() {
                 return Ok(true);
             }
         }
@@ -117,8 +121,11 @@ impl Job {
         match self.records.create_once(&record::repair_key(self.id(), split), &Slot::Closed).await? {
             Slot::Closed => Ok(()),
             Slot::Replaced { files, .. } => {
-                let names = files.iter().map(|file| format!("{}/{}", self.id(), file.staged.name()));
-                self.staging.delete_all(&names.collect::<Vec<_>>()).await
+                for file in files {
+                    let name = format!("{}/{}", self.id(), file.staged.name());
+                    self.place(file.root).staging.delete_all([&name]).await?;
+                }
+                Ok(())
             }
         }
     }
@@ -162,9 +169,9 @@ impl Attempt {
 }
 
 /// Where each staged file of a claim goes.
-fn final_paths(claim: &Claim) -> BTreeMap<String, String> {
+fn final_paths(claim: &Claim) -> impl Iterator<Item = (String, String)> {
     let pair = |addition: &Addition| (addition.staged.name().to_owned(), addition.file.path.clone());
-    claim.added.iter().map(pair).collect()
+    claim.added.iter().map(pair)
 }
 
 /// Bytes may differ, and with them sizes: a writer need not write the same rows in the same order.
@@ -179,7 +186,7 @@ fn check_promise(receipt: &Receipt, again: &Receipt) -> std::result::Result<(), 
         return Err(format!("{} files were promised, {} came out", receipt.files.len(), again.files.len()));
     }
     let kept = |(was, is): (&StagedFile, &StagedFile)| {
-        was.partition == is.partition && was.rows == is.rows && is_same_content(was, is)
+        was.root == is.root && was.partition == is.partition && was.rows == is.rows && is_same_content(was, is)
     };
     match receipt.files.iter().zip(&again.files).all(kept) {
         true => Ok(()),

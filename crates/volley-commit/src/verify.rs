@@ -32,10 +32,26 @@ pub struct JobReceipt {
     pub receipts: String,
     /// The files that it added.
     pub files: Vec<PublishedFile>,
+    /// What it rejected, if it could.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rejects: Option<RejectsReceipt>,
     /// What its caller had to say: models, and the like.
     pub provenance: Map<String, Value>,
     /// What it read.
     pub pinned: Pinned,
+}
+
+/// What a job rejected.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RejectsReceipt {
+    /// URL of the place.
+    pub destination: String,
+    /// The version of it that the job made.
+    pub version: u64,
+    /// How many rows it could have rejected.
+    pub max: u64,
+    /// The files that it added there.
+    pub files: Vec<PublishedFile>,
 }
 
 /// What a check of published files found.
@@ -43,8 +59,10 @@ pub struct JobReceipt {
 pub struct Verified {
     /// How many files the job published.
     pub files: usize,
-    /// Rows in them.
+    /// Rows in those of the result.
     pub rows: u64,
+    /// Rows in those of the rejects.
+    pub rejected: u64,
     /// Those that are not what was published.
     pub faults: Vec<FileFault>,
 }
@@ -74,21 +92,37 @@ pub async fn job_receipt(state: &Location, job: JobId) -> Result<Option<JobRecei
     }
 }
 
-/// Reads every file that a job published, and compares it with the job's receipt alone; none if there is no
-/// receipt. Other files at the destination are not looked at.
+/// Reads every file that a job published, rejects and all, and compares it with the job's receipt alone; none if
+/// there is no receipt. Other files at the destination are not looked at. That as many rows came in as went out and
+/// were rejected is looked at too.
 ///
 /// Errors: `unknown_job`, `location_unreachable`, and those of the store; a file that differs is none.
 pub async fn verify(state: &Location, job: JobId, open: &Opener) -> Result<Option<Verified>> {
     let Some(receipt) = job_receipt(state, job).await? else { return Ok(None) };
-    let url = &receipt.destination;
-    let destination = open(url).map_err(|source| Error::Unreachable { url: url.clone(), source })?;
-    let faults: Vec<Option<FileFault>> = futures::stream::iter(&receipt.files)
-        .map(|file| fault(&destination, file))
-        .buffered(CONCURRENT_MAX)
-        .try_collect()
-        .await?;
-    let rows = receipt.files.iter().map(|file| file.rows).sum();
-    Ok(Some(Verified { files: receipt.files.len(), rows, faults: faults.into_iter().flatten().collect() }))
+    let rejects = receipt.rejects.as_ref().map(|rejects| (&rejects.destination, &rejects.files));
+    let (mut files, mut rows, mut faults) = (0, Vec::<u64>::new(), vec![]);
+    for (url, published) in [Some((&receipt.destination, &receipt.files)), rejects].into_iter().flatten() {
+        let destination = open(url).map_err(|source| Error::Unreachable { url: url.clone(), source })?;
+        let of_files: Vec<Option<FileFault>> = futures::stream::iter(published)
+            .map(|file| fault(&destination, file))
+            .buffered(CONCURRENT_MAX)
+            .try_collect()
+            .await?;
+        files += published.len();
+        rows.push(published.iter().map(|file| file.rows).sum());
+        faults.extend(of_files.into_iter().flatten());
+    }
+    let (rows, rejected) = (rows[0], rows.get(1).copied().unwrap_or(0));
+    faults.extend(contradiction(&receipt, rows, rejected));
+    Ok(Some(Verified { files, rows, rejected, faults }))
+}
+
+/// Whether the figures of a receipt are those of its files, and leave no row out.
+fn contradiction(receipt: &JobReceipt, rows: u64, rejected: u64) -> Option<FileFault> {
+    let Tally { rows_in, rows_out, rejected: counted, .. } = receipt.tally;
+    let agree = rows_in == rows_out + counted && rows_out == rows && counted == rejected;
+    let file = format!("the receipt of job {}", receipt.job);
+    (!agree).then_some(FileFault { file, fault: "its figures contradict each other" })
 }
 
 async fn fault(destination: &Location, file: &PublishedFile) -> Result<Option<FileFault>> {

@@ -15,8 +15,8 @@ use crate::exec::{WriteContext, WriteExec};
 use crate::write::{Write, WriteTarget};
 
 // The number changes with the shape of the payload: both ends of a cluster must be of one version.
-const LOGICAL: &[u8] = b"volley.Write.1:";
-const PHYSICAL: &[u8] = b"volley.WriteExec.2:";
+const LOGICAL: &[u8] = b"volley.Write.2:";
+const PHYSICAL: &[u8] = b"volley.WriteExec.3:";
 
 #[derive(Serialize, Deserialize)]
 struct PhysicalWrite {

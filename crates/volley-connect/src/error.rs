@@ -95,6 +95,12 @@ pub enum ConnectError {
         /// Names the option and those that exist.
         message: String,
     },
+    /// Options on rejected rows that make no sense together. Trying again does not help.
+    #[error("{message}")]
+    InvalidRejects {
+        /// Names the option and what it can be.
+        message: String,
+    },
     /// Columns that the format or the partitioning cannot hold. Trying again does not help.
     #[error("{message}")]
     UnsupportedColumns {
@@ -199,6 +205,7 @@ impl ConnectError {
             Self::BadFile { .. } => "bad_file",
             Self::DestinationIsFile { .. } => "destination_is_file",
             Self::UnknownOption { .. } => "unknown_option",
+            Self::InvalidRejects { .. } => "invalid_rejects",
             Self::UnsupportedColumns { .. } => "unsupported_columns",
             Self::AppendMismatch { .. } => "append_mismatch",
             Self::NullPartition { .. } => "null_partition",

@@ -5,6 +5,7 @@ mod encode;
 mod files;
 mod footer;
 mod hive;
+mod rejects;
 mod row_sum;
 mod split;
 
@@ -29,6 +30,8 @@ use volley_commit::{JobId, Receipt};
 
 use crate::inputs::Inputs;
 use crate::write::{WriteTarget, output_schema};
+
+pub use rejects::{SplitTask, SplitTasks};
 
 pub(crate) use columns::{check_columns, file_columns, plain_schema};
 pub(crate) use row_sum::RowSum;

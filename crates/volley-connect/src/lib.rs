@@ -30,13 +30,13 @@ mod write;
 
 pub use codec::{decode_logical, decode_physical, encode_logical, encode_physical};
 pub use error::{ConnectError, Result};
-pub use exec::{WriteContext, WriteExec, with_write_context};
+pub use exec::{SplitTask, SplitTasks, WriteContext, WriteExec, with_write_context};
 pub use format::Format;
 pub use inputs::{InputFile, InputPart, Inputs, PinnedStores, SplitInput, reading_through};
-pub use location::{absolute_url, is_remote, location, staging};
-pub use pack::{PackedPlan, Split, SplitFile, pack_splits, writes_the_same_rows};
+pub use location::{absolute_url, is_remote, location, shown_store, staging};
+pub use pack::{PackedPlan, Split, SplitFile, carrying, pack_splits, writes_the_same_rows};
 pub use published::{RowsRead, read_rows};
 pub use redact::without_values;
 pub use stores::{Budget, Connection, Environment, SecretRef, StoreFault, Stores};
 pub use table::{TableFactory, check_append};
-pub use write::{Write, WritePlanner, WriteRule, WriteTarget, settle_statement};
+pub use write::{RejectsTarget, Write, WritePlanner, WriteRule, WriteTarget, settle_statement};

@@ -105,6 +105,11 @@ pub(crate) fn parts(url: &Url) -> Result<(ListingTableUrl, Path)> {
     Ok((table, prefix))
 }
 
+/// What a path in a store begins with where people read it: `/` on this machine, else as `s3://lake/`.
+pub fn shown_store(store: &str) -> String {
+    Url::parse(store).map_or_else(|_| "/".to_owned(), |store| spelled(&store, &Path::default()))
+}
+
 /// An object as users spell it: a path on this machine, a URL elsewhere. `store` is any URL of its store.
 pub(crate) fn spelled(store: &Url, path: &Path) -> String {
     match store.scheme() {

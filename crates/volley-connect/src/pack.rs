@@ -158,6 +158,15 @@ async fn cut_union(plan: Arc<dyn ExecutionPlan>, runtime: &RuntimeEnv, sizes: Si
     Ok(PackedPlan { plan, splits, independent, repeatable, rows_kept })
 }
 
+/// The children whose partitions come out as this node's partitions, row by row: whatever they do is done for the
+/// split at hand and for no other.
+pub fn carrying(plan: &dyn ExecutionPlan) -> Vec<usize> {
+    match plan.is::<UnionExec>() {
+        true => (0..plan.children().len()).collect(),
+        false => carrier(plan).into_iter().collect(),
+    }
+}
+
 /// The child whose partitions come out as this node's partitions, row by row.
 fn carrier(plan: &dyn ExecutionPlan) -> Option<usize> {
     // With more partitions a limit for each would let more rows through.

@@ -2,6 +2,7 @@
 
 mod options;
 mod planner;
+mod rejects;
 mod rule;
 mod statement;
 
@@ -21,6 +22,7 @@ use crate::format::Format;
 
 pub(crate) use options::{csv_writer, parquet_properties, table_options};
 pub use planner::WritePlanner;
+pub use rejects::RejectsTarget;
 pub use rule::WriteRule;
 pub use statement::settle_statement;
 
@@ -37,6 +39,25 @@ pub struct WriteTarget {
     pub partition_by: Vec<String>,
     /// Options of the format, checked: `compression`, `delimiter`, ….
     pub options: BTreeMap<String, String>,
+    /// Where rejected rows go; without it no row may be.
+    #[serde(default)]
+    pub rejects: Option<RejectsTarget>,
+}
+
+impl WriteTarget {
+    /// How the rejects are written, if any may be: always as Parquet, since their columns never change and a NULL must
+    /// stay one. They have no partitions, so where some of the result's are replaced, all of the rejects are.
+    pub fn of_rejects(&self) -> Option<WriteTarget> {
+        let rejects = self.rejects.as_ref()?;
+        Some(WriteTarget {
+            destination: rejects.destination.clone(),
+            format: Format::Parquet,
+            mode: if self.mode == Mode::OverwritePartitions { Mode::Overwrite } else { self.mode },
+            partition_by: vec![],
+            options: BTreeMap::new(),
+            rejects: None,
+        })
+    }
 }
 
 impl fmt::Display for WriteTarget {
@@ -47,6 +68,9 @@ impl fmt::Display for WriteTarget {
         }
         for (option, value) in &self.options {
             write!(f, ", {option}={value}")?;
+        }
+        if let Some(rejects) = &self.rejects {
+            write!(f, ", rejects={}, max_rejects={}", rejects.destination, rejects.max)?;
         }
         Ok(())
     }

@@ -16,10 +16,15 @@ impl FitStores {
     ///
     /// Errors: `store_unfit`, and those of the store.
     pub(crate) async fn check(&self, job: &Job) -> Result<()> {
-        let staging = job.staging();
-        if !is_remote(&staging.url) || self.known().contains(&staging.url) {
-            return Ok(());
+        for staging in [Some(job.staging()), job.rejects_staging()].into_iter().flatten() {
+            if is_remote(&staging.url) && !self.known().contains(&staging.url) {
+                self.try_out(job, staging).await?;
+            }
         }
+        Ok(())
+    }
+
+    async fn try_out(&self, job: &Job, staging: &Location) -> Result<()> {
         // In the job's own folder: what a process leaves there that is killed meanwhile goes with the job.
         let id = job.id().to_string();
         let url = format!("{}/{id}/", staging.url.trim_end_matches('/'));

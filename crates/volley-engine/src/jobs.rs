@@ -28,8 +28,12 @@ pub struct JobStatus {
     pub destination: String,
     /// The models that score.
     pub models: Vec<ModelUse>,
+    /// URL of the place of its rejects, if it has one.
+    pub rejects: Option<String>,
     /// Rows of its result, once it is decided.
     pub rows: Option<u64>,
+    /// Rows that it rejected, once it is decided.
+    pub rejected: Option<u64>,
     /// Files that it published.
     pub files: Option<usize>,
     /// Why it was given up, if it was.
@@ -62,8 +66,8 @@ impl Engine {
             (Some(Outcome::Committed { .. }), None) => "committed",
             (Some(Outcome::Committed { .. }), Some(_)) => "published",
         };
-        let (rows, reason) = match outcome {
-            Some(Outcome::Committed { tally, .. }) => (Some(tally.rows_out), None),
+        let (tally, reason) = match outcome {
+            Some(Outcome::Committed { tally, .. }) => (Some(tally), None),
             Some(Outcome::Aborted { reason }) => (None, Some(reason)),
             None => (None, None),
         };
@@ -77,7 +81,9 @@ impl Engine {
             mode: plan.spec.mode.to_string(),
             destination: plan.destination.clone(),
             models: models_of(&job),
-            rows,
+            rejects: plan.rejects.as_ref().map(|rejects| rejects.destination.clone()),
+            rows: tally.map(|tally| tally.rows_out),
+            rejected: tally.map(|tally| tally.rejected),
             files: published.map(|published| published.files.len()),
             reason,
         })

@@ -100,10 +100,13 @@ impl Recovery<'_> {
     }
 }
 
-/// The bucket that a job publishes to, if it is one: without a readable plan nothing will be touched.
+/// The bucket that a job publishes its result to, or else its rejects, if any is one: without a readable plan nothing
+/// will be touched.
 async fn bucket_of(shared: &Shared, job: JobId) -> Option<String> {
     let job = resume::recorded(shared, job).await.ok()?;
-    let url = Url::parse(&job.plan().destination).ok().filter(|url| is_remote(url.as_str()))?;
+    let rejects = job.plan().rejects.as_ref().map(|rejects| &rejects.destination);
+    let mut places = [Some(&job.plan().destination), rejects].into_iter().flatten();
+    let url = Url::parse(places.find(|place| is_remote(place))?).ok()?;
     Some(url[..Position::BeforePath].to_owned())
 }
 

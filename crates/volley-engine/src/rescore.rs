@@ -11,7 +11,7 @@ use std::num::NonZeroUsize;
 use tempfile::TempDir;
 use url::Url;
 use uuid::Uuid;
-use volley_commit::{Job, JobId, JobReceipt, Location, PublishedFile};
+use volley_commit::{Job, JobId, Location, Pinned, PublishedFile, Receipt, RejectsAt, Root};
 use volley_connect::{Inputs, writes_the_same_rows};
 use volley_predict::Pins;
 
@@ -20,7 +20,7 @@ use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::progress::Progress;
 use crate::resume::{self, SPLITS};
-use crate::verify::{Difference, destination, published, shown};
+use crate::verify::{Difference, published, shown};
 use crate::write::WriteJob;
 
 /// Which splits are scored again.
@@ -85,10 +85,14 @@ impl Engine {
     /// `input_changed`, and those of models that cannot be had any more.
     pub async fn rescore(&self, id: JobId, draw: Draw, progress: &Progress) -> Result<Rescored, EngineError> {
         let receipt = published(&self.shared, id).await?;
-        let at = destination(&self.shared, &receipt)?;
+        let at = |url: &str| volley_connect::location(url, &self.shared.runtime);
+        let mut places = vec![Was { root: Root::Result, at: at(&receipt.destination)?, files: receipt.files }];
+        if let Some(rejects) = receipt.rejects {
+            places.push(Was { root: Root::Rejects, at: at(&rejects.destination)?, files: rejects.files });
+        }
         let past = Past::of(self, id).await?;
         let splits = draw.of(past.job.plan().spec.splits);
-        let wrote = |split: u32| receipt.files.iter().filter(move |file| file.split() == Some(split) && file.rows > 0);
+        let wrote = |split: u32| places.iter().flat_map(move |was| was.of_split(split));
         let mut rescored = Rescored {
             files: splits.iter().map(|split| wrote(*split).count()).sum(),
             rows: splits.iter().flat_map(|split| wrote(*split)).map(|file| file.rows).sum(),
@@ -99,14 +103,30 @@ impl Engine {
         };
         for some in rescored.splits.chunks(self.shared.settings.cores.max(1)) {
             for (split, again) in past.score(self, some, progress).await? {
-                let compared = Compared::new(&receipt, split, &again);
-                rescored.files_of_same_bytes += compared.files_of_same_bytes;
-                for (file, how) in compared.differences {
-                    rescored.differences.push(Difference { file: shown(&at, &file)?, how });
+                for was in &places {
+                    let compared = Compared::new(was, split, &again.published_by(past.job.plan(), was.root));
+                    rescored.files_of_same_bytes += compared.files_of_same_bytes;
+                    for (file, how) in compared.differences {
+                        rescored.differences.push(Difference { file: shown(&was.at, &file)?, how });
+                    }
                 }
             }
         }
         Ok(rescored)
+    }
+}
+
+/// What a job published at one of its places.
+struct Was {
+    root: Root,
+    at: Location,
+    files: Vec<PublishedFile>,
+}
+
+impl Was {
+    /// The files of a split. Those without rows say what the columns are, and stay out where another split has rows.
+    fn of_split(&self, split: u32) -> impl Iterator<Item = &PublishedFile> {
+        self.files.iter().filter(move |file| file.split() == Some(split) && file.rows > 0)
     }
 }
 
@@ -137,30 +157,29 @@ impl Past {
         Ok(Self { job, inputs, physical })
     }
 
-    /// The files of some splits, as they would be published.
+    /// The receipts of some splits.
     async fn score(
         &self,
         engine: &Engine,
         splits: &[u32],
         progress: &Progress,
-    ) -> Result<Vec<(u32, Vec<PublishedFile>)>, EngineError> {
+    ) -> Result<Vec<(u32, Receipt)>, EngineError> {
         let folder = TempDir::with_prefix("volley-rescore-").map_err(|error| no_folder(&error))?;
         let again = self.again(engine, &folder).await?;
         let state = assembly::state_with(&engine.shared, &self.job.plan().pinned.settings)?;
         let (pins, sites) = (Pins::default(), []);
         let write =
             WriteJob { shared: &engine.shared, progress, state: &state, pins: &pins, sites: &sites, step: None };
-        let work = write.work(&again, self.inputs.clone(), Some(&self.physical), None)?;
+        let work = write.work(&again, self.inputs.clone(), Some(&self.physical), None, 0)?;
         if !writes_the_same_rows(work.plan()) {
             return Err(not_rescorable(self.job.id(), "its rows may be others each time that it runs"));
         }
         write.write(&work, splits.iter().map(|split| *split as usize)).await?;
-        let mut files = vec![];
+        let mut receipts = vec![];
         for split in splits {
-            let receipt = again.receipt(*split).await?.expect("a split that was run has a receipt");
-            files.push((*split, receipt.published_by(&again.plan().spec)));
+            receipts.push((*split, again.receipt(*split).await?.expect("a split that was run has a receipt")));
         }
-        Ok(files)
+        Ok(receipts)
     }
 
     /// A job of the same name, since its files carry it, that can do no harm.
@@ -170,7 +189,18 @@ impl Past {
             let url = url.map_err(|()| EngineError::new("no_temporary_folder", "its path is not absolute"))?;
             Ok(volley_connect::location(url.as_str(), &engine.shared.runtime)?)
         };
-        Ok(Job::begin(&at("state")?, &at("out")?, &at("staging")?, self.job.plan().spec.clone()).await?)
+        let plan = self.job.plan();
+        let rejects = match &plan.rejects {
+            None => None,
+            Some(rejects) => Some(RejectsAt {
+                destination: at("rejects")?,
+                staging: at("rejects-staging")?,
+                extension: rejects.extension.clone(),
+                max: rejects.max,
+            }),
+        };
+        let (state, out, staging) = (at("state")?, at("out")?, at("staging")?);
+        Ok(Job::begin_pinned(&state, &out, &staging, rejects, plan.spec.clone(), Pinned::default()).await?)
     }
 }
 
@@ -190,12 +220,11 @@ struct Compared {
 }
 
 impl Compared {
-    /// A file without rows says what the columns are, and stays out where another split has rows.
-    fn new(receipt: &JobReceipt, split: u32, again: &[PublishedFile]) -> Self {
-        let with_rows = |file: &&PublishedFile| file.rows > 0;
-        let mut again: BTreeMap<_, _> = again.iter().filter(with_rows).map(|file| (file.path.as_str(), file)).collect();
+    fn new(was: &Was, split: u32, again: &[PublishedFile]) -> Self {
+        let with_rows = again.iter().filter(|file| file.rows > 0);
+        let mut again: BTreeMap<_, _> = with_rows.map(|file| (file.path.as_str(), file)).collect();
         let mut compared = Self { files_of_same_bytes: 0, differences: vec![] };
-        for was in receipt.files.iter().filter(with_rows).filter(|file| file.split() == Some(split)) {
+        for was in was.of_split(split) {
             match again.remove(was.path.as_str()) {
                 None => compared.differs(was, "it had rows, and none come out".to_owned()),
                 Some(is) => compared.compare(was, is),

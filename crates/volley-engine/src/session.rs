@@ -69,6 +69,8 @@ pub struct Output {
     pub format: String,
     /// Columns whose values become folders.
     pub partitioned_by: Vec<String>,
+    /// What else it says, as in `OPTIONS (…)`: `rejects`, `max_rejects`, `reject_values`.
+    pub options: Vec<(String, String)>,
 }
 
 impl Rows {
@@ -267,6 +269,10 @@ fn copy_to(query: &Query, output: &Output) -> Statement {
         target: output.to.clone(),
         partitioned_by: output.partitioned_by.clone(),
         stored_as: Some(output.format.clone()),
-        options: vec![("mode".to_string(), Value::SingleQuotedString(output.mode.clone()))],
+        options: [("mode".to_string(), output.mode.clone())]
+            .into_iter()
+            .chain(output.options.iter().cloned())
+            .map(|(name, value)| (name, Value::SingleQuotedString(value)))
+            .collect(),
     })
 }

@@ -9,6 +9,9 @@ use datafusion::sql::sqlparser::ast::Query;
 
 use crate::error::EngineError;
 
+/// Options that say nothing of the files.
+const OF_THE_WRITE: [&str; 4] = ["max_rejects", "mode", "reject_values", "rejects"];
+
 /// The write that fills the table. The columns are the query's.
 pub(crate) fn filling(table: &CreateExternalTable, query: &Query) -> Result<Statement, EngineError> {
     if !table.columns.is_empty() {
@@ -29,7 +32,7 @@ pub(crate) fn filling(table: &CreateExternalTable, query: &Query) -> Result<Stat
 pub(crate) fn over_files(table: &CreateExternalTable) -> Statement {
     let mut table = table.clone();
     match is_text(&table) {
-        true => table.options.retain(|(name, _)| name != "mode"),
+        true => table.options.retain(|(name, _)| !OF_THE_WRITE.contains(&name.as_str())),
         false => table.options.clear(),
     }
     Statement::CreateExternalTable(table)

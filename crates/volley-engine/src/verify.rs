@@ -17,8 +17,10 @@ use crate::resume::opener;
 pub struct Verified {
     /// How many files the job published.
     pub files: usize,
-    /// Rows in them.
+    /// Rows in those of the result.
     pub rows: u64,
+    /// Rows in those of the rejects.
+    pub rejected: u64,
     /// Of the files, those whose rows were read and summed up again: the bytes of the others were compared alone.
     pub files_summed: usize,
     /// Those that are not what was published, in the order of their splits.
@@ -45,18 +47,22 @@ impl Engine {
         let checked = volley_commit::verify(&self.shared.state, id, &open).await?.ok_or_else(|| unpublished(id))?;
         let differ = |fault: volley_commit::FileFault| Difference { file: fault.file, how: fault.fault.to_owned() };
         let mut differences: Vec<_> = checked.faults.into_iter().map(differ).collect();
-        let destination = destination(&self.shared, &receipt)?;
         let known: BTreeSet<String> = differences.iter().map(|difference| difference.file.clone()).collect();
+        let rejects = receipt.rejects.as_ref().map(|rejects| (&rejects.destination, &rejects.files));
         let mut files_summed = 0;
-        for (file, read) in self.read_all(&destination, &receipt.files, &known).await? {
-            match read {
-                RowsRead::Unknown => {}
-                RowsRead::AsWritten => files_summed += 1,
-                RowsRead::Differ(how) => differences.push(Difference { file, how }),
+        for (url, files) in [Some((&receipt.destination, &receipt.files)), rejects].into_iter().flatten() {
+            let at = volley_connect::location(url, &self.shared.runtime)?;
+            for (file, read) in self.read_all(&at, files, &known).await? {
+                match read {
+                    RowsRead::Unknown => {}
+                    RowsRead::AsWritten => files_summed += 1,
+                    RowsRead::Differ(how) => differences.push(Difference { file, how }),
+                }
             }
         }
         differences.sort_by(|a, b| a.file.cmp(&b.file));
-        Ok(Verified { files: checked.files, rows: checked.rows, files_summed, differences })
+        let volley_commit::Verified { files, rows, rejected, .. } = checked;
+        Ok(Verified { files, rows, rejected, files_summed, differences })
     }
 
     /// Reads the rows of files that are not known to differ, as many at a time as there are cores.
@@ -89,11 +95,6 @@ impl Engine {
 /// The receipt of a job that has published something.
 pub(crate) async fn published(shared: &Shared, id: JobId) -> Result<JobReceipt, EngineError> {
     job_receipt(&shared.state, id).await?.ok_or_else(|| unpublished(id))
-}
-
-/// Where a job has published its files.
-pub(crate) fn destination(shared: &Shared, receipt: &JobReceipt) -> Result<Location, EngineError> {
-    Ok(volley_connect::location(&receipt.destination, &shared.runtime)?)
 }
 
 /// A published file as people write it.

@@ -16,14 +16,16 @@ use volley_commit::{Job, JobId, JobSpec, Origin, Outcome, Pinned, Tally, is_disk
 use volley_connect::{
     Inputs, PackedPlan, PinnedStores, WriteContext, WriteExec, pack_splits, reading_through, with_write_context,
 };
-use volley_predict::{Pins, Site};
+use volley_predict::{Pins, Site, rejects_schema};
 
 use crate::codec::PlanCodec;
 use crate::engine::Shared;
 use crate::error::EngineError;
+use crate::located;
 use crate::locks::JobLock;
 use crate::progress::{Progress, metric_sum};
 use crate::recovery::{release, unlockable};
+use crate::rejecting;
 use crate::resume::{self, Found, Slot, Step};
 use crate::running::{Entry, kept};
 
@@ -44,6 +46,8 @@ pub struct Summary {
     pub models: Vec<ModelUse>,
     /// URL of the destination.
     pub destination: String,
+    /// URL of the place of the rejects, if there is one.
+    pub rejects: Option<String>,
     /// Files published.
     pub files: usize,
 }
@@ -147,6 +151,7 @@ impl WriteJob<'_> {
         plan: Arc<dyn ExecutionPlan>,
     ) -> Result<(Job, Done), EngineError> {
         let settings = &self.shared.settings;
+        let plan = self.accounted(plan)?;
         let packed = pack_splits(plan, &self.shared.runtime, settings.split_rows, settings.split_bytes).await;
         let packed = packed.map_err(|error| self.told(error))?;
         let rows_total = packed.splits.iter().map(|split| split.rows).sum();
@@ -167,9 +172,19 @@ impl WriteJob<'_> {
             physical: physical.clone().filter(|_| self.step.is_some()),
         };
         let job = self.begin(id, packed.plan.as_ref(), pinned).await?;
-        let work = self.work(&job, inputs, physical.as_deref(), Some(packed));
+        let work = self.work(&job, inputs, physical.as_deref(), Some(packed), 0);
         let work = self.or_leave(&job, work).await?;
         self.write_and_publish(&entry, work, rows_total).await
+    }
+
+    fn accounted(&self, plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>, EngineError> {
+        let accounted = rejecting::accounted(plan.clone())?;
+        let partitions =
+            write_of(plan.as_ref()).map_or(1, |write| write.input().output_partitioning().partition_count());
+        if partitions > 1 && !Arc::ptr_eq(&plan, &accounted) {
+            self.progress.note(rejecting::ONE_SPLIT.to_owned());
+        }
+        Ok(accounted)
     }
 
     async fn go_on_and_publish(&self, job: Job) -> Result<(Job, Done), EngineError> {
@@ -189,17 +204,20 @@ impl WriteJob<'_> {
         let unreadable = || EngineError::new("not_resumable", format!("the plan of job {id} cannot be read any more"));
         let inputs = serde_json::from_value(job.plan().pinned.inputs.clone()).map_err(|_| unreadable())?;
         let physical = job.physical().await?.ok_or_else(unreadable)?;
-        self.work(job, inputs, Some(&physical), None)
+        let done = job.receipts().await?.into_iter().flatten();
+        self.work(job, inputs, Some(&physical), None, done.map(|receipt| receipt.tally.rejected).sum())
     }
 
     /// Makes a plan ready to be run. It is decoded from its stored bytes, so that whoever goes on with the job
-    /// later runs what was run at first; a plan that cannot be stored runs as it is.
+    /// later runs what was run at first; a plan that cannot be stored runs as it is. `rejected` rows are in the
+    /// receipts already.
     pub(crate) fn work(
         &self,
         job: &Job,
         inputs: Inputs,
         physical: Option<&[u8]>,
         packed: Option<PackedPlan>,
+        rejected: u64,
     ) -> Result<Work, EngineError> {
         let told = |error| self.told(error);
         let stores = PinnedStores::new(&inputs, &self.shared.runtime);
@@ -221,6 +239,9 @@ impl WriteJob<'_> {
             true => self.codec().round_trip(plan, &task).map_err(told)?,
             false => plan,
         };
+        // What is hidden in a plan does not travel: whoever runs it puts it in.
+        let plan = located::with_locations(plan).map_err(told)?;
+        let task = rejecting::task(&task, job, &plan, rejected);
         Ok(Work { job: job.clone(), plan, independent, inputs, stores, task })
     }
 
@@ -230,7 +251,11 @@ impl WriteJob<'_> {
 
     async fn check_append(&self, plan: &dyn ExecutionPlan) -> Result<(), EngineError> {
         let write = write_of(plan).expect("only a plan that writes becomes a job");
-        Ok(volley_connect::check_append(write, self.state).await?)
+        volley_connect::check_append(write.target(), &write.input().schema(), self.state).await?;
+        match write.target().of_rejects() {
+            Some(rejects) => Ok(volley_connect::check_append(&rejects, &rejects_schema(), self.state).await?),
+            None => Ok(()),
+        }
     }
 
     async fn write_and_publish(
@@ -318,7 +343,11 @@ impl WriteJob<'_> {
             extension: target.format.extension().to_string(),
             provenance: Map::from_iter([("models".to_string(), json!(self.models()))]),
         };
-        Ok(Job::begin_pinned(&self.shared.state, &destination, &staging, spec, pinned).await?)
+        let rejects = match &target.rejects {
+            Some(rejects) => Some(rejecting::place(rejects, self.shared)?),
+            None => None,
+        };
+        Ok(Job::begin_pinned(&self.shared.state, &destination, &staging, rejects, spec, pinned).await?)
     }
 
     fn told(&self, error: DataFusionError) -> EngineError {
@@ -357,6 +386,7 @@ fn summary(job: &Job, done: Done, start: Instant) -> Summary {
         seconds: start.elapsed().as_secs_f64(),
         models: models_of(job),
         destination: job.plan().destination.clone(),
+        rejects: job.plan().rejects.as_ref().map(|rejects| rejects.destination.clone()),
         files: done.files,
     }
 }

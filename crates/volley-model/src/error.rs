@@ -109,6 +109,35 @@ impl ModelError {
         }
     }
 
+    /// Whether it is the doing of some of the rows: others may do better with the same model.
+    pub fn is_of_rows(&self) -> bool {
+        use volley_onnx::Error::{Failed, Panicked};
+        matches!(
+            self,
+            ModelError::Row { .. }
+                | ModelError::NullInput { .. }
+                | ModelError::Score(_)
+                | ModelError::Onnx(Failed(_) | Panicked(_))
+        )
+    }
+
+    /// The row that is to blame, from 0 within the batch, where one alone is.
+    pub fn row(&self) -> Option<usize> {
+        match self {
+            ModelError::Row { row, .. } | ModelError::NullInput { row, .. } => Some(*row),
+            _ => None,
+        }
+    }
+
+    /// What is wrong with that row, for a message that says itself which one it is.
+    pub fn reason(&self) -> String {
+        match self {
+            ModelError::Row { source, .. } => source.to_string(),
+            ModelError::NullInput { input, .. } => format!("input {input} is NULL, and its null rule is `error`"),
+            other => other.to_string(),
+        }
+    }
+
     /// Whether the model can be scored once it is converted to ONNX.
     pub fn converts(&self) -> bool {
         matches!(self, ModelError::Flavor { converts: true, .. })

@@ -35,6 +35,32 @@ pub enum PredictError {
         #[source]
         source: ModelError,
     },
+    /// A model failed at one row. Not worth trying again: the row stays as it is.
+    #[error("model `{model}`: {place}: {reason}")]
+    Row {
+        /// The model version that was to score.
+        model: String,
+        /// Which row it is, as far as the plan knows.
+        place: String,
+        /// What went wrong there, without the row's values.
+        reason: String,
+        /// The code of what went wrong.
+        code: &'static str,
+    },
+    /// Models failed at more rows than a job was to bear. Not worth trying again: the rows stay as they are.
+    #[error(
+        "more rows cannot be scored than max_rejects = {max} allows, one of them {place}: model `{model}`: {reason}"
+    )]
+    TooManyRejects {
+        /// How many were allowed.
+        max: u64,
+        /// The model version that was to score.
+        model: String,
+        /// Which row it is, as far as the plan knows.
+        place: String,
+        /// What went wrong there, without the row's values.
+        reason: String,
+    },
     /// The model could not be brought here. Worth trying again when [`RegistryError::is_transient`].
     #[error(transparent)]
     Registry(#[from] RegistryError),
@@ -46,6 +72,8 @@ impl PredictError {
         match self {
             Self::Binding(problems) => problems.first().map_or("binding", |problem| problem.code),
             Self::Model(error) | Self::Score { source: error, .. } => error.code(),
+            Self::Row { code, .. } => code,
+            Self::TooManyRejects { .. } => "too_many_rejects",
             Self::Registry(error) => error.code(),
             Self::Setting { .. } => "invalid_setting",
         }

@@ -5,10 +5,13 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::ArrayRef;
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef};
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{Result, ScalarValue, exec_err, plan_err};
 use datafusion::logical_expr::{
     ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
+use datafusion::physical_expr::ScalarFunctionExpr;
+use datafusion::physical_plan::PhysicalExpr;
 use volley_model::Function;
 
 use crate::call::BoundCall;
@@ -125,6 +128,16 @@ impl BoundPredict {
     pub(crate) fn is_constant(&self) -> bool {
         self.signature.volatility == Volatility::Volatile
     }
+}
+
+/// Whether an expression of a physical plan scores.
+pub fn scores(expr: &Arc<dyn PhysicalExpr>) -> bool {
+    let mut found = false;
+    let looked = expr.apply(|node| {
+        found |= ScalarFunctionExpr::try_downcast_func::<BoundPredict>(node.as_ref()).is_some();
+        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    });
+    looked.is_err() || found
 }
 
 impl PartialEq for BoundPredict {

@@ -97,8 +97,9 @@ struct OutputTable {
     format: FileFormat,
     #[serde(default)]
     partitioned_by: Vec<String>,
-    rejects: Option<Spanned<Value>>,
-    max_rejects: Option<Spanned<Value>>,
+    rejects: Option<Spanned<String>>,
+    max_rejects: Option<Spanned<u64>>,
+    reject_values: Option<Spanned<bool>>,
 }
 
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
@@ -128,6 +129,7 @@ impl JobFile {
         let job: Self = file.parse()?;
         job.refuse_what_is_not_built(file)?;
         job.refuse_an_empty_destination(file)?;
+        job.refuse_rejects_without_a_place(file)?;
         Ok(Job {
             script: job.script(file, folder)?,
             params: job.params(file)?,
@@ -138,13 +140,8 @@ impl JobFile {
     }
 
     fn refuse_what_is_not_built(&self, file: &TomlFile) -> Result<(), Failure> {
-        let output = self.output.as_ref();
         let span = |value: Option<&Spanned<Value>>| value.map(Spanned::span);
-        let keys: [(&str, Option<Range<usize>>); 3] = [
-            ("[schedule]", span(self.schedule.as_ref())),
-            ("rejects", span(output.and_then(|output| output.rejects.as_ref()))),
-            ("max_rejects", span(output.and_then(|output| output.max_rejects.as_ref()))),
-        ];
+        let keys: [(&str, Option<Range<usize>>); 1] = [("[schedule]", span(self.schedule.as_ref()))];
         for (key, span) in keys {
             if span.is_some() {
                 let message = format!("`{key}` is not built yet: remove it from the job file");
@@ -156,11 +153,27 @@ impl JobFile {
 
     /// Put beside the job file, it would be the folder that holds the job itself.
     fn refuse_an_empty_destination(&self, file: &TomlFile) -> Result<(), Failure> {
-        match &self.output {
-            Some(output) if output.to.get_ref().trim().is_empty() => {
-                Err(file.mistake(INVALID, "`to` is empty: name a folder", Some(output.to.span())))
+        let Some(output) = &self.output else { return Ok(()) };
+        let folders = [("to", Some(&output.to)), ("rejects", output.rejects.as_ref())];
+        let named = folders.into_iter().filter_map(|(key, folder)| Some((key, folder?)));
+        match { named }.find(|(_, folder)| folder.get_ref().trim().is_empty()) {
+            Some((key, folder)) => {
+                Err(file.mistake(INVALID, &format!("`{key}` is empty: name a folder"), Some(folder.span())))
             }
-            _ => Ok(()),
+            None => Ok(()),
+        }
+    }
+
+    fn refuse_rejects_without_a_place(&self, file: &TomlFile) -> Result<(), Failure> {
+        let Some(output) = self.output.as_ref().filter(|output| output.rejects.is_none()) else { return Ok(()) };
+        let max = output.max_rejects.as_ref().map(|max| ("max_rejects", max.span()));
+        let values = output.reject_values.as_ref().map(|values| ("reject_values", values.span()));
+        match max.or(values) {
+            Some((key, span)) => {
+                let message = format!("`{key}` is set and `rejects` is not: add `rejects`, or remove `{key}`");
+                Err(file.mistake(INVALID, &message, Some(span)))
+            }
+            None => Ok(()),
         }
     }
 
@@ -202,7 +215,12 @@ impl JobFile {
 
 impl OutputTable {
     fn engine(self, folder: &Path) -> Output {
+        let rejects = self.rejects.map(|rejects| in_folder(rejects.into_inner(), folder));
+        let max = self.max_rejects.map(|max| max.into_inner().to_string());
+        let values = self.reject_values.map(|values| values.into_inner().to_string());
+        let options = [("rejects", rejects), ("max_rejects", max), ("reject_values", values)];
         Output {
+            options: options.into_iter().filter_map(|(name, value)| Some((name.to_string(), value?))).collect(),
             to: in_folder(self.to.into_inner(), folder),
             mode: self.mode.name().to_string(),
             format: self.format.name().to_string(),
@@ -318,11 +336,7 @@ mod tests {
 
     #[test]
     fn what_is_not_built_yet_is_refused_by_name() {
-        for (key, text) in [
-            ("[schedule]", "[schedule]\ncron = '0 6 * * *'"),
-            ("rejects", "[output]\nto = 'x'\nrejects = 'y'"),
-            ("max_rejects", "[output]\nto = 'x'\nmax_rejects = 1"),
-        ] {
+        for (key, text) in [("[schedule]", "[schedule]\ncron = '0 6 * * *'")] {
             let error = error(&format!("sql = 'SELECT 1'\n{text}"));
             assert!(error.contains(&format!("`{key}` is not built yet")), "{error}");
             assert!(error.ends_with("[not_built]\n"), "{error}");
@@ -348,6 +362,21 @@ mod tests {
     fn an_empty_destination_is_refused_with_its_place() {
         let told = error("sql = 'SELECT 1'\n[output]\nto = ''");
         assert_eq!(told, "jobs/daily.toml:3:6: `to` is empty: name a folder [invalid_job_file]\n");
+    }
+
+    #[test]
+    fn rejects_go_to_a_folder_beside_the_job_file_and_nothing_is_said_of_them_without_one() {
+        let text = "sql = 'SELECT 1'\n[output]\nto = 'x'\nrejects = 'bad/${ds}'\nmax_rejects = 3\nreject_values = true";
+        let options = job(text).unwrap().output.unwrap().options;
+        let expected = [("rejects", "jobs/bad/${ds}"), ("max_rejects", "3"), ("reject_values", "true")];
+        assert_eq!(options, expected.map(|(name, value)| (name.to_string(), value.to_string())));
+        let output = |keys: &str| error(&format!("sql = 'SELECT 1'\n[output]\nto = 'x'\n{keys}"));
+        assert!(
+            output("max_rejects = 3").starts_with("jobs/daily.toml:4:15: `max_rejects` is set and `rejects` is not")
+        );
+        assert!(output("reject_values = true").contains("`rejects` is not"));
+        assert!(output("rejects = ''").starts_with("jobs/daily.toml:4:11: `rejects` is empty"));
+        assert!(output("rejects = 'y'\nmax_rejects = -1").starts_with("jobs/daily.toml:5:15: "));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 use serde_json::json;
-use volley_engine::{Difference, Draw, Engine, Intent, JobId, JobStatus, Progress, Rescored};
+use volley_engine::{Difference, Draw, Engine, Intent, JobId, JobStatus, Progress, Rescored, Verified};
 
 use crate::args::JobsCommand;
 use crate::report::Failure;
@@ -70,6 +70,8 @@ fn show(job: &JobStatus, json: bool) -> Result<(), Failure> {
             told("models", models.clone()),
         ];
         lines.extend(job.rows.map(|rows| told("rows", rows.to_string())));
+        lines.extend(job.rejects.as_ref().map(|rejects| told("rejects", outcome::shown(rejects))));
+        lines.extend(job.rejected.filter(|_| job.rejects.is_some()).map(|rows| told("rejected", rows.to_string())));
         lines.extend(job.files.map(|files| told("files", files.to_string())));
         lines.extend(job.reason.clone().map(|reason| told("reason", reason)));
         lines.retain(|[_, value]| !value.is_empty());
@@ -108,6 +110,7 @@ async fn verify(engine: &Engine, job: JobId, draw: Option<Draw>, json: bool) -> 
         "job": job,
         "files": verified.files,
         "rows": verified.rows,
+        "rejected": verified.rejected,
         "files_summed": verified.files_summed,
         "rescored": rescored.as_ref().map(|rescored| json!({
             "splits": rescored.splits,
@@ -118,9 +121,10 @@ async fn verify(engine: &Engine, job: JobId, draw: Option<Draw>, json: bool) -> 
         })),
     });
     let told = || {
+        let Verified { files, rows, rejected, files_summed, .. } = verified;
+        let and_rejected = if rejected > 0 { format!(" and {rejected} rejected") } else { String::new() };
         let read = format!(
-            "{} files with {} rows are as job {job} published them; the rows of {} were summed up again\n",
-            verified.files, verified.rows, verified.files_summed
+            "{files} files with {rows} rows{and_rejected} are as job {job} published them; the rows of {files_summed} were summed up again\n"
         );
         let again = rescored.as_ref().map(|rescored| {
             let Rescored { files, rows, files_of_same_bytes, .. } = rescored;

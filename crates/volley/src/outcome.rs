@@ -17,7 +17,9 @@ const DIGEST_DIGITS: usize = 12;
 pub fn line(summary: &Summary) -> String {
     let rows = HumanCount(summary.rows);
     let speed = HumanCount(rate(summary.rows, summary.seconds));
-    let without: String = [(summary.null_scores, "without a score"), (summary.rejected, "rejected")]
+    let into = summary.rejects.as_deref().map_or_else(String::new, |rejects| format!(" into {}", shown(rejects)));
+    let rejected = format!("rejected{into}");
+    let without: String = [(summary.null_scores, "without a score"), (summary.rejected, rejected.as_str())]
         .into_iter()
         .filter(|(count, _)| *count > 0)
         .map(|(count, what)| format!(", {} {what}", HumanCount(count)))
@@ -121,6 +123,7 @@ mod tests {
             seconds: 1.2,
             models: vec![ModelUse { name: "flights".into(), version: Some(1), sha256: "0123456789abcdef".into() }],
             destination,
+            rejects: None,
             files: 1,
         }
     }
@@ -143,6 +146,13 @@ mod tests {
     fn rows_without_a_score_are_counted() {
         let summary = Summary { null_scores: 3, models: vec![], ..summary("s3://x/".into()) };
         assert_eq!(line(&summary), "27,004 rows in 1.2 s (22,503 rows/s), 3 without a score -> s3://x/");
+    }
+
+    #[test]
+    fn rejected_rows_are_counted_and_their_place_is_named() {
+        let rejects = Some("s3://x/bad/".to_string());
+        let summary = Summary { rejected: 1, rejects, models: vec![], ..summary("s3://x/".into()) };
+        assert_eq!(line(&summary), "27,004 rows in 1.2 s (22,503 rows/s), 1 rejected into s3://x/bad/ -> s3://x/");
     }
 
     #[test]

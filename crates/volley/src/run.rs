@@ -59,8 +59,10 @@ struct Filled {
 
 impl Filled {
     fn of(job: &Job) -> Result<Self, Failure> {
-        let used = [Some(job.script.text.as_str()), job.output.as_ref().map(|output| output.to.as_str())];
-        let used: Vec<_> = used.into_iter().flatten().collect();
+        let outputs = job.output.iter().flat_map(|output| {
+            [output.to.as_str()].into_iter().chain(output.options.iter().map(|(_, value)| value.as_str()))
+        });
+        let used: Vec<_> = [job.script.text.as_str()].into_iter().chain(outputs).collect();
         job.params.check_used(&used).map_err(|error| Failure::from(error).in_file(&job.file))?;
         let text = job.params.fill(&job.script.text).map_err(|error| job.script.located(error))?;
         Ok(Self { text, output: output(job)? })
@@ -70,8 +72,10 @@ impl Filled {
     /// paths begin. Neither its file's name, nor how many cores run it.
     fn request(&self, job: &Job, settings: &EngineSettings) -> Request {
         let params: Vec<_> = job.params.iter().map(|(name, value)| (name, format!("{value:?}"))).collect();
-        let output =
-            self.output.as_ref().map(|output| (&output.to, &output.mode, &output.format, &output.partitioned_by));
+        let output = self.output.as_ref().map(|output| {
+            let Output { to, mode, format, partitioned_by, options } = output;
+            (to, mode, format, partitioned_by, options)
+        });
         let base = std::path::absolute(&settings.base).unwrap_or_else(|_| settings.base.clone());
         let body = serde_json::json!({ "text": self.text, "params": params, "output": output, "base": base });
         Request::new(&job.file, body.to_string().as_bytes())
@@ -81,6 +85,8 @@ impl Filled {
 /// The job's output, with parameters filled in.
 fn output(job: &Job) -> Result<Option<Output>, Failure> {
     let Some(output) = &job.output else { return Ok(None) };
-    let to = job.params.fill(&output.to).map_err(|error| Failure::from(error).in_file(&job.file))?;
-    Ok(Some(Output { to, ..output.clone() }))
+    let fill = |text: &str| job.params.fill(text).map_err(|error| Failure::from(error).in_file(&job.file));
+    let options = output.options.iter().map(|(name, value)| Ok((name.clone(), fill(value)?)));
+    let options = options.collect::<Result<_, Failure>>()?;
+    Ok(Some(Output { to: fill(&output.to)?, options, ..output.clone() }))
 }

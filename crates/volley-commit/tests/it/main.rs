@@ -9,6 +9,7 @@ mod modes;
 mod owners;
 mod partitions;
 mod races;
+mod rejects;
 mod repairs;
 #[cfg(unix)]
 mod sigkills;

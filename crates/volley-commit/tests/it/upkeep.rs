@@ -10,7 +10,7 @@ use volley_commit::{
 };
 
 use super::faults::{Fault, FaultyStore};
-use super::world::{KINDS, Kind, World, publish, score, score_all, spec, stage};
+use super::world::{KINDS, Kind, World, publish, score, score_all, spec, stage, stage_rejects};
 
 fn later(by: Duration) -> SystemTime {
     SystemTime::now() + by
@@ -56,7 +56,8 @@ async fn a_plan_keeps_what_its_splits_were_cut_from() {
     let inputs = serde_json::json!([{ "path": "flights.parquet", "size": 10, "row_groups": [0, 1] }]);
     let pinned = Pinned { inputs, determinism: Some("splits".to_owned()), ..Pinned::default() };
     let spec = spec(Mode::Error);
-    let begin = |pinned| Job::begin_pinned(&sites.state, &sites.destination, &sites.staging, spec.clone(), pinned);
+    let begin =
+        |pinned| Job::begin_pinned(&sites.state, &sites.destination, &sites.staging, None, spec.clone(), pinned);
     begin(Pinned { physical: Some(vec![0, 127, 255]), ..pinned.clone() }).await.unwrap();
     let known = sites.clone();
     let opened = Job::open(&sites.state, spec.job, &move |url| known.open(url)).await.unwrap();
@@ -68,13 +69,16 @@ async fn a_plan_keeps_what_its_splits_were_cut_from() {
 #[tokio::test]
 async fn rows_that_came_in_are_in_the_files_or_rejected() {
     let world = World::new(Kind::Memory);
-    let job = world.sites().begin(spec(Mode::Error)).await.unwrap();
+    let job = world.sites().begin_rejecting(spec(Mode::Error), 1).await.unwrap();
     let attempt = job.attempt(0).with_model("sha256:abc");
     let file = stage(&job, &attempt, "", "row").await.unwrap();
+    let reject = stage_rejects(&job, &attempt, "odd row").await.unwrap();
     let lost = Tally { rows_in: 3, rows_out: 1, rejected: 1, null_scores: 0 };
-    let error = attempt.seal(lost, vec![file.clone()]).await.unwrap_err();
+    let error = attempt.seal(lost, vec![file.clone(), reject.clone()]).await.unwrap_err();
     assert!(error.to_string().contains("3 rows came in, 1 went out and 1 were rejected"), "{error}");
-    let sealed = attempt.seal(Tally { rows_in: 2, ..lost }, vec![file]).await.unwrap();
+    let error = attempt.seal(Tally { rows_in: 2, ..lost }, vec![file.clone()]).await.unwrap_err();
+    assert!(error.to_string().contains("1 rows were rejected, the files of the rejects hold 0"), "{error}");
+    let sealed = attempt.seal(Tally { rows_in: 2, ..lost }, vec![file, reject]).await.unwrap();
     assert_eq!(sealed.model.as_deref(), Some("sha256:abc"));
 }
 

@@ -11,8 +11,8 @@ use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use tempfile::TempDir;
 use volley_commit::{
-    Attempt, Job, JobId, JobSpec, Location, Mode, Opener, Outcome, Recovered, Result, StagedFile, Tally, recover,
-    unfinished,
+    Attempt, Job, JobId, JobSpec, Location, Mode, Opener, Outcome, Pinned, Recovered, RejectsAt, Result, Root,
+    StagedFile, Tally, recover, unfinished,
 };
 
 pub use super::faults::{Fault, FaultyStore};
@@ -88,7 +88,9 @@ impl World {
         Sites {
             state: self.through(store.clone(), "state"),
             destination: self.through(store.clone(), "out/scores"),
-            staging: self.through(store, "out/.volley-staging"),
+            staging: self.through(store.clone(), "out/.volley-staging"),
+            rejects: self.through(store.clone(), "bad/rejects"),
+            rejects_staging: self.through(store, "bad/.volley-staging"),
         }
     }
 
@@ -122,6 +124,10 @@ impl World {
 
     pub async fn destination(&self) -> Snapshot {
         self.snapshot("out/scores").await
+    }
+
+    pub async fn rejects(&self) -> Snapshot {
+        self.snapshot("bad/rejects").await
     }
 
     /// What recovery of this world through `sites` does.
@@ -178,17 +184,26 @@ pub struct Sites {
     pub state: Location,
     pub destination: Location,
     pub staging: Location,
+    pub rejects: Location,
+    pub rejects_staging: Location,
 }
 
 impl Sites {
     pub fn open(&self, url: &str) -> Result<Location, Box<dyn std::error::Error + Send + Sync>> {
-        let known = [&self.destination, &self.staging];
+        let known = [&self.destination, &self.staging, &self.rejects, &self.rejects_staging];
         let found = known.into_iter().find(|location| location.url == url);
         found.cloned().ok_or_else(|| "not one of ours".into())
     }
 
     pub async fn begin(&self, spec: JobSpec) -> Result<Job> {
         Job::begin(&self.state, &self.destination, &self.staging, spec).await
+    }
+
+    /// A job that may reject `max` rows.
+    pub async fn begin_rejecting(&self, spec: JobSpec, max: u64) -> Result<Job> {
+        let (destination, staging) = (self.rejects.clone(), self.rejects_staging.clone());
+        let rejects = Some(RejectsAt { destination, staging, extension: "rows".to_owned(), max });
+        Job::begin_pinned(&self.state, &self.destination, &self.staging, rejects, spec, Pinned::default()).await
     }
 }
 
@@ -218,9 +233,19 @@ pub async fn stage(job: &Job, attempt: &Attempt, partition: &str, body: &str) ->
     Ok(StagedFile::object(&path, partition, 1, body.len() as u64))
 }
 
+/// The same among the rejects.
+pub async fn stage_rejects(job: &Job, attempt: &Attempt, body: &str) -> Result<StagedFile> {
+    let path = attempt.rejects_path();
+    let written = job.rejects_staging().unwrap().store.put(&path, body.to_owned().into()).await;
+    let store_failed = |source| volley_commit::Error::Store { path: path.to_string(), source };
+    written.map_err(store_failed)?;
+    Ok(StagedFile::object(&path, "", 1, body.len() as u64).of_rejects())
+}
+
 pub fn tally(files: &[StagedFile]) -> Tally {
-    let rows_out = files.iter().map(|file| file.rows).sum();
-    Tally { rows_in: rows_out, rows_out, ..Tally::default() }
+    let rows_of = |root| files.iter().filter(|file| file.root == root).map(|file| file.rows).sum();
+    let (rows_out, rejected) = (rows_of(Root::Result), rows_of(Root::Rejects));
+    Tally { rows_in: rows_out + rejected, rows_out, rejected, ..Tally::default() }
 }
 
 /// Scores a split into one file per named partition.
@@ -232,6 +257,9 @@ pub async fn score(job: &Job, split: u32, partitions: &[&str]) -> Result<()> {
     let mut files = vec![];
     for partition in partitions {
         files.push(stage(job, &attempt, partition, &format!("{split} {partition}")).await?);
+    }
+    if job.rejects_staging().is_some() && split < 2 {
+        files.push(stage_rejects(job, &attempt, &format!("{split} rejected")).await?);
     }
     attempt.seal(tally(&files), files).await?;
     Ok(())

@@ -14,7 +14,7 @@ use object_store::{Error as StoreError, ObjectStore};
 use sha2::{Digest, Sha256};
 use tokio::io::AsyncWriteExt;
 use url::Url;
-use volley_commit::{Attempt, Location, StagedFile};
+use volley_commit::{Attempt, Location, Root, StagedFile};
 
 use super::encode::{Encode, encoder};
 use super::footer::{self, Fault};
@@ -46,6 +46,7 @@ pub(super) struct Files<'a> {
     staging: &'a Location,
     target: &'a WriteTarget,
     metadata: &'a BTreeMap<String, String>,
+    root: Root,
     bounds: Bounds,
     schema: SchemaRef,
     file_schema: SchemaRef,
@@ -74,6 +75,7 @@ impl<'a> Files<'a> {
             staging,
             target,
             metadata,
+            root: Root::Result,
             bounds: BOUNDS,
             blocks: BatchCoalescer::new(schema.clone(), BLOCK_ROWS),
             schema,
@@ -82,6 +84,11 @@ impl<'a> Files<'a> {
             open: None,
             done: vec![],
         })
+    }
+
+    /// The same for files of the job's rejects, whose staging it must have been given.
+    pub(super) fn of_rejects(self) -> Self {
+        Self { root: Root::Rejects, ..self }
     }
 
     #[cfg(test)]
@@ -150,7 +157,10 @@ impl<'a> Files<'a> {
     }
 
     fn new_file(&self, folder: String, schema: &SchemaRef) -> Result<OpenFile> {
-        let path = self.attempt.staged_path();
+        let path = match self.root {
+            Root::Result => self.attempt.staged_path(),
+            Root::Rejects => self.attempt.rejects_path(),
+        };
         let part_bytes = self.bounds.part_bytes;
         let store = self.staging.store.clone();
         Ok(OpenFile {
@@ -172,7 +182,8 @@ impl<'a> Files<'a> {
 
     async fn close(&mut self) -> Result<()> {
         if let Some(file) = self.open.take() {
-            self.done.push(file.close().await?);
+            let file = file.close().await?;
+            self.done.push(if self.root == Root::Rejects { file.of_rejects() } else { file });
         }
         Ok(())
     }
@@ -309,6 +320,7 @@ mod tests {
             mode: Mode::Error,
             partition_by: partition_by.iter().map(|name| (*name).to_owned()).collect(),
             options: BTreeMap::new(),
+            rejects: None,
         };
         let (job, metadata) = (job().await, BTreeMap::new());
         let attempt = job.attempt(0);

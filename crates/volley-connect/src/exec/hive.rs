@@ -188,6 +188,7 @@ mod tests {
             mode: Mode::Error,
             partition_by: by.iter().map(|name| (*name).to_owned()).collect(),
             options: BTreeMap::new(),
+            rejects: None,
         };
         let folders = Folders::of(&batch.schema(), &target)?.expect("folders");
         let input = MemorySourceConfig::try_new_exec(&[vec![batch.clone()]], batch.schema(), None)?;

@@ -13,6 +13,7 @@ use volley_commit::{Attempt, Job, Receipt, StagedFile, Tally};
 use super::WriteContext;
 use super::files::Files;
 use super::hive::Folders;
+use super::rejects::{self, SplitTasks};
 use crate::error::ConnectError;
 use crate::location::location;
 use crate::write::WriteTarget;
@@ -80,12 +81,19 @@ impl Work {
         let mut metadata = self.context.provenance.clone();
         metadata.insert("volley.job".to_owned(), self.context.job.to_string());
         metadata.insert("volley.split".to_owned(), self.split.to_string());
+        let split = SplitTasks::of(self.split, &self.task);
         let mut files = Files::new(attempt, job.staging(), self.input.schema(), &self.target, &metadata)?;
-        let staged = self.drain(&mut files).await;
+        let staged = self.drain(&mut files, &split.task).await;
         if staged.is_err() {
             files.abort().await;
         }
-        let (tally, staged) = staged?;
+        let (mut tally, mut staged) = staged?;
+        if let Some(target) = self.target.of_rejects() {
+            let (count, files) = rejects::stage(job, attempt, &target, &split, &metadata).await?;
+            tally.rejected = count;
+            tally.rows_in += count;
+            staged.extend(files);
+        }
         self.check(&tally).await?;
         Ok((tally, staged))
     }
@@ -103,9 +111,9 @@ impl Work {
         }
     }
 
-    async fn drain(&self, files: &mut Files<'_>) -> Result<(Tally, Vec<StagedFile>)> {
+    async fn drain(&self, files: &mut Files<'_>, task: &Arc<TaskContext>) -> Result<(Tally, Vec<StagedFile>)> {
         let held = self.reservation();
-        let mut rows = self.rows()?;
+        let mut rows = self.rows(task)?;
         let mut tally = Tally::default();
         while let Some(batch) = rows.next().await.transpose()? {
             // Each batch ends in a point where a cancelled task stops, whatever lies below.
@@ -131,10 +139,10 @@ impl Work {
     }
 
     /// The rows of the split, those of one folder together.
-    fn rows(&self) -> Result<SendableRecordBatchStream> {
+    fn rows(&self, task: &Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         match Folders::of(&self.input.schema(), &self.target)? {
-            None => self.input.execute(self.partition, self.task.clone()),
-            Some(folders) => folders.rows_together(self.input.clone(), self.partition, self.task.clone()),
+            None => self.input.execute(self.partition, task.clone()),
+            Some(folders) => folders.rows_together(self.input.clone(), self.partition, task.clone()),
         }
     }
 

@@ -18,7 +18,7 @@ use super::columns::Columns;
 use super::survey::Survey;
 use super::{file_format, session_options, settle_csv};
 use crate::error::{ConnectError, Result};
-use crate::exec::{WriteExec, file_columns, plain_schema};
+use crate::exec::{file_columns, plain_schema};
 use crate::format::{FileKind, Format};
 use crate::location::{absolute_url, parts, spelled};
 use crate::write::{WriteTarget, table_options};
@@ -27,8 +27,7 @@ use crate::write::{WriteTarget, table_options};
 /// columns, another format, other folders than the files there have. To be called before anything is computed.
 ///
 /// Errors: `append_mismatch`, which names the first difference, and those of reading what is there.
-pub async fn check_append(write: &WriteExec, session: &dyn Session) -> Result<()> {
-    let target = write.target();
+pub async fn check_append(target: &WriteTarget, result: &Schema, session: &dyn Session) -> Result<()> {
     if !matches!(target.mode, Mode::Append | Mode::OverwritePartitions) {
         return Ok(());
     }
@@ -52,7 +51,7 @@ pub async fn check_append(write: &WriteExec, session: &dyn Session) -> Result<()
     let format = file_format(kind, &options)?;
     let columns = Columns { session, kind, format: format.as_ref(), options: &options };
     let there = columns.of(&[there], &folders).await?;
-    let new = file_columns(&write.input().schema(), target)?;
+    let new = file_columns(result, target)?;
     let has_names = target.format != Format::Csv || options.csv.has_header.unwrap_or(true);
     let new = as_read(&new, target.format)?;
     match difference(&plain_schema(&there), &new, target.format, has_names) {

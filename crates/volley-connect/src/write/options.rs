@@ -8,6 +8,7 @@ use datafusion::error::DataFusionError;
 use datafusion::parquet::file::properties::WriterPropertiesBuilder;
 use volley_commit::Mode;
 
+use super::rejects::{OPTIONS, RejectOptions};
 use crate::error::{ConnectError, Result};
 use crate::format::Format;
 
@@ -49,16 +50,25 @@ fn known(format: Format) -> &'static [&'static str] {
     }
 }
 
-/// Mode and format options out of `OPTIONS (…)`, whose plain names DataFusion prefixes with `format.`.
-/// Without a mode it is `error`.
-pub(super) fn parse(given: &HashMap<String, String>, format: Format) -> Result<(Mode, BTreeMap<String, String>)> {
+/// What `OPTIONS (…)` says.
+#[derive(Debug)]
+pub(super) struct Given {
+    /// Without one it is `error`.
+    pub(super) mode: Mode,
+    pub(super) of_format: BTreeMap<String, String>,
+    pub(super) rejects: RejectOptions,
+}
+
+/// Mode, rejects and format options out of `OPTIONS (…)`, whose plain names DataFusion prefixes with `format.`.
+pub(super) fn parse(given: &HashMap<String, String>, format: Format) -> Result<Given> {
     let mut mode = Mode::Error;
+    let mut rejects = RejectOptions::default();
     let mut options = BTreeMap::new();
     for (name, value) in given {
         let name = name.strip_prefix("format.").unwrap_or(name);
         match name {
             "mode" => mode = value.to_ascii_lowercase().parse()?,
-            "rejects" | "max_rejects" => return Err(not_built(&format!("option '{name}'"))),
+            name if rejects.take(name, value) => {}
             name if known(format).contains(&name) => {
                 options.insert(name.to_owned(), value.clone());
             }
@@ -66,20 +76,16 @@ pub(super) fn parse(given: &HashMap<String, String>, format: Format) -> Result<(
         }
     }
     check(format, &options)?;
-    Ok((mode, options))
-}
-
-fn not_built(what: &str) -> ConnectError {
-    ConnectError::NotBuilt { what: what.to_owned(), hint: String::new() }
+    Ok(Given { mode, of_format: options, rejects })
 }
 
 fn unknown(name: &str, format: Format) -> ConnectError {
     let known = known(format);
-    let near = known.iter().filter(|k| strsim::damerau_levenshtein(k, name) <= 2).min();
+    let near = known.iter().chain(&OPTIONS).filter(|k| strsim::damerau_levenshtein(k, name) <= 2).min();
     let hint = match (near, known) {
         (Some(near), _) => format!("did you mean '{near}'?"),
-        (None, []) => format!("{format} takes only 'mode'"),
-        (None, known) => format!("{format} takes 'mode', '{}'", known.join("', '")),
+        (None, []) => format!("{format} takes only 'mode' and '{}'", OPTIONS.join("', '")),
+        (None, known) => format!("{format} takes 'mode', '{}', '{}'", OPTIONS.join("', '"), known.join("', '")),
     };
     ConnectError::UnknownOption { message: format!("unknown option '{name}': {hint}") }
 }
@@ -126,7 +132,7 @@ mod tests {
 
     fn parse(format: Format, options: &[(&str, &str)]) -> Result<(Mode, BTreeMap<String, String>)> {
         let given = options.iter().map(|(k, v)| (format!("format.{k}"), (*v).to_owned())).collect();
-        super::parse(&given, format)
+        super::parse(&given, format).map(|given| (given.mode, given.of_format))
     }
 
     #[test]
@@ -147,7 +153,7 @@ mod tests {
         };
         check(Format::Parquet, "mode", "replace", "unknown_mode", "'replace'");
         check(Format::Parquet, "mode", "overwrite_partition", "unknown_mode", "'overwrite_partitions'");
-        check(Format::Parquet, "rejects", "s3://x/", "not_built", "rejects");
+        check(Format::Parquet, "max_reject", "1", "unknown_option", "did you mean 'max_rejects'?");
         check(Format::Parquet, "compresion", "zstd", "unknown_option", "did you mean 'compression'?");
         check(Format::Parquet, "compression", "zip", "unknown_option", "zip");
         check(Format::Csv, "compression", "gzip", "unknown_option", "'delimiter'");

@@ -52,17 +52,21 @@ impl WriteRule {
 
     fn copy_target(&self, copy: &CopyTo) -> Result<WriteTarget> {
         let format: Format = copy.file_type.get_ext().trim_start_matches('.').parse()?;
-        let (mode, options) = options::parse(&copy.options, format)?;
+        let options::Given { mode, of_format, rejects } = options::parse(&copy.options, format)?;
         if mode == Mode::OverwritePartitions && copy.partition_by.is_empty() {
             let message = "mode 'overwrite_partitions' needs PARTITIONED BY (…): write mode 'overwrite' to replace all";
             return Err(ConnectError::UnknownOption { message: message.to_owned() });
         }
+        let destination = self.destination(&copy.output_url)?;
+        let rejects = rejects.target(|to| self.destination(to))?;
+        rejects.as_ref().map_or(Ok(()), |rejects| rejects.check_beside(&destination))?;
         Ok(WriteTarget {
-            destination: self.destination(&copy.output_url)?,
+            destination,
             format,
             mode,
             partition_by: copy.partition_by.clone(),
-            options,
+            options: of_format,
+            rejects,
         })
     }
 
@@ -146,6 +150,7 @@ fn insert_target(dml: &DmlStatement) -> Result<Option<WriteTarget>> {
         mode,
         partition_by: table.options().table_partition_cols.iter().map(|(name, _)| name.clone()).collect(),
         options,
+        rejects: None,
     }))
 }
 

@@ -129,7 +129,7 @@ impl House {
         let inputs = Inputs::of(&packed)?;
         let plan = packed.plan;
         let write = plan.downcast_ref::<WriteExec>().expect("a write");
-        check_append(write, &self.context.state()).await?;
+        check_append(write.target(), &write.input().schema(), &self.context.state()).await?;
         let target = write.target().clone();
         let destination = location(&target.destination, &self.context.runtime_env())?;
         let spec = JobSpec {

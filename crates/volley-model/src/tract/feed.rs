@@ -206,10 +206,10 @@ fn every(
 fn flattened(column: &ArrayRef, len: Option<usize>, label: &str) -> Result<(ArrayRef, usize), ModelError> {
     let column = &without_dictionary(column).map_err(|from| unreadable(label, from))?;
     let lists = Lists::of(column).ok_or_else(|| unreadable(label, column.data_type()))?;
+    let is_fixed = len.is_some();
     let len = len.or_else(|| lists.first_len()).unwrap_or(1);
     if let Some((row, other)) = lists.first_other_len(len) {
-        let reason = format!("input {label} takes lists of {len}, and row {row} of the batch has one of {other}");
-        return Err(ModelError::Score(reason));
+        return Err(other_len(label, len, (row, other), is_fixed));
     }
     // A row of no values could not be told from a NULL.
     if len == 0 {
@@ -220,6 +220,15 @@ fn flattened(column: &ArrayRef, len: Option<usize>, label: &str) -> Result<(Arra
     let values = lists.flat(len).map_err(|_| unreadable(label, column.data_type()))?;
     let values = without_dictionary(&values).map_err(|from| unreadable(label, from))?;
     Ok((values, len))
+}
+
+/// A list of a length that the model does not take is its row's fault; one that differs from its neighbours is not.
+fn other_len(label: &str, len: usize, (row, other): (usize, usize), is_fixed: bool) -> ModelError {
+    if is_fixed {
+        let reason = format!("input {label} takes lists of {len}, and gets one of {other}");
+        return ModelError::Row { row, source: volley_onnx::Error::Input(reason) };
+    }
+    ModelError::Score(format!("input {label} takes lists of one length, and gets some of {len} and some of {other}"))
 }
 
 /// The three Arrow layouts of lists as one.

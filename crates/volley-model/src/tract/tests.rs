@@ -288,7 +288,10 @@ fn a_list_of_another_length_is_refused_with_its_row() {
     let contract = bare(Some(2), Element::F32);
     let rows = lists(&[Some(&[Some(1.0), Some(2.0)]), Some(&[Some(3.0)])]);
     let error = tensors(&contract, &[rows]).expect_err("refused");
-    assert_eq!(error.to_string(), "input `X` takes lists of 2, and row 1 of the batch has one of 1");
+    assert_eq!(
+        error.to_string(),
+        "row 1 of the batch: the model's input does not fit: input `X` takes lists of 2, and gets one of 1"
+    );
     assert_eq!(error.code(), "score_failed");
 }
 
