@@ -21,7 +21,7 @@ async fn codes(house: &mut House, to: &str) -> Vec<(&'static str, &'static str)>
     }
     let query = parse_script("SELECT 1 AS id").unwrap().remove(0);
     let (to, mode, format) = (to.to_owned(), "append".to_owned(), "csv".to_owned());
-    let output = Output { to, mode, format, partitioned_by: vec![] };
+    let output = Output { to, mode, format, partitioned_by: vec![], options: Default::default() };
     let refused = house.session.run_into(&query, &Params::default(), &output).await;
     codes.push(("[output]", refused.err().expect("refused").code()));
     codes

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
-use crate::job::{JobId, JobSpec, Mode, Outcome};
+use crate::job::{JobId, JobPlan, JobSpec, Mode, Outcome};
 use crate::local::LocalFolder;
 use crate::location::Location;
 use crate::mutants::{Mutant, planted};
