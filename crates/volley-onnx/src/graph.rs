@@ -267,7 +267,7 @@ struct Read {
 fn read<'a>(model: &[u8], external: &dyn Fn(&str) -> Option<&'a [u8]>, limits: &Limits) -> Result<Read, Error> {
     bounds::check_file(model.len(), limits)?;
     let mut proto = ModelProto::decode(model).map_err(|_| Error::Invalid("the file is not an ONNX model".into()))?;
-    let calls = functions::inline(&mut proto, limits)?;
+    let calls = functions::inline(&mut proto, model, limits)?;
     let graph = proto.graph.get_or_insert_default();
     bounds::check_nodes(graph, limits)?;
     let declared = containers::declared(model);
