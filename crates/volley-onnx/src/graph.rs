@@ -7,6 +7,7 @@ mod constants;
 mod containers;
 pub(crate) mod distances;
 mod evaluation;
+pub(crate) mod exact;
 mod external;
 pub(crate) mod extremes;
 mod foreign;
@@ -297,6 +298,7 @@ fn rewrite(graph: &mut GraphProto) -> Result<(BTreeMap<String, ClassLabels>, Rew
     let states = recurrent::name_states(graph);
     clip::bound_both_sides(graph);
     compress::choose(graph);
+    exact::keep(graph);
     let rewritten = Rewritten { products, distances, states, extremes: extremes::unbind(graph) };
     Ok((zipmap::cut(graph)?, rewritten))
 }

@@ -13,6 +13,7 @@ mod cdist;
 mod constant_of_shape;
 mod distances;
 mod double;
+mod exact;
 mod extreme;
 mod feature_vectorizer;
 mod gemm;
@@ -119,9 +120,14 @@ const STANDARD: [(&str, Builder); 26] = [
     ("Upsample", upsample::build),
 ];
 
+/// Standard operators that are tract's, but for some types.
+const COMPLETED: [(&str, Builder); 2] = [("Equal", exact::build_equal), ("Pow", exact::build_pow)];
+
 /// Operators that only a rewrite of the graph uses.
-const OWN: [(&str, Builder); 3] = [
+const OWN: [(&str, Builder); 5] = [
     (crate::graph::distances::OPERATOR, distances::build),
+    (crate::graph::exact::PRODUCT, exact::build_product),
+    (crate::graph::exact::QUOTIENT, exact::build_quotient),
     (crate::graph::extremes::OPERATOR, extreme::build),
     (crate::graph::products::OPERATOR, products::build),
 ];
@@ -166,7 +172,7 @@ pub(crate) fn framework() -> Onnx {
         .with_ignore_output_types(true)
         // A symbol named in value_info would contradict the batch size of a plan.
         .with_ignore_value_info(true);
-    for (name, builder) in ML.into_iter().chain(STANDARD).chain(OWN_CONTRIB).chain(OWN) {
+    for (name, builder) in ML.into_iter().chain(STANDARD).chain(COMPLETED).chain(OWN_CONTRIB).chain(OWN) {
         onnx.op_register.insert(name, builder);
     }
     onnx
