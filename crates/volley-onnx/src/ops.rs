@@ -59,7 +59,7 @@ pub(crate) use one_hot::Places;
 pub(crate) use post_transform::{PostTransform, logistic};
 pub(crate) use searched::{Answer, Searched};
 pub(crate) use top::Top;
-pub(crate) use wide::{Work, exp_of_negative, widely};
+pub(crate) use wide::{Work, widely};
 
 use crate::direct::{self, Cells, Given};
 

@@ -120,5 +120,5 @@ macro_rules! float {
     };
 }
 
-float!(f32, Cells::Singles, crate::ops::logistic, crate::ops::exp_of_negative);
+float!(f32, Cells::Singles, crate::ops::logistic, crate::elementary::exp_of_negative);
 float!(f64, Cells::Doubles, |x: f64| 1.0 / (1.0 + (-x).exp()), |x: f64| x.exp());

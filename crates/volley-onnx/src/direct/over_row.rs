@@ -3,7 +3,8 @@
 use super::block::{AnyColumn, Block, Cell, Column, Step};
 use super::builder::Builder;
 use super::number::Float;
-use crate::ops::{Refusal, Work, exp_of_negative, widely};
+use crate::elementary::exp_of_negative;
+use crate::ops::{Refusal, Work, widely};
 
 impl Builder {
     /// What `function` makes of the values of a row, one after the other, from `start` on.
