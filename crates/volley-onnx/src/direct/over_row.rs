@@ -1,6 +1,6 @@
 //! Steps over the values of a row: the largest, their sum, their shares.
 
-use super::block::{AnyColumn, Block, Cell, Column, Step};
+use super::block::{AnyColumn, Block, Cell, Column, Step, any};
 use super::builder::Builder;
 use super::number::Float;
 use crate::elementary::exp_of_negative;
@@ -77,7 +77,7 @@ impl<T: Copy, F: Fn(T, T) -> T> Work for Folding<'_, T, F> {
 
 impl<T: Cell, F: Fn(T, T) -> T + Send + Sync> Step for Fold<T, F> {
     fn reads(&self) -> Vec<AnyColumn> {
-        self.columns.iter().map(|column| column.any()).collect()
+        any(&self.columns)
     }
 
     fn writes(&self) -> Vec<AnyColumn> {
@@ -125,7 +125,7 @@ impl<T: Copy, F: Fn(T, T) -> bool> Work for Contest<'_, T, F> {
 
 impl<T: Float, F: Fn(T, T) -> bool + Send + Sync> Step for Winner<T, F> {
     fn reads(&self) -> Vec<AnyColumn> {
-        self.columns.iter().map(|column| column.any()).collect()
+        any(&self.columns)
     }
 
     fn writes(&self) -> Vec<AnyColumn> {
