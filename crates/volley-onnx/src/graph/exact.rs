@@ -1,4 +1,4 @@
-//! Marks the divisions, and the products with zero, of which tract would make other arithmetic.
+//! Marks the divisions, the products with zero and the squares of which tract would make other arithmetic.
 
 use std::collections::{HashMap, HashSet};
 
@@ -41,7 +41,8 @@ impl<'g> View<'g> {
     fn exact(&self, node: &NodeProto) -> Option<&'static str> {
         let ([a, b], [output]) = (node.input.as_slice(), node.output.as_slice()) else { return None };
         if is_standard(node, "Mul") {
-            return (self.zeros.contains(a.as_str()) || self.zeros.contains(b.as_str())).then_some(PRODUCT);
+            let with_zero = self.zeros.contains(a.as_str()) || self.zeros.contains(b.as_str());
+            return (with_zero || a == b).then_some(PRODUCT);
         }
         // Nothing is cut off or compared in these, and tract has instructions for the whole of them.
         let in_net = self.is_made_by(b, &["Sqrt"])

@@ -2,7 +2,8 @@
 //!
 //! tract divides by multiplying with the reciprocal, which rounds twice: 49 / 49 is less than one then, and what cuts
 //! off or compares behind it finds another number. To it zero times anything is zero, though NaN and infinities are
-//! none. Powers of integers it has for few exponents, and equality not for truths.
+//! none. It squares integers of 32 bits as singles, and those of 64 not at all. Powers of integers it has for few
+//! exponents, and equality not for truths.
 
 use std::collections::HashMap;
 use std::ops::{Div, Mul};
@@ -56,7 +57,9 @@ impl BinMiniOp for Exact {
             DatumType::F16 => in_place(a, b, |a: f16, b| self.of(a, b)),
             DatumType::F32 => in_place(a, b, |a: f32, b| self.of(a, b)),
             DatumType::F64 => in_place(a, b, |a: f64, b| self.of(a, b)),
-            other => bail!("floats are needed, not {other:?}"),
+            DatumType::I32 if *self == Exact::Product => in_place(a, b, i32::wrapping_mul),
+            DatumType::I64 if *self == Exact::Product => in_place(a, b, i64::wrapping_mul),
+            other => bail!("{other:?} is not supported"),
         }
     }
 
@@ -65,7 +68,9 @@ impl BinMiniOp for Exact {
             DatumType::F16 => into(c, a, b, |a: f16, b| self.of(a, b)),
             DatumType::F32 => into(c, a, b, |a: f32, b| self.of(a, b)),
             DatumType::F64 => into(c, a, b, |a: f64, b| self.of(a, b)),
-            other => bail!("floats are needed, not {other:?}"),
+            DatumType::I32 if *self == Exact::Product => into(c, a, b, i32::wrapping_mul),
+            DatumType::I64 if *self == Exact::Product => into(c, a, b, i64::wrapping_mul),
+            other => bail!("{other:?} is not supported"),
         }
     }
 }
@@ -107,7 +112,7 @@ fn into<T: Datum + Copy, U: Datum + Copy>(
     Ok(())
 }
 
-/// Exact for floats, tract's own for other numbers.
+/// Exact for floats, and for squares of integers; tract's own for others.
 #[derive(Debug, Clone)]
 struct Written {
     exact: Exact,
@@ -131,7 +136,12 @@ impl Expansion for Written {
     fn wire(&self, prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> TractResult<TVec<OutletId>> {
         let element = |input: OutletId| Ok::<_, TractError>(model.outlet_fact(input)?.datum_type);
         let element = self.exact.operating_datum_type(element(inputs[0])?, element(inputs[1])?)?;
-        if !element.is_float() {
+        let squares = self.exact == Exact::Product && inputs[0] == inputs[1];
+        let is_exact = match element {
+            DatumType::I32 | DatumType::I64 => squares,
+            element => element.is_float() && !squares,
+        };
+        if !is_exact {
             return self.tract.wire(prefix, model, inputs);
         }
         let wires = wire_rank_broadcast(prefix, model, inputs)?;
@@ -310,6 +320,22 @@ mod tests {
                     times.gives(tensor(&shape, &row.repeat(rows)), tensor(&shape, &expected.repeat(rows)));
                 }
             }
+        }
+    }
+
+    #[test]
+    fn an_integer_times_itself_is_an_integer() {
+        let square = |element| {
+            let model = ModelBuilder::default().input("x", element, &[-1, 2]).output("y", element);
+            model.node("", "Mul", &["x", "x"], &["y"], vec![])
+        };
+        for rows in ROWS {
+            let (narrow, wide) = ([5001i32, -3].repeat(rows), [3_000_000_001i64, -3].repeat(rows));
+            let (narrow, wide) = (tensor(&[rows, 2], &narrow), ints_in(&[rows, 2], &wide));
+            let got = [(Element::I32, narrow), (Element::I64, wide)]
+                .map(|(element, input)| square(element).run(rows, vec![input]).expect("a sound model").remove(0));
+            assert_close(&got[0], &tensor(&[rows, 2], &[25_010_001i32, 9].repeat(rows)));
+            assert_close(&got[1], &ints_in(&[rows, 2], &[9_000_000_006_000_000_001, 9].repeat(rows)));
         }
     }
 
