@@ -79,6 +79,11 @@ impl Direct {
         recognise::recognise(model)
     }
 
+    /// Whether `model`, typed for `rows` rows, may be understood when it is typed for one: nets never are.
+    pub(crate) fn is_possible(model: &TypedModel, rows: usize) -> bool {
+        !model.nodes().iter().any(|node| recognise::is_of_net(node, rows))
+    }
+
     fn new(loads: Vec<Loads>, texts: Vec<Texts>, steps: Vec<Placed>, answers: Vec<Answer>, layout: Layout) -> Direct {
         Direct { loads, texts, steps, answers, layout, idle: Mutex::default() }
     }

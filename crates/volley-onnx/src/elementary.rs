@@ -1,21 +1,26 @@
 //! Functions of one single, without branches, so that compilers can do many at once (Moshier, "Cephes"; `tanh` and
 //! `erf` as in Eigen).
 
+/// Adding this rounds to an integer, which then stands in the last bits.
+const ROUNDER: f32 = 12_582_912.0;
+/// The logarithm of two, in a part of few digits and the rest.
+const LN_2: [f32; 2] = [0.693_359_4, -2.121_944_4e-4];
+/// `(e^x - 1 - x) / x^2` near zero, the highest power first.
+const POWERS: [f32; 6] = [1.987_569_1e-4, 1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5];
+
 /// `e^x`, to the last digit or the one before.
 #[inline(always)]
 pub(crate) fn exp(x: f32) -> f32 {
     // Beyond these the result is 0 or infinite.
     const ENDS: [f32; 2] = [-104.0, 89.0];
-    // Adding this rounds to an integer, which then stands in the last bits.
-    const ROUNDER: f32 = 12_582_912.0;
     let bounded = if x < ENDS[0] { ENDS[0] } else { x };
     let bounded = if bounded > ENDS[1] { ENDS[1] } else { bounded };
     let rounded = bounded.mul_add(std::f32::consts::LOG2_E, ROUNDER);
     let power = rounded - ROUNDER;
-    let rest = power.mul_add(2.121_944_4e-4, power.mul_add(-0.693_359_4, bounded));
-    let mut series = 1.987_569_1e-4f32;
-    for term in [1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5] {
-        series = series.mul_add(rest, term);
+    let rest = power.mul_add(-LN_2[1], power.mul_add(-LN_2[0], bounded));
+    let mut series = POWERS[0];
+    for term in &POWERS[1..] {
+        series = series.mul_add(rest, *term);
     }
     let mantissa = series.mul_add(rest * rest, rest) + 1.0;
     // In two halves: the whole power may be too small or too large for an exponent.
@@ -23,6 +28,25 @@ pub(crate) fn exp(x: f32) -> f32 {
     let half = power >> 1;
     let two_to = |power: i32| f32::from_bits((power.wrapping_add(127) as u32) << 23);
     mantissa * two_to(half) * two_to(power.wrapping_sub(half))
+}
+
+/// `e^x` for an `x` that is not positive, to the last digit or the one before. Below the normal numbers it is 0.
+///
+/// Nothing is fused, which is slow on processors without an instruction for it: this one is in the common road.
+#[inline(always)]
+pub(crate) fn exp_of_negative(x: f32) -> f32 {
+    const LOWEST: f32 = -87.336_54;
+    let bounded = if x < LOWEST { LOWEST } else { x };
+    let rounded = bounded * std::f32::consts::LOG2_E + ROUNDER;
+    let power = rounded - ROUNDER;
+    let rest = (bounded - power * LN_2[0]) - power * LN_2[1];
+    let mut series = POWERS[0];
+    for term in &POWERS[1..] {
+        series = series * rest + term;
+    }
+    let mantissa = series * rest * rest + rest + 1.0;
+    let exponent = rounded.to_bits().wrapping_sub(ROUNDER.to_bits()).wrapping_add(127) << 23;
+    if x < LOWEST { 0.0 } else { mantissa * f32::from_bits(exponent) }
 }
 
 /// The natural logarithm, to the last digit or the one before.
@@ -50,8 +74,8 @@ pub(crate) fn ln(x: f32) -> f32 {
     ] {
         series = series.mul_add(m, term);
     }
-    let tail = (-0.5f32).mul_add(square, exponent.mul_add(-2.121_944_4e-4, series * m * square));
-    let found = exponent.mul_add(0.693_359_4, m + tail);
+    let tail = (-0.5f32).mul_add(square, exponent.mul_add(LN_2[1], series * m * square));
+    let found = exponent.mul_add(LN_2[0], m + tail);
     let found = if x == f32::INFINITY { f32::INFINITY } else { found };
     let found = if x == 0.0 { f32::NEG_INFINITY } else { found };
     if x >= 0.0 { found } else { f32::NAN }
@@ -132,5 +156,19 @@ mod tests {
         assert_eq!([ln(0.0), ln(infinity), tanh(infinity), tanh(-infinity)], [-infinity, infinity, 1.0, -1.0]);
         assert!(exp(-100.0) > 0.0 && (ln(1e-40) - -92.103_4).abs() < 1e-3);
         assert!(exp(nan).is_nan() && ln(nan).is_nan() && ln(-1.0).is_nan() && tanh(nan).is_nan() && erf(nan).is_nan());
+    }
+
+    #[test]
+    fn powers_of_negative_numbers_are_right_to_the_last_digits() {
+        for step in 0..87_000u32 {
+            let x = -(step as f32) / 1000.0;
+            let (got, expected) = (f64::from(exp_of_negative(x)), f64::from(x).exp());
+            assert!((got - expected).abs() <= 1.5e-7 * expected, "e^{x} is {expected}, not {got}");
+        }
+        assert_eq!(exp_of_negative(0.0), 1.0);
+        assert_eq!(exp_of_negative(-0.0), 1.0);
+        assert_eq!(exp_of_negative(-1000.0), 0.0);
+        assert_eq!(exp_of_negative(f32::NEG_INFINITY), 0.0);
+        assert!(exp_of_negative(f32::NAN).is_nan());
     }
 }

@@ -7,6 +7,7 @@ mod constants;
 mod containers;
 pub(crate) mod distances;
 mod evaluation;
+pub(crate) mod exact;
 mod external;
 pub(crate) mod extremes;
 mod foreign;
@@ -16,6 +17,7 @@ mod lookups;
 mod maps;
 mod missing;
 mod names;
+mod older;
 mod operators;
 mod preparation;
 pub(crate) mod products;
@@ -267,12 +269,14 @@ struct Read {
 fn read<'a>(model: &[u8], external: &dyn Fn(&str) -> Option<&'a [u8]>, limits: &Limits) -> Result<Read, Error> {
     bounds::check_file(model.len(), limits)?;
     let mut proto = ModelProto::decode(model).map_err(|_| Error::Invalid("the file is not an ONNX model".into()))?;
-    let calls = functions::inline(&mut proto, limits)?;
+    let calls = functions::inline(&mut proto, model, limits)?;
+    let version = proto.opset_import.iter().find(|set| matches!(set.domain.as_str(), "" | "ai.onnx"));
+    let version = version.map_or(1, |set| set.version);
     let graph = proto.graph.get_or_insert_default();
     bounds::check_nodes(graph, limits)?;
     let declared = containers::declared(model);
     let keys = maps::spread(graph, &declared)?;
-    sequences::unpack(graph, &declared);
+    sequences::unpack(graph, &declared, version);
     let data = external::inline(graph, external, limits.file_bytes_max - model.len())?;
     Ok(Read { proto, unfolded: Unfolded { data, calls, maps: keys.keys().cloned().collect() }, keys })
 }
@@ -286,6 +290,7 @@ fn check(graph: &mut GraphProto, limits: &Limits) -> Result<(), Error> {
 /// Makes of `graph` what tract runs rightly. The classes of each `ZipMap` that was cut, by its output, and what else
 /// was done.
 fn rewrite(graph: &mut GraphProto) -> Result<(BTreeMap<String, ClassLabels>, Rewritten), Error> {
+    older::renew(graph);
     let products = products::merge(graph);
     let distances = distances::merge(graph);
     stacked::put_side_by_side(graph);
@@ -293,6 +298,7 @@ fn rewrite(graph: &mut GraphProto) -> Result<(BTreeMap<String, ClassLabels>, Rew
     let states = recurrent::name_states(graph);
     clip::bound_both_sides(graph);
     compress::choose(graph);
+    exact::keep(graph);
     let rewritten = Rewritten { products, distances, states, extremes: extremes::unbind(graph) };
     Ok((zipmap::cut(graph)?, rewritten))
 }

@@ -13,6 +13,7 @@ mod cdist;
 mod constant_of_shape;
 mod distances;
 mod double;
+mod exact;
 mod extreme;
 mod feature_vectorizer;
 mod gemm;
@@ -58,7 +59,7 @@ pub(crate) use one_hot::Places;
 pub(crate) use post_transform::{PostTransform, logistic};
 pub(crate) use searched::{Answer, Searched};
 pub(crate) use top::Top;
-pub(crate) use wide::{Work, exp_of_negative, widely};
+pub(crate) use wide::{Work, widely};
 
 use crate::direct::{self, Cells, Given};
 
@@ -119,9 +120,14 @@ const STANDARD: [(&str, Builder); 26] = [
     ("Upsample", upsample::build),
 ];
 
+/// Standard operators that are tract's, but for some types.
+const COMPLETED: [(&str, Builder); 2] = [("Equal", exact::build_equal), ("Pow", exact::build_pow)];
+
 /// Operators that only a rewrite of the graph uses.
-const OWN: [(&str, Builder); 3] = [
+const OWN: [(&str, Builder); 5] = [
     (crate::graph::distances::OPERATOR, distances::build),
+    (crate::graph::exact::PRODUCT, exact::build_product),
+    (crate::graph::exact::QUOTIENT, exact::build_quotient),
     (crate::graph::extremes::OPERATOR, extreme::build),
     (crate::graph::products::OPERATOR, products::build),
 ];
@@ -166,7 +172,7 @@ pub(crate) fn framework() -> Onnx {
         .with_ignore_output_types(true)
         // A symbol named in value_info would contradict the batch size of a plan.
         .with_ignore_value_info(true);
-    for (name, builder) in ML.into_iter().chain(STANDARD).chain(OWN_CONTRIB).chain(OWN) {
+    for (name, builder) in ML.into_iter().chain(STANDARD).chain(COMPLETED).chain(OWN_CONTRIB).chain(OWN) {
         onnx.op_register.insert(name, builder);
     }
     onnx
@@ -197,9 +203,10 @@ pub(crate) fn is_ours(qualified: &str) -> bool {
     }
 }
 
-/// For one of our own operators, whether it takes rows apart in an input of so many dimensions.
+/// For one of our own operators that leaves rows on their axis, whether it takes them apart in an input of so many
+/// dimensions.
 pub(crate) fn is_kernel_over_rows(op: &dyn TypedOp) -> Option<impl Fn(usize) -> bool> {
-    let operator = op.downcast_ref::<Operator>()?;
+    let operator = op.downcast_ref::<Operator>().filter(|operator| operator.kernel.row_axes().is_none())?;
     // To these a vector is one row.
     let whole_vector = matches!(operator.kernel.name(), "Normalizer" | "TfIdfVectorizer");
     Some(move |rank: usize| rank > 1 || !whole_vector)
@@ -229,6 +236,12 @@ impl Signature {
     }
 }
 
+/// The axes of rows, by the number of the input or output, where it has any.
+pub(crate) struct RowAxes {
+    pub(crate) inputs: TVec<Option<usize>>,
+    pub(crate) outputs: TVec<Option<usize>>,
+}
+
 /// An operator without state whose outputs follow from its inputs alone.
 pub(crate) trait Kernel: fmt::Debug + Send + Sync + 'static {
     /// The name of the operator, without its domain.
@@ -239,6 +252,11 @@ pub(crate) trait Kernel: fmt::Debug + Send + Sync + 'static {
 
     /// Computes all outputs. The inputs are those that [`Kernel::outputs`] accepted.
     fn eval(&self, inputs: &[&Tensor]) -> TractResult<Vec<Tensor>>;
+
+    /// Where rows lie, for an operator that moves them to another axis; all other axes meet.
+    fn row_axes(&self) -> Option<RowAxes> {
+        None
+    }
 
     /// Computes all outputs by columns: adds the steps that do it to `build`. `None` if it cannot.
     fn by_columns(self: Arc<Self>, inputs: &[Given], build: &mut direct::Builder) -> Option<Vec<Cells>> {
@@ -253,8 +271,14 @@ pub(crate) fn kernel(node: &NodeProto, inputs: std::ops::RangeInclusive<usize>, 
     if !inputs.contains(&given) || node.input.iter().any(String::is_empty) {
         return node.bail(&format!("{given} inputs are not what the operator takes"));
     }
+    kernel_of_given(node, kernel)
+}
+
+/// Wraps `kernel`, which knows which inputs of `node` are given, for tract.
+fn kernel_of_given(node: &NodeProto, kernel: impl Kernel) -> Built {
+    let inputs = node.input.iter().filter(|name| !name.is_empty()).count();
     let kept = (0..node.output.len()).filter(|&at| !node.output[at].is_empty()).collect();
-    Ok((expand(Operator { kernel: Arc::new(kernel), inputs: given, kept }), vec![]))
+    Ok((expand(Operator { kernel: Arc::new(kernel), inputs, kept }), vec![]))
 }
 
 /// `kernel`, which has one output, as a node of a model whose types are known.
@@ -382,5 +406,35 @@ impl TypedOp for Operator {
             inputs.iter().map(|fact| Signature::new(fact.datum_type, fact.shape.iter().cloned())).collect();
         let outputs = self.kept_outputs(&known)?;
         Ok(outputs.into_iter().map(|it| it.element.fact(&*it.shape)).collect())
+    }
+
+    fn axes_mapping(&self, inputs: &[&TypedFact], outputs: &[&TypedFact]) -> TractResult<AxesMapping> {
+        let Some(rows) = self.kernel.row_axes() else { return AxesMapping::disconnected(inputs, outputs) };
+        let of_output = |slot: usize| rows.outputs[self.kept[slot]];
+        let mut names = ('a'..='z').chain('A'..='Z');
+        let mut axis = || -> TractResult<Axis> {
+            let name = names.next().context("fewer axes than letters")?;
+            Ok(Axis::new(name, inputs.len(), outputs.len()))
+        };
+        let mut of_rows = axis()?;
+        let mut axes = Vec::new();
+        for (slot, fact) in inputs.iter().enumerate() {
+            for at in 0..fact.rank() {
+                match rows.inputs[slot] == Some(at) {
+                    true => of_rows = of_rows.input(slot, at),
+                    false => axes.push(axis()?.input(slot, at)),
+                }
+            }
+        }
+        for (slot, fact) in outputs.iter().enumerate() {
+            for at in 0..fact.rank() {
+                match of_output(slot) == Some(at) {
+                    true => of_rows = of_rows.output(slot, at),
+                    false => axes.push(axis()?.output(slot, at)),
+                }
+            }
+        }
+        axes.push(of_rows);
+        AxesMapping::new(inputs.len(), outputs.len(), axes)
     }
 }

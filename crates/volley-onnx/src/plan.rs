@@ -211,7 +211,12 @@ impl Engines {
 /// The plan for the direct road, if the whole graph can take it. Rows were found to stay apart, so a graph for one row
 /// says all.
 fn direct(blueprint: &Arc<Blueprint>, draft: &Draft, deadline: Deadline) -> Option<Direct> {
-    if draft.model.nodes().len() > DIRECT_NODES_MAX {
+    let possible = match draft.batch {
+        Batch::Fixed(rows) => Direct::is_possible(&draft.model, rows),
+        Batch::UpTo(_) => true,
+    };
+    // Typing it once more, for a single row, is not for nothing.
+    if !possible || draft.model.nodes().len() > DIRECT_NODES_MAX {
         return None;
     }
     let blueprint = blueprint.clone();

@@ -38,6 +38,9 @@ use ranked_forest::{RankedForest, Rulers};
 #[error("{0}")]
 pub(crate) struct Malformed(pub(crate) String);
 
+/// Far more features than any table has.
+const FEATURES_MAX: usize = 1 << 24;
+
 /// Trees that are ready to score rows of single or double precision.
 #[derive(Debug)]
 pub(crate) struct Ensemble {
@@ -61,6 +64,9 @@ enum Form {
 impl Ensemble {
     /// Checks and lays out the trees.
     pub(crate) fn new(description: &Description, aggregate: Aggregate) -> Result<Self, Malformed> {
+        if description.columns_min() > FEATURES_MAX {
+            return Err(Malformed("a feature is out of bounds".into()));
+        }
         let form = match ranked(description, aggregate, Choice::detect())? {
             Some(ranked) => ranked,
             None => walked(description, aggregate)?,

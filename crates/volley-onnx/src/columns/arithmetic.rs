@@ -37,6 +37,22 @@ enum View<'a, T> {
     One(T),
 }
 
+/// The columns of steps that read one and write one.
+pub(super) fn visit_pairs(columns: &mut [(u32, u32)], visit: &mut dyn FnMut(&mut u32, Use)) {
+    for (from, to) in columns {
+        visit(from, Use::Read);
+        visit(to, Use::Write);
+    }
+}
+
+fn visit_triples<T: Element>(columns: &mut [(Operand<T>, Operand<T>, u32)], visit: &mut dyn FnMut(&mut u32, Use)) {
+    for (a, b, to) in columns {
+        a.visit(visit);
+        b.visit(visit);
+        visit(to, Use::Write);
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Unary {
     Absolute,
@@ -74,10 +90,7 @@ impl<T: Real> Step for Each<T> {
     }
 
     fn slots(&mut self, visit: &mut dyn FnMut(&mut u32, Use)) {
-        for (from, to) in &mut self.columns {
-            visit(from, Use::Read);
-            visit(to, Use::Write);
-        }
+        visit_pairs(&mut self.columns, visit);
     }
 }
 
@@ -161,34 +174,32 @@ impl<T: Real> Step for Pairs<T> {
     }
 
     fn slots(&mut self, visit: &mut dyn FnMut(&mut u32, Use)) {
-        for (a, b, to) in &mut self.columns {
-            a.visit(visit);
-            b.visit(visit);
-            visit(to, Use::Write);
-        }
+        visit_triples(&mut self.columns, visit);
     }
 }
 
 impl<T: Real> Work for AllOf<'_, Pairs<T>> {
     #[inline(always)]
     fn run(self) {
-        let columns = &self.step.columns;
         match self.step.of {
-            Binary::Add => all_pairs(columns, self.memory, self.rows, T::add),
-            Binary::Subtract => all_pairs(columns, self.memory, self.rows, T::subtract),
-            Binary::Multiply => all_pairs(columns, self.memory, self.rows, T::multiply),
-            Binary::Divide => all_pairs(columns, self.memory, self.rows, T::divide),
-            Binary::Power => all_pairs(columns, self.memory, self.rows, T::power),
+            Binary::Add => self.pairs(T::add),
+            Binary::Subtract => self.pairs(T::subtract),
+            Binary::Multiply => self.pairs(T::multiply),
+            Binary::Divide => self.pairs(T::divide),
+            Binary::Power => self.pairs(T::power),
             // A NaN on the left is neither larger nor smaller, so it stays.
-            Binary::Larger => {
-                all_pairs(columns, self.memory, self.rows, |a: T, b: T| if a < b || b.is_no_number() { b } else { a })
-            }
-            Binary::Smaller => {
-                all_pairs(columns, self.memory, self.rows, |a: T, b: T| if a > b || b.is_no_number() { b } else { a })
-            }
-            Binary::Above => all_pairs(columns, self.memory, self.rows, |a: T, b: T| if b > a { b } else { a }),
-            Binary::Below => all_pairs(columns, self.memory, self.rows, |a: T, b: T| if b < a { b } else { a }),
+            Binary::Larger => self.pairs(|a, b| if a < b || b.is_no_number() { b } else { a }),
+            Binary::Smaller => self.pairs(|a, b| if a > b || b.is_no_number() { b } else { a }),
+            Binary::Above => self.pairs(|a, b| if b > a { b } else { a }),
+            Binary::Below => self.pairs(|a, b| if b < a { b } else { a }),
         }
+    }
+}
+
+impl<T: Real> AllOf<'_, Pairs<T>> {
+    #[inline(always)]
+    fn pairs(self, of: impl Fn(T, T) -> T) {
+        all_pairs(&self.step.columns, self.memory, self.rows, of);
     }
 }
 
@@ -210,20 +221,10 @@ fn all_pairs<T: Element, U: Element>(
 fn pairs<T: Copy, U>(a: View<T>, b: View<T>, out: &mut [U], of: impl Fn(T, T) -> U) {
     match (a, b) {
         (View::Column(a), View::Column(b)) => {
-            for ((out, &a), &b) in out.iter_mut().zip(a).zip(b) {
-                *out = of(a, b);
-            }
+            out.iter_mut().zip(a.iter().zip(b)).for_each(|(out, (&a, &b))| *out = of(a, b));
         }
-        (View::Column(a), View::One(b)) => {
-            for (out, &a) in out.iter_mut().zip(a) {
-                *out = of(a, b);
-            }
-        }
-        (View::One(a), View::Column(b)) => {
-            for (out, &b) in out.iter_mut().zip(b) {
-                *out = of(a, b);
-            }
-        }
+        (View::Column(a), View::One(b)) => out.iter_mut().zip(a).for_each(|(out, &a)| *out = of(a, b)),
+        (View::One(a), View::Column(b)) => out.iter_mut().zip(b).for_each(|(out, &b)| *out = of(a, b)),
         (View::One(a), View::One(b)) => out.iter_mut().for_each(|out| *out = of(a, b)),
     }
 }
@@ -252,27 +253,28 @@ impl<T: Element + PartialOrd> Step for Comparison<T> {
     }
 
     fn slots(&mut self, visit: &mut dyn FnMut(&mut u32, Use)) {
-        for (a, b, to) in &mut self.columns {
-            a.visit(visit);
-            b.visit(visit);
-            visit(to, Use::Write);
-        }
+        visit_triples(&mut self.columns, visit);
     }
 }
 
 impl<T: Element + PartialOrd> Work for AllOf<'_, Comparison<T>> {
     #[inline(always)]
     fn run(self) {
-        let columns = &self.step.columns;
-        let truth = |is: bool| if is { 1.0f32 } else { 0.0 };
         match self.step.of {
-            Relation::Equal => all_pairs(columns, self.memory, self.rows, |a: T, b: T| truth(a == b)),
-            Relation::NotEqual => all_pairs(columns, self.memory, self.rows, |a: T, b: T| truth(a != b)),
-            Relation::Less => all_pairs(columns, self.memory, self.rows, |a: T, b: T| truth(a < b)),
-            Relation::LessOrEqual => all_pairs(columns, self.memory, self.rows, |a: T, b: T| truth(a <= b)),
-            Relation::Greater => all_pairs(columns, self.memory, self.rows, |a: T, b: T| truth(a > b)),
-            Relation::GreaterOrEqual => all_pairs(columns, self.memory, self.rows, |a: T, b: T| truth(a >= b)),
+            Relation::Equal => self.truths(|a, b| a == b),
+            Relation::NotEqual => self.truths(|a, b| a != b),
+            Relation::Less => self.truths(|a, b| a < b),
+            Relation::LessOrEqual => self.truths(|a, b| a <= b),
+            Relation::Greater => self.truths(|a, b| a > b),
+            Relation::GreaterOrEqual => self.truths(|a, b| a >= b),
         }
+    }
+}
+
+impl<T: Element> AllOf<'_, Comparison<T>> {
+    #[inline(always)]
+    fn truths(self, of: impl Fn(T, T) -> bool) {
+        all_pairs(&self.step.columns, self.memory, self.rows, |a, b| if of(a, b) { 1.0f32 } else { 0.0 });
     }
 }
 
@@ -331,11 +333,7 @@ impl Step for Whole {
     }
 
     fn slots(&mut self, visit: &mut dyn FnMut(&mut u32, Use)) {
-        for (a, b, to) in &mut self.columns {
-            a.visit(visit);
-            b.visit(visit);
-            visit(to, Use::Write);
-        }
+        visit_triples(&mut self.columns, visit);
     }
 }
 
@@ -359,9 +357,6 @@ impl<S: Element, T: Element> Step for Convert<S, T> {
     }
 
     fn slots(&mut self, visit: &mut dyn FnMut(&mut u32, Use)) {
-        for (from, to) in &mut self.columns {
-            visit(from, Use::Read);
-            visit(to, Use::Write);
-        }
+        visit_pairs(&mut self.columns, visit);
     }
 }

@@ -2,6 +2,7 @@
 
 use tract_onnx::tract_hir::internal::*;
 
+use super::arithmetic::visit_pairs;
 use super::memory::Memory;
 use super::program::{Step, Use};
 use super::real::Real;
@@ -227,9 +228,6 @@ impl<T: super::memory::Element> Step for Lookup<T> {
     }
 
     fn slots(&mut self, visit: &mut dyn FnMut(&mut u32, Use)) {
-        for (from, to) in &mut self.columns {
-            visit(from, Use::Read);
-            visit(to, Use::Write);
-        }
+        visit_pairs(&mut self.columns, visit);
     }
 }

@@ -127,6 +127,10 @@ impl Translation<'_> {
         let [a, b] = inputs else { return None };
         let (at, product, bias) = if a.rows_at.is_some() { (0, a, b) } else { (1, b, a) };
         let outlet = node.inputs[at];
+        // What a product is moved or reshaped to has the same columns, and others may read them before they are moved.
+        if !model.node(outlet.node).op_is::<EinSum>() {
+            return None;
+        }
         let alone = model.node(outlet.node).outputs[outlet.slot].successors.len() == 1
             && !model.output_outlets().ok()?.contains(&outlet);
         if !is_sum || !alone || bias.rows_at.is_some() || bias.kind != product.kind {
@@ -161,6 +165,8 @@ impl Translation<'_> {
             ("And", Kind::Truth) => Binary::Multiply,
             ("Or", Kind::Truth) => Binary::Larger,
             (_, Kind::Truth) => return None,
+            // Those of 32 bits go around at 32 bits.
+            ("Add" | "Sub" | "Mul", Kind::Whole(DatumType::I32)) => return None,
             ("Add", _) => Binary::Add,
             ("Sub", _) => Binary::Subtract,
             ("Mul", _) => Binary::Multiply,

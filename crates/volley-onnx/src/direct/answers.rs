@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tract_onnx::prelude::{DatumType, Tensor};
 
-use super::block::{AnyColumn, Block, Cell, Column};
+use super::block::{AnyColumn, Block, Cell, Column, any};
 use super::value::{Cells, Text};
 use crate::tensor::tensor_from;
 
@@ -91,13 +91,10 @@ impl Answer {
     }
 
     pub(super) fn reads(&self) -> Vec<AnyColumn> {
-        fn all<T: Cell>(columns: &[Column<T>]) -> Vec<AnyColumn> {
-            columns.iter().map(|column| column.any()).collect()
-        }
         match self {
-            Answer::Singles(columns) => all(columns),
-            Answer::Doubles(columns) => all(columns),
-            Answer::Longs(columns) | Answer::Ints(columns) | Answer::Booleans(columns) => all(columns),
+            Answer::Singles(columns) => any(columns),
+            Answer::Doubles(columns) => any(columns),
+            Answer::Longs(columns) | Answer::Ints(columns) | Answer::Booleans(columns) => any(columns),
             Answer::Texts(codes, _) => vec![codes.any()],
         }
     }

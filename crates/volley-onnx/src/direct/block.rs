@@ -47,6 +47,11 @@ pub(crate) struct AnyColumn {
     pub(super) number: usize,
 }
 
+/// Columns of one type among those of all.
+pub(crate) fn any<T: Cell>(columns: &[Column<T>]) -> Vec<AnyColumn> {
+    columns.iter().map(|column| column.any()).collect()
+}
+
 /// The types of columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Kind {

@@ -1,6 +1,6 @@
 //! Steps that look at one value at a time, or at those of a few columns side by side.
 
-use super::block::{AnyColumn, Block, Cell, Column, Step};
+use super::block::{AnyColumn, Block, Cell, Column, Step, any};
 use super::builder::Builder;
 use crate::ops::{Refusal, Work, widely};
 
@@ -151,11 +151,11 @@ struct ByRow<T, F> {
 
 impl<T: Cell, F: Fn(&mut [T]) + Send + Sync> Step for ByRow<T, F> {
     fn reads(&self) -> Vec<AnyColumn> {
-        self.inputs.iter().map(|column| column.any()).collect()
+        any(&self.inputs)
     }
 
     fn writes(&self) -> Vec<AnyColumn> {
-        self.outputs.iter().map(|column| column.any()).collect()
+        any(&self.outputs)
     }
 
     fn run(&self, block: &mut Block<'_, '_>) -> Result<(), Refusal> {

@@ -5,7 +5,7 @@ use std::ops::{Add, Div, Mul, Neg, Sub};
 use super::block::{Cell, Column};
 use super::value::Cells;
 use crate::elementary;
-use crate::ops::{exp_of_negative, logistic};
+use crate::ops::logistic;
 
 /// `f32` or `f64`.
 pub(crate) trait Float:
@@ -125,5 +125,5 @@ macro_rules! float {
     };
 }
 
-float!(f32, Cells::Singles, elementary::exp, exp_of_negative, logistic, elementary::ln, elementary::tanh);
+float!(f32, Cells::Singles, elementary::exp, elementary::exp_of_negative, logistic, elementary::ln, elementary::tanh);
 float!(f64, Cells::Doubles, f64::exp, f64::exp, |x: f64| 1.0 / (1.0 + (-x).exp()), f64::ln, f64::tanh);

@@ -1,9 +1,10 @@
 //! Steps over the values of a row: the largest, their sum, their shares.
 
-use super::block::{AnyColumn, BLOCK_ROWS, Block, Cell, Column, Step};
+use super::block::{AnyColumn, BLOCK_ROWS, Block, Cell, Column, Step, any};
 use super::builder::Builder;
 use super::number::Float;
-use crate::ops::{Refusal, Work, exp_of_negative, widely};
+use crate::elementary::exp_of_negative;
+use crate::ops::{Refusal, Work, widely};
 
 impl Builder {
     /// What `function` makes of the values of a row, one after the other, from `start` on.
@@ -79,7 +80,7 @@ impl<T: Copy, F: Fn(T, T) -> T> Work for Folding<'_, T, F> {
 
 impl<T: Cell, F: Fn(T, T) -> T + Send + Sync> Step for Fold<T, F> {
     fn reads(&self) -> Vec<AnyColumn> {
-        self.columns.iter().map(|column| column.any()).collect()
+        any(&self.columns)
     }
 
     fn writes(&self) -> Vec<AnyColumn> {
@@ -127,7 +128,7 @@ impl<T: Copy, F: Fn(T, T) -> bool> Work for Contest<'_, T, F> {
 
 impl<T: Float, F: Fn(T, T) -> bool + Send + Sync> Step for Winner<T, F> {
     fn reads(&self) -> Vec<AnyColumn> {
-        self.columns.iter().map(|column| column.any()).collect()
+        any(&self.columns)
     }
 
     fn writes(&self) -> Vec<AnyColumn> {

@@ -7,10 +7,12 @@ use tract_onnx::tract_core::ops::array::{Gather, MultiBroadcastTo, Slice, TypedC
 use tract_onnx::tract_core::ops::binary::TypedBinOp;
 use tract_onnx::tract_core::ops::cast::Cast;
 use tract_onnx::tract_core::ops::change_axes::AxisOp;
+use tract_onnx::tract_core::ops::cnn::Conv;
 use tract_onnx::tract_core::ops::einsum::EinSum;
 use tract_onnx::tract_core::ops::element_wise::ElementWiseOp;
 use tract_onnx::tract_core::ops::logic::Iff;
 use tract_onnx::tract_core::ops::nn::{Reduce, Softmax};
+use tract_onnx::tract_core::ops::scan::Scan;
 use tract_onnx::tract_core::ops::source::TypedSource;
 use tract_onnx::tract_hir::internal::*;
 
@@ -34,6 +36,16 @@ pub(super) fn recognise(model: &TypedModel) -> Option<Direct> {
     let outlets = model.output_outlets().ok()?;
     let answers = outlets.iter().map(|outlet| reading.answer(*outlet)).collect::<Option<_>>()?;
     Some(reading.build.finish(answers))
+}
+
+/// Whether a node, typed for `rows` rows, cannot be read in any graph.
+pub(super) fn is_of_net(node: &TypedNode, rows: usize) -> bool {
+    let wide = |output: &Outlet<TypedFact>| {
+        output.fact.shape.first() == Some(&rows.to_dim())
+            && output.fact.shape.volume().to_usize().is_ok_and(|len| len > rows * reductions::SUMS_MAX)
+    };
+    let op: &dyn TypedOp = node.op.as_ref();
+    op.is::<Scan>() || op.is::<Conv>() || (op.is::<EinSum>() && node.outputs.iter().any(wide))
 }
 
 struct Reading<'m> {

@@ -10,7 +10,7 @@ use super::value::{Cells, Given, Value, flat, places};
 use crate::tensor::tensor_values;
 
 /// Sums of a product at most: for wider ones, kernels that keep a tile of the matrix in registers are faster.
-const SUMS_MAX: usize = 16;
+pub(super) const SUMS_MAX: usize = 16;
 
 /// The output, and what its integers are below.
 pub(super) fn reduced(

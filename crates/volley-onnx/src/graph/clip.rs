@@ -7,7 +7,7 @@ use tract_onnx::pb::attribute_proto::AttributeType;
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{AttributeProto, GraphProto, NodeProto, TensorProto};
 
-use super::walk::is_standard;
+use super::walk::{is_standard, stored};
 
 /// Adds what is missing, as an attribute or as a constant, where it can be told which of the two and of what type.
 pub(super) fn bound_both_sides(graph: &mut GraphProto) {
@@ -24,10 +24,7 @@ pub(super) fn bound_both_sides(graph: &mut GraphProto) {
 }
 
 fn stored_types(graph: &GraphProto) -> HashMap<String, DataType> {
-    let made = graph.node.iter().filter(|node| is_standard(node, "Constant"));
-    let made = made.filter_map(|node| Some((node.output.first()?, node.attribute.first()?.t.as_ref()?)));
-    let stored = graph.initializer.iter().map(|tensor| (&tensor.name, tensor));
-    stored.chain(made).filter_map(|(name, it)| Some((name.clone(), DataType::try_from(it.data_type).ok()?))).collect()
+    stored(graph).filter_map(|(name, it)| Some((name.to_owned(), DataType::try_from(it.data_type).ok()?))).collect()
 }
 
 /// In the first versions the bounds are attributes. Where there is none, a later version may be meant.

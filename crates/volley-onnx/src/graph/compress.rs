@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{GraphProto, TensorProto};
 
-use super::walk::is_standard;
+use super::walk::{is_standard, stored};
 
 pub(super) fn choose(graph: &mut GraphProto) {
     let conditions = conditions(graph);
@@ -30,10 +30,7 @@ pub(super) fn choose(graph: &mut GraphProto) {
 }
 
 fn conditions(graph: &GraphProto) -> HashMap<String, Vec<bool>> {
-    let made = graph.node.iter().filter(|node| is_standard(node, "Constant"));
-    let made = made.filter_map(|node| Some((node.output.first()?, node.attribute.first()?.t.as_ref()?)));
-    let stored = graph.initializer.iter().map(|tensor| (&tensor.name, tensor));
-    stored.chain(made).filter_map(|(name, tensor)| Some((name.clone(), truths(tensor)?))).collect()
+    stored(graph).filter_map(|(name, tensor)| Some((name.to_owned(), truths(tensor)?))).collect()
 }
 
 fn truths(tensor: &TensorProto) -> Option<Vec<bool>> {

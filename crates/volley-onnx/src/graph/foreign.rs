@@ -1,6 +1,6 @@
 //! Models for a runtime that reads ONNX itself: the same bounds and checks, and none of what tract is asked.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use prost::Message;
 use tract_onnx::pb::{GraphProto, ModelProto};
@@ -58,7 +58,7 @@ impl Graph {
             outputs,
             preparation: preparation::common(&unfolded, &zipmaps),
             zipmaps: zipmaps.into_keys().collect(),
-            keys,
+            keys: BTreeMap::new(),
             operators,
             asides: BTreeSet::new(),
             road: Road::Foreign(proto.encode_to_vec()),

@@ -14,13 +14,16 @@ use crate::limits::Limits;
 const DEPTH_MAX: usize = 16;
 
 /// Replaces every call of a function of the model, in subgraphs too. No more nodes or bytes may come of it than `limits`
-/// allow for a file. How many calls there were.
-pub(super) fn inline(model: &mut ModelProto, limits: &Limits) -> Result<usize, Error> {
+/// allow for a file. How many calls there were. `file` is what the model was read from.
+pub(super) fn inline(model: &mut ModelProto, file: &[u8], limits: &Limits) -> Result<usize, Error> {
     let functions = std::mem::take(&mut model.functions);
     let Some(graph) = model.graph.as_mut().filter(|_| !functions.is_empty()) else { return Ok(0) };
-    let called = |function| Called { function, bytes: FunctionProto::encoded_len(function) };
-    let known: HashMap<(&str, &str), Called> =
-        functions.iter().map(|function| ((function.domain(), function.name()), called(function))).collect();
+    let defaults = wire::Model::decode(file).map(|model| model.functions).unwrap_or_default();
+    let mut known = HashMap::new();
+    for (function, defaults) in functions.iter().zip(&defaults) {
+        let bytes = FunctionProto::encoded_len(function) + defaults.encoded_len();
+        known.insert((function.domain(), function.name()), Called { function, defaults: &defaults.attribute, bytes });
+    }
     for function in &functions {
         import(&mut model.opset_import, function)?;
     }
@@ -49,7 +52,26 @@ fn import(sets: &mut Vec<OperatorSetIdProto>, function: &FunctionProto) -> Resul
 #[derive(Clone, Copy)]
 struct Called<'f> {
     function: &'f FunctionProto,
+    /// Of attributes that a call need not have.
+    defaults: &'f [AttributeProto],
     bytes: usize,
+}
+
+/// What a file says of functions that the generated types do not know.
+mod wire {
+    use tract_onnx::pb::AttributeProto;
+
+    #[derive(Clone, PartialEq, prost::Message)]
+    pub(super) struct Model {
+        #[prost(message, repeated, tag = "25")]
+        pub(super) functions: Vec<Function>,
+    }
+
+    #[derive(Clone, PartialEq, prost::Message)]
+    pub(super) struct Function {
+        #[prost(message, repeated, tag = "11")]
+        pub(super) attribute: Vec<AttributeProto>,
+    }
 }
 
 struct Inliner<'f> {
@@ -93,7 +115,7 @@ impl<'f> Inliner<'f> {
         self.bytes += called.bytes;
         within("number of nodes", self.nodes, self.limits.nodes_max)?;
         within("functions in bytes", self.bytes, self.limits.file_bytes_max)?;
-        let names = Names::new(function, node, self.calls);
+        let names = Names::new(called, node, self.calls);
         self.calls += 1;
         let body = function.node.iter().map(|inner| names.node(inner, node)).collect();
         self.nodes(body, depth + 1)
@@ -107,18 +129,20 @@ fn within(what: &'static str, size: usize, max: usize) -> Result<(), Error> {
 /// What the names within a function become in the place of a call.
 struct Names<'n> {
     given: HashMap<&'n str, &'n str>,
+    defaults: &'n [AttributeProto],
     prefix: String,
 }
 
 impl<'n> Names<'n> {
-    fn new(function: &'n FunctionProto, node: &'n NodeProto, call: usize) -> Names<'n> {
+    fn new(called: Called<'n>, node: &'n NodeProto, call: usize) -> Names<'n> {
+        let Called { function, defaults, .. } = called;
         let missing = std::iter::repeat("");
         let inputs = function.input.iter().zip(node.input.iter().map(String::as_str).chain(missing));
         // An output that the caller does not name stays a name of the function.
         let outputs = function.output.iter().zip(node.output.iter().map(String::as_str));
         let outputs = outputs.filter(|(_, to)| !to.is_empty());
         let given = inputs.chain(outputs).map(|(from, to)| (from.as_str(), to)).collect();
-        Names { given, prefix: format!("{}.{call}", function.name()) }
+        Names { given, defaults, prefix: format!("{}.{call}", function.name()) }
     }
 
     fn of(&self, name: &str) -> String {
@@ -141,10 +165,11 @@ impl<'n> Names<'n> {
         }
     }
 
-    /// An attribute may be one of the call's; one that the call does not have is left out.
+    /// An attribute may be one of the call's, or its default; one that has neither is left out.
     fn attribute(&self, attribute: &AttributeProto, call: &NodeProto) -> Option<AttributeProto> {
         if !attribute.ref_attr_name.is_empty() {
-            let given = call.attribute.iter().find(|it| it.name == attribute.ref_attr_name)?;
+            let mut known = call.attribute.iter().chain(self.defaults);
+            let given = known.find(|it| it.name == attribute.ref_attr_name)?;
             return Some(AttributeProto { name: attribute.name.clone(), ..given.clone() });
         }
         Some(AttributeProto {
@@ -224,6 +249,26 @@ mod tests {
         let plan = graph.plan().expect("a sound model");
         let got = plan.run(2, vec![tensor(&[2, 1], &[-4.0f32, 3.0])]).expect("two rows");
         assert_close(&got[0], &tensor(&[2, 1], &[-9.0f32, 12.0]));
+    }
+
+    /// Functions as the bytes that they are in a file.
+    #[derive(Clone, PartialEq, prost::Message)]
+    struct Functions {
+        #[prost(bytes = "vec", repeated, tag = "25")]
+        functions: Vec<Vec<u8>>,
+    }
+
+    #[test]
+    fn an_attribute_that_a_call_does_not_have_is_the_default_of_the_function() {
+        let mut model = model();
+        model.functions[0].node[0].attribute.clear();
+        let functions = std::mem::take(&mut model.functions);
+        let defaults = [vec![], vec![float("slope", 0.5)]].map(|attribute| wire::Function { attribute });
+        let written = functions.iter().zip(&defaults).map(|(it, of)| [it.encode_to_vec(), of.encode_to_vec()].concat());
+        let file = [model.encode_to_vec(), Functions { functions: written.collect() }.encode_to_vec()].concat();
+        let plan = Graph::parse(&file, &|_| None, &Limits::default()).and_then(|graph| graph.plan());
+        let got = plan.and_then(|plan| plan.run(1, vec![tensor(&[1, 1], &[-4.0f32])])).expect("a sound model");
+        assert_close(&got[0], &tensor(&[1, 1], &[-9.0f32]));
     }
 
     #[test]

@@ -11,13 +11,15 @@ use tract_onnx::pb::{AttributeProto, GraphProto, NodeProto, TensorProto};
 
 use super::containers::{Container, tensor_of};
 use super::labels::ints;
-use super::walk::is_standard;
+use super::walk::stored;
 
 /// Replaces the operators on sequences whose contents are known. Others are left, and refused later.
 ///
-/// `declared` says of what the outputs are that are declared to be no tensors.
-pub(super) fn unpack(graph: &mut GraphProto, declared: &HashMap<String, Container>) {
-    let mut unpacked = Unpacked { known: HashMap::new(), stored: stored(graph), nodes: vec![], constants: vec![] };
+/// `declared` says of what the outputs are that are declared to be no tensors, `version` is that of the operators.
+pub(super) fn unpack(graph: &mut GraphProto, declared: &HashMap<String, Container>, version: i64) {
+    let stored = stored(graph).filter_map(|(name, tensor)| Some((name.to_owned(), ints(tensor)?))).collect();
+    let lists_as_inputs = version >= 13;
+    let mut unpacked = Unpacked { known: HashMap::new(), stored, lists_as_inputs, nodes: vec![], constants: vec![] };
     for node in std::mem::take(&mut graph.node) {
         if !unpacked.take(&node).unwrap_or(false) {
             unpacked.nodes.push(node);
@@ -35,18 +37,13 @@ pub(super) fn unpack(graph: &mut GraphProto, declared: &HashMap<String, Containe
     graph.node = nodes;
 }
 
-/// Short stored lists of integers: positions, axes, lengths.
-fn stored(graph: &GraphProto) -> HashMap<String, Vec<i64>> {
-    let named = graph.initializer.iter().map(|tensor| (tensor.name.clone(), tensor));
-    let made = graph.node.iter().filter(|node| is_standard(node, "Constant"));
-    let made = made.filter_map(|node| Some((node.output.first()?.clone(), node.attribute.first()?.t.as_ref()?)));
-    named.chain(made).filter_map(|(name, tensor)| Some((name, ints(tensor)?))).collect()
-}
-
 struct Unpacked {
     /// The tensors in each sequence.
     known: HashMap<String, Vec<String>>,
+    /// Short stored lists of integers: positions, axes, lengths.
     stored: HashMap<String, Vec<i64>>,
+    /// Whether axes and lengths are inputs, as they are since version 13, and not attributes.
+    lists_as_inputs: bool,
     nodes: Vec<NodeProto>,
     constants: Vec<TensorProto>,
 }
@@ -117,7 +114,8 @@ impl Unpacked {
     /// A split into parts of lengths that are stored.
     fn split(&mut self, node: &NodeProto) -> Option<Vec<String>> {
         let lengths = node.input.get(1)?;
-        let count = self.stored.get(lengths)?.len();
+        let list = self.stored.get(lengths)?.clone();
+        let count = list.len();
         // One number may be the length of each part, of which there are then who knows how many.
         if count < 2 {
             return None;
@@ -125,8 +123,12 @@ impl Unpacked {
         let output = node.output.first()?;
         let parts: Vec<String> = (0..count).map(|at| format!("{output}.{at}")).collect();
         let axis = attribute(node, "axis").unwrap_or(0);
-        let input = vec![node.input.first()?.clone(), lengths.clone()];
-        self.nodes.push(plain("Split", input, parts.clone(), vec![int("axis", axis)]));
+        let mut split = plain("Split", vec![node.input.first()?.clone()], parts.clone(), vec![int("axis", axis)]);
+        match self.lists_as_inputs {
+            true => split.input.push(lengths.clone()),
+            false => split.attribute.push(list_attribute("split", list)),
+        }
+        self.nodes.push(split);
         Some(parts)
     }
 
@@ -135,12 +137,17 @@ impl Unpacked {
         let axis = attribute(node, "axis")?;
         if attribute(node, "new_axis").unwrap_or(0) != 0 {
             let axes = format!("{output}.axes");
-            self.constants.push(integers(axes.clone(), vec![1], vec![axis]));
             for (at, part) in parts.iter_mut().enumerate() {
                 let widened = format!("{output}.{at}");
-                let input = vec![std::mem::replace(part, widened.clone()), axes.clone()];
-                self.nodes.push(plain("Unsqueeze", input, vec![widened], vec![]));
+                let input = vec![std::mem::replace(part, widened.clone())];
+                let mut node = plain("Unsqueeze", input, vec![widened], vec![]);
+                match self.lists_as_inputs {
+                    true => node.input.push(axes.clone()),
+                    false => node.attribute.push(list_attribute("axes", vec![axis])),
+                }
+                self.nodes.push(node);
             }
+            self.constants.push(integers(axes, vec![1], vec![axis]));
         }
         if parts.is_empty() {
             return None;
@@ -167,14 +174,21 @@ fn int(name: &str, i: i64) -> AttributeProto {
     AttributeProto { name: name.into(), r#type: AttributeType::Int as i32, i, ..AttributeProto::default() }
 }
 
+fn list_attribute(name: &str, ints: Vec<i64>) -> AttributeProto {
+    AttributeProto { name: name.into(), r#type: AttributeType::Ints as i32, ints, ..AttributeProto::default() }
+}
+
 fn integers(name: String, dims: Vec<i64>, int64_data: Vec<i64>) -> TensorProto {
     TensorProto { name, data_type: DataType::Int64 as i32, dims, int64_data, ..TensorProto::default() }
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::Element;
+    use prost::Message;
+    use tract_onnx::pb::ModelProto;
+
     use crate::testing::{ModelBuilder, assert_close, int, ints_in, tensor};
+    use crate::{Element, Graph, Limits};
 
     fn check(model: ModelBuilder, expected: [f32; 4]) {
         let model = model
@@ -234,6 +248,22 @@ mod tests {
                 .node("", "Flatten", &["stacked"], &["y"], vec![]),
             [1.0, -1.0, 2.0, -2.0],
         );
+    }
+
+    #[test]
+    fn parts_are_found_and_stacked_in_early_versions_too() {
+        let model = ModelBuilder::default()
+            .input("x", Element::F32, &[-1, 2])
+            .output("y", Element::F32)
+            .constant("widths", &ints_in(&[2], &[1, 1]))
+            .node("", "SplitToSequence", &["x", "widths"], &["parts"], vec![int("axis", 1)])
+            .node("", "ConcatFromSequence", &["parts"], &["stacked"], vec![int("axis", 1), int("new_axis", 1)])
+            .node("", "Flatten", &["stacked"], &["y"], vec![]);
+        let mut model = ModelProto::decode(&*model.bytes()).expect("just encoded");
+        model.opset_import[0].version = 11;
+        let plan = Graph::parse(&model.encode_to_vec(), &|_| None, &Limits::default()).and_then(|graph| graph.plan());
+        let got = plan.and_then(|plan| plan.run(1, vec![tensor(&[1, 2], &[1.0f32, 2.0])])).expect("a sound model");
+        assert_close(&got[0], &tensor(&[1, 2], &[1.0f32, 2.0]));
     }
 
     #[test]

@@ -53,3 +53,10 @@ pub(super) fn is_standard(node: &NodeProto, op_type: &str) -> bool {
 pub(super) fn is_ml(node: &NodeProto, op_type: &str) -> bool {
     node.op_type == op_type && node.domain == "ai.onnx.ml"
 }
+
+/// The stored tensors of a graph by name, and those of its `Constant` nodes.
+pub(super) fn stored(graph: &GraphProto) -> impl Iterator<Item = (&str, &TensorProto)> {
+    let made = graph.node.iter().filter(|node| is_standard(node, "Constant"));
+    let made = made.filter_map(|node| Some((node.output.first()?.as_str(), node.attribute.first()?.t.as_ref()?)));
+    graph.initializer.iter().map(|tensor| (tensor.name.as_str(), tensor)).chain(made)
+}

@@ -7,6 +7,7 @@ use tract_onnx::tract_hir::internal::tract_ndarray::linalg::general_mat_mul;
 use tract_onnx::tract_hir::internal::tract_ndarray::{Array2, ArrayView2, Axis, Ix2, LinalgScalar};
 use tract_onnx::tract_hir::internal::*;
 
+use super::distances::of_rows;
 use super::{Built, Kernel, Signature, kernel};
 
 #[derive(Debug)]
@@ -29,14 +30,7 @@ impl Kernel for Distances {
     }
 
     fn outputs(&self, inputs: &[Signature]) -> TractResult<Vec<Signature>> {
-        let [one, other] = inputs else { bail!("two matrices are needed") };
-        ensure!(matches!(one.element, DatumType::F32 | DatumType::F64), "floats are needed, not {:?}", one.element);
-        ensure!(one.element == other.element, "both matrices must be of one type");
-        let ([rows, columns], [others, other_columns]) = (&*one.shape, &*other.shape) else {
-            bail!("two matrices are needed")
-        };
-        ensure!(columns == other_columns, "both matrices must have as many columns");
-        Ok(vec![Signature::new(one.element, [rows.clone(), others.clone()])])
+        of_rows(inputs)
     }
 
     fn eval(&self, inputs: &[&Tensor]) -> TractResult<Vec<Tensor>> {

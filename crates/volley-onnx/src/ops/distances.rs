@@ -23,14 +23,7 @@ impl Kernel for SquaredDistances {
     }
 
     fn outputs(&self, inputs: &[Signature]) -> TractResult<Vec<Signature>> {
-        let [one, other] = inputs else { bail!("two matrices are needed") };
-        ensure!(matches!(one.element, DatumType::F32 | DatumType::F64), "floats are needed, not {:?}", one.element);
-        ensure!(one.element == other.element, "both matrices must be of one type");
-        let ([rows, columns], [others, other_columns]) = (&*one.shape, &*other.shape) else {
-            bail!("two matrices are needed")
-        };
-        ensure!(columns == other_columns, "both matrices must have as many columns");
-        Ok(vec![Signature::new(one.element, [rows.clone(), others.clone()])])
+        of_rows(inputs)
     }
 
     fn eval(&self, inputs: &[&Tensor]) -> TractResult<Vec<Tensor>> {
@@ -40,6 +33,18 @@ impl Kernel for SquaredDistances {
             other => return refuse(format!("floats are needed, not {other:?}")),
         }])
     }
+}
+
+/// A distance for each row of one matrix and each of another.
+pub(super) fn of_rows(inputs: &[Signature]) -> TractResult<Vec<Signature>> {
+    let [one, other] = inputs else { bail!("two matrices are needed") };
+    ensure!(matches!(one.element, DatumType::F32 | DatumType::F64), "floats are needed, not {:?}", one.element);
+    ensure!(one.element == other.element, "both matrices must be of one type");
+    let ([rows, columns], [others, other_columns]) = (&*one.shape, &*other.shape) else {
+        bail!("two matrices are needed")
+    };
+    ensure!(columns == other_columns, "both matrices must have as many columns");
+    Ok(vec![Signature::new(one.element, [rows.clone(), others.clone()])])
 }
 
 /// Rows that are compared at once.

@@ -151,8 +151,9 @@ impl Expansion for ReduceLogSumExp {
     }
 }
 
-fn expansion(op: &dyn InferenceOp) -> TractResult<&dyn Expansion> {
-    op.as_op().downcast_ref::<Box<dyn Expansion>>().map(|op| op.as_ref()).context("tract's reductions are expansions")
+/// The form in which tract keeps what it builds.
+pub(super) fn expansion(op: &dyn InferenceOp) -> TractResult<&dyn Expansion> {
+    op.as_op().downcast_ref::<Box<dyn Expansion>>().map(|op| op.as_ref()).context("what tract builds is an expansion")
 }
 
 /// `x - largest` and its exponential, which is at most one.

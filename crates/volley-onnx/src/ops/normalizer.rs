@@ -44,16 +44,13 @@ impl Kernel for Normalizer {
         let mut columns = Vec::new();
         for row in singles.chunks((*input.dims.last()?).max(1)) {
             let norm = match self.0 {
-                Norm::Max => build.fold(row, f32::NEG_INFINITY, f32::max),
+                Norm::Max => build.fold(row, f32::MIN, f32::max),
                 Norm::L1 => build.fold(row, 0.0, |sum, v| sum + v.abs()),
-                Norm::L2 => {
-                    let sum = build.fold(row, 0.0, |sum: f32, v| sum + v * v);
-                    build.map(sum, f32::sqrt)
-                }
+                Norm::L2 => build.fold(row, 0.0, |sum: f32, v| sum + v * v),
             };
-            columns.extend(
-                row.iter().map(|&v| build.pair(v, norm, |v: f32, norm| if norm == 0.0 { v } else { v / norm })),
-            );
+            let is_length = matches!(self.0, Norm::L2);
+            let part = move |v, norm| if is_length { of_length(v, norm) } else { of(v, norm) };
+            columns.extend(row.iter().map(|&v| build.pair(v, norm, part)));
         }
         Some(vec![Cells::Singles(columns)])
     }
@@ -72,18 +69,35 @@ impl Kernel for Normalizer {
 }
 
 impl Norm {
-    /// A row of norm zero stays as it is.
     fn divide(self, row: &[f32], out: &mut [f32]) {
-        let norm = match self {
-            Norm::Max => row.iter().copied().fold(f32::NEG_INFINITY, f32::max),
-            Norm::L1 => row.iter().map(|v| v.abs()).sum(),
-            Norm::L2 => row.iter().map(|v| v * v).sum::<f32>().sqrt(),
-        };
-        let norm = if norm == 0.0 { 1.0 } else { norm };
-        for (out, &v) in out.iter_mut().zip(row) {
-            *out = v / norm;
+        let each = out.iter_mut().zip(row);
+        match self {
+            Norm::Max => {
+                let most = row.iter().copied().fold(f32::MIN, f32::max);
+                each.for_each(|(out, &v)| *out = of(v, most));
+            }
+            Norm::L1 => {
+                let sum = row.iter().map(|v| v.abs()).sum();
+                each.for_each(|(out, &v)| *out = of(v, sum));
+            }
+            Norm::L2 => {
+                let sum = row.iter().map(|v| v * v).sum();
+                each.for_each(|(out, &v)| *out = of_length(v, sum));
+            }
         }
     }
+}
+
+/// A row of norm zero stays as it is.
+#[inline(always)]
+fn of(v: f32, norm: f32) -> f32 {
+    if norm == 0.0 { v } else { v / norm }
+}
+
+/// Of the length whose square is `sum`, as ONNX Runtime has it: where squares are more than a float holds, it is NaN.
+#[inline(always)]
+fn of_length(v: f32, sum: f32) -> f32 {
+    if sum == 0.0 { v } else { (v * v / sum).sqrt().copysign(v) }
 }
 
 #[cfg(test)]
@@ -106,5 +120,11 @@ mod tests {
         check("MAX", [0.0, 0.0], [0.0, 0.0]);
         check("L1", [0.0, 0.0], [0.0, 0.0]);
         check("L2", [0.0, 0.0], [0.0, 0.0]);
+    }
+
+    #[test]
+    fn infinities_and_squares_that_are_too_large_are_divided_as_onnx_runtime_does() {
+        check("MAX", [f32::NEG_INFINITY; 2], [f32::INFINITY; 2]);
+        check("L2", [1e30, 1e30], [f32::NAN; 2]);
     }
 }

@@ -3,8 +3,9 @@
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
 
-use super::wide::{Work, exp_of_negative, widely};
+use super::wide::{Work, widely};
 use crate::direct::{Builder, RowColumn};
+use crate::elementary::exp_of_negative;
 
 /// The `post_transform` attribute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,10 +4,10 @@ use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
 
-use super::Built;
 use super::node::{refuse, values};
+use super::{Built, Kernel, RowAxes, Signature, kernel};
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 struct ReverseSequence {
     rows: usize,
     steps: usize,
@@ -17,62 +17,42 @@ pub(super) fn build(_: &ParsingContext, node: &NodeProto) -> Built {
     let axis = |name: &str, usual: usize| -> TractResult<usize> { Ok(node.get_attr_opt(name)?.unwrap_or(usual)) };
     let op = ReverseSequence { rows: axis("batch_axis", 1)?, steps: axis("time_axis", 0)? };
     node.expect(op.rows + op.steps == 1, "rows and steps on the first two axes")?;
-    Ok((expand(op), vec![]))
+    kernel(node, 2..=2, op)
 }
 
-impl Expansion for ReverseSequence {
-    fn name(&self) -> StaticName {
-        "ReverseSequence".into()
+impl Kernel for ReverseSequence {
+    fn name(&self) -> &'static str {
+        "ReverseSequence"
     }
 
-    fn rules<'r, 'p: 'r, 's: 'r>(
-        &'s self,
-        s: &mut Solver<'r>,
-        inputs: &'p [TensorProxy],
-        outputs: &'p [TensorProxy],
-    ) -> InferenceResult {
-        check_input_arity(inputs, 2)?;
-        check_output_arity(outputs, 1)?;
-        s.equals(&inputs[0].datum_type, &outputs[0].datum_type)?;
-        s.equals(&inputs[0].shape, &outputs[0].shape)
+    fn outputs(&self, inputs: &[Signature]) -> TractResult<Vec<Signature>> {
+        ensure!(inputs[0].shape.len() >= 2, "two axes are needed");
+        Ok(vec![inputs[0].clone()])
     }
 
-    fn wire(&self, prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> TractResult<TVec<OutletId>> {
-        model.wire_node(prefix, self.clone(), inputs)
-    }
-}
-
-impl Op for ReverseSequence {
-    fn name(&self) -> StaticName {
-        "ReverseSequence".into()
+    fn row_axes(&self) -> Option<RowAxes> {
+        Some(RowAxes { inputs: tvec![Some(self.rows), Some(0)], outputs: tvec![Some(self.rows)] })
     }
 
-    op_as_typed_op!();
-}
-
-impl EvalOp for ReverseSequence {
-    op_out_of_plan!();
-
-    fn eval(&self, _ctx: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
-        let (input, lengths) = args_2!(inputs);
-        let lengths = lengths.cast_to::<i64>()?;
+    fn eval(&self, inputs: &[&Tensor]) -> TractResult<Vec<Tensor>> {
+        let input = inputs[0];
+        let lengths = inputs[1].cast_to::<i64>()?;
         let lengths = values::<i64>(&lengths)?;
-        ensure!(input.rank() >= 2 && lengths.len() == input.shape()[self.rows], "a length for each row");
+        ensure!(lengths.len() == input.shape()[self.rows], "a length for each row");
         let steps = input.shape()[self.steps] as i64;
         if lengths.iter().any(|length| !(0..=steps).contains(length)) {
             return refuse("a row has a length that its steps do not have");
         }
-        let output = match input.datum_type() {
-            DatumType::F16 => self.reversed::<f16>(&input, lengths),
-            DatumType::F32 => self.reversed::<f32>(&input, lengths),
-            DatumType::F64 => self.reversed::<f64>(&input, lengths),
-            DatumType::I32 => self.reversed::<i32>(&input, lengths),
-            DatumType::I64 => self.reversed::<i64>(&input, lengths),
-            DatumType::Bool => self.reversed::<bool>(&input, lengths),
-            DatumType::String => self.reversed::<String>(&input, lengths),
-            other => refuse(format!("{other:?} is not supported")),
-        };
-        Ok(tvec![output?.into_tvalue()])
+        Ok(vec![match input.datum_type() {
+            DatumType::F16 => self.reversed::<f16>(input, lengths)?,
+            DatumType::F32 => self.reversed::<f32>(input, lengths)?,
+            DatumType::F64 => self.reversed::<f64>(input, lengths)?,
+            DatumType::I32 => self.reversed::<i32>(input, lengths)?,
+            DatumType::I64 => self.reversed::<i64>(input, lengths)?,
+            DatumType::Bool => self.reversed::<bool>(input, lengths)?,
+            DatumType::String => self.reversed::<String>(input, lengths)?,
+            other => return refuse(format!("{other:?} is not supported")),
+        }])
     }
 }
 
@@ -90,26 +70,6 @@ impl ReverseSequence {
             output.extend_from_slice(&values[from * size..][..size]);
         }
         Ok(crate::tensor_from(shape, output))
-    }
-}
-
-impl TypedOp for ReverseSequence {
-    as_op!();
-
-    fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
-        Ok(tvec![inputs[0].datum_type.fact(inputs[0].shape.clone())])
-    }
-
-    /// Rows stay apart, and so does what lies behind the steps; steps meet.
-    fn axes_mapping(&self, inputs: &[&TypedFact], outputs: &[&TypedFact]) -> TractResult<AxesMapping> {
-        let axis = |name: char| Axis::new(name, inputs.len(), outputs.len());
-        let mut axes = vec![
-            axis('r').input(0, self.rows).input(1, 0).output(0, self.rows),
-            axis('s').input(0, self.steps),
-            axis('t').output(0, self.steps),
-        ];
-        axes.extend(('A'..='Z').zip(2..inputs[0].rank()).map(|(name, at)| axis(name).input(0, at).output(0, at)));
-        AxesMapping::new(inputs.len(), outputs.len(), axes)
     }
 }
 

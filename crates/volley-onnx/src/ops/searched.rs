@@ -6,10 +6,11 @@ use tract_onnx::tract_hir::internal::*;
 
 use super::{Kernel, Signature};
 
-/// What is searched for along one axis, which is kept with a length of one.
-#[derive(Debug, Clone, Copy)]
+/// What is searched for along some axes, which are kept with a length of one.
+#[derive(Debug, Clone)]
 pub(crate) struct Searched {
-    pub(crate) axis: usize,
+    /// One, if places are told.
+    pub(crate) axes: TVec<usize>,
     pub(crate) largest: bool,
     pub(crate) answer: Answer,
 }
@@ -36,7 +37,7 @@ impl Kernel for Searched {
 
     fn outputs(&self, inputs: &[Signature]) -> TractResult<Vec<Signature>> {
         let mut output = inputs[0].clone();
-        output.shape[self.axis] = 1.to_dim();
+        self.axes.iter().for_each(|&axis| output.shape[axis] = 1.to_dim());
         if self.answer != Answer::Value {
             output.element = DatumType::I64;
         }
@@ -45,7 +46,7 @@ impl Kernel for Searched {
 
     fn eval(&self, inputs: &[&Tensor]) -> TractResult<Vec<Tensor>> {
         let input = inputs[0];
-        ensure!(input.shape()[self.axis] > 0, "there is nothing to search");
+        ensure!(self.axes.iter().all(|&axis| input.shape()[axis] > 0), "there is nothing to search");
         Ok(vec![match input.datum_type() {
             DatumType::F16 => self.found::<f16>(input)?,
             DatumType::F32 => self.found::<f32>(input)?,
@@ -56,31 +57,31 @@ impl Kernel for Searched {
 }
 
 impl Searched {
-    fn found<T: Datum + Copy + PartialOrd>(self, input: &Tensor) -> TractResult<Tensor> {
-        let length = input.shape()[self.axis];
-        let inner: usize = input.shape()[self.axis + 1..].iter().product();
-        let values = super::node::values::<T>(input)?;
+    fn found<T: Datum + Copy + PartialOrd>(&self, input: &Tensor) -> TractResult<Tensor> {
         let mut shape: TVec<usize> = input.shape().into();
-        shape[self.axis] = 1;
-        let lanes = values.chunks(length * inner.max(1)).flat_map(|block| (0..inner).map(move |at| (block, at)));
-        let places = lanes.map(|(block, at)| (block, at, self.place(length, |step| block[step * inner + at])));
+        self.axes.iter().for_each(|&axis| shape[axis] = 1);
+        // With those axes behind the others, what is searched together lies together.
+        let kept = (0..input.rank()).filter(|axis| !self.axes.contains(axis));
+        let order: Vec<usize> = kept.chain(self.axes.iter().copied()).collect();
+        let length: usize = self.axes.iter().map(|&axis| input.shape()[axis]).product();
+        let turned = input.to_plain_array_view::<T>()?.permuted_axes(order);
+        let turned = turned.as_standard_layout();
+        let groups = turned.as_slice().context("it lies in its order")?.chunks_exact(length);
+        let places = groups.map(|group| (group, self.place(group)));
         Ok(match self.answer {
-            Answer::Value => {
-                let value = |(block, at, place): (&[T], usize, usize)| block[place * inner + at];
-                crate::tensor_from(&shape, places.map(value).collect())
-            }
-            Answer::Place { .. } => crate::tensor_from(&shape, places.map(|(_, _, place)| place as i64).collect()),
+            Answer::Value => crate::tensor_from(&shape, places.map(|(group, place)| group[place]).collect()),
+            Answer::Place { .. } => crate::tensor_from(&shape, places.map(|(_, place)| place as i64).collect()),
         })
     }
 
-    fn place<T: Copy + PartialOrd>(self, length: usize, value: impl Fn(usize) -> T) -> usize {
+    fn place<T: Copy + PartialOrd>(&self, group: &[T]) -> usize {
         let last = self.answer == Answer::Place { last: true };
-        let (mut best, mut place) = (value(0), 0);
-        for at in 1..length {
-            let next = value(at);
+        let mut place = 0;
+        for (at, &next) in group.iter().enumerate().skip(1) {
+            let best = group[place];
             let better = if self.largest { next > best } else { next < best };
             if better || (last && next == best) {
-                (best, place) = (next, at);
+                place = at;
             }
         }
         place
@@ -112,6 +113,15 @@ mod tests {
         standard("ArgMax", vec![int("axis", 1), int("select_last_index", 1)])
             .gives(rows.clone(), ints_in(&[1, 1], &[2]));
         standard("ArgMax", vec![int("axis", 1), int("keepdims", 0)]).gives(rows, ints_in(&[1], &[1]));
+    }
+
+    #[test]
+    fn several_axes_are_searched_as_if_they_were_one() {
+        let rows = tensor(&[1, 2, 2, 2], &[1.0f32, 8.0, NAN, 0.0, -1.0, NAN, 3.0, 4.0]);
+        for (operator, expected) in [("ReduceMax", [8.0f32, NAN]), ("ReduceMin", [-1.0, NAN])] {
+            let search = standard(operator, vec![]).with(ints_in(&[2], &[1, 3]));
+            search.gives(rows.clone(), tensor(&[1, 1, 2, 1], &expected));
+        }
     }
 
     #[test]

@@ -20,10 +20,18 @@ use classes::Classes;
 
 pub(super) use version_five::build as build_version_five;
 
+/// Far more targets than any model has: every row has room for all.
+const TARGETS_MAX: usize = 1 << 20;
+
+fn targets(node: &NodeProto) -> TractResult<usize> {
+    let targets = node.get_attr_opt::<usize>("n_targets")?.unwrap_or(1);
+    node.expect((1..=TARGETS_MAX).contains(&targets), "at least one target, and no more than a million")?;
+    Ok(targets)
+}
+
 pub(super) fn build_regressor(ctx: &ParsingContext, node: &NodeProto) -> Built {
     let attributes = Attributes { ctx, node };
-    let targets = node.get_attr_opt::<usize>("n_targets")?.unwrap_or(1);
-    node.expect(targets > 0, "at least one target")?;
+    let targets = targets(node)?;
     let aggregate = match node.get_attr_opt::<&str>("aggregate_function")?.unwrap_or("SUM") {
         "SUM" => Aggregate::Sum,
         "AVERAGE" => Aggregate::Average,

@@ -59,6 +59,9 @@ impl Blueprint {
             None => self.free_draft()?,
         };
         check_memory(&draft.model, self.constant_bytes_max)?;
+        if let Some(place) = self.counts_rows() {
+            return Err(Error::RowsMixed(place));
+        }
         match (rows_apart(&draft.model, draft.batch)?, self.fixed_batch) {
             (Ok(()), _) => Ok(draft),
             (Err(Mixed::Unknown(_)), None) => self.draft_for(Batch::Fixed(1)),
@@ -73,10 +76,40 @@ impl Blueprint {
                 rows if rows == most => Ok(draft),
                 rows => self.draft_for(Batch::Fixed(rows)),
             },
-            Err(error) => {
-                self.draft_for(Batch::UpTo(most)).or_else(|_| self.draft_for(Batch::Fixed(1))).map_err(|_| error)
-            }
+            Err(error) => match self.draft_for(Batch::UpTo(most)) {
+                Ok(draft) => Ok(draft),
+                Err(_) => {
+                    let alone = self.draft_for(Batch::Fixed(1)).map_err(|_| error)?;
+                    self.check_rows_do_not_meet(Batch::Fixed(most))?;
+                    Ok(alone)
+                }
+            },
         }
+    }
+
+    /// Alone, a row meets no other, and what a graph makes of all of them would pass for its own.
+    fn check_rows_do_not_meet(&self, batch: Batch) -> Result<(), Error> {
+        let Ok(model) = self.inner(batch) else { return Ok(()) };
+        let rows = batch.dim(&model.symbols);
+        match contained("while loading", || rows::meet(&model, &rows).map_err(|error| invalid(&error))) {
+            Ok(Some(Mixed::At(place))) => Err(Error::RowsMixed(place)),
+            // Nothing is known of it: it is run one row at a time.
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Where the number of rows goes into a score, which then depends on how many are scored together.
+    fn counts_rows(&self) -> Option<String> {
+        let asks = |node: &InferenceNode| matches!(&*node.op.name(), "Shape" | "Size");
+        // A number that the graph insists on is the same for all batches.
+        if self.fixed_batch.is_some() || !self.model.nodes().iter().any(asks) {
+            return None;
+        }
+        // Only with a symbol in its place is the number of rows told from others.
+        let batch = Batch::UpTo(BATCH_ROWS[0]);
+        let model = self.typed(batch).ok()?;
+        contained("while loading", || rows::counted(&model, &batch.dim(&model.symbols)).map_err(|it| invalid(&it)))
+            .ok()?
     }
 
     fn draft_for(&self, batch: Batch) -> Result<Draft, Error> {
@@ -86,8 +119,7 @@ impl Blueprint {
     /// The graph with all types and shapes, its outputs of the declared element types.
     pub(super) fn typed(&self, batch: Batch) -> Result<TypedModel, Error> {
         contained("while loading", || {
-            let model = self.shaped(batch).and_then(|model| model.into_typed());
-            let mut model = model.map_err(|error| invalid(&error))?;
+            let mut model = self.inner(batch)?;
             let outlets = model.output_outlets().map_err(|error| invalid(&error))?.to_vec();
             let outlets = outlets
                 .into_iter()
@@ -96,6 +128,14 @@ impl Blueprint {
                 .collect::<Result<Vec<_>, _>>()?;
             model.select_output_outlets(&outlets).map_err(|error| invalid(&error))?;
             Ok(model)
+        })
+    }
+
+    /// The same with its outputs as they are computed.
+    fn inner(&self, batch: Batch) -> Result<TypedModel, Error> {
+        contained("while loading", || {
+            let model = self.shaped(batch).and_then(|model| model.into_typed());
+            model.map_err(|error| invalid(&error))
         })
     }
 

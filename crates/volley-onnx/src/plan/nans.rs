@@ -64,10 +64,9 @@ fn top(model: &TypedModel, node: &TypedNode) -> TractResult<Option<Top>> {
     Ok(Some(Top { axis: op.axis, count, largest: op.largest }))
 }
 
-/// A search along one axis.
+/// A search along one axis, or for a value along several.
 fn searched(node: &TypedNode) -> Option<Searched> {
     let op = node.op_as::<Reduce>()?;
-    let [axis] = *op.axes else { return None };
     let (largest, answer) = match op.reducer {
         Reducer::ArgMax(last) => (true, Answer::Place { last }),
         Reducer::ArgMin(last) => (false, Answer::Place { last }),
@@ -75,7 +74,8 @@ fn searched(node: &TypedNode) -> Option<Searched> {
         Reducer::Min => (false, Answer::Value),
         _ => return None,
     };
-    Some(Searched { axis, largest, answer })
+    let fits = op.axes.len() == 1 || answer == Answer::Value;
+    fits.then(|| Searched { axes: op.axes.clone(), largest, answer })
 }
 
 fn chosen(model: &TypedModel, node: &TypedNode) -> TractResult<Option<Chosen>> {
@@ -86,8 +86,17 @@ fn chosen(model: &TypedModel, node: &TypedNode) -> TractResult<Option<Chosen>> {
         _ => return Ok(None),
     };
     let is_float = node.outputs[0].fact.datum_type.is_float();
-    let is_fused = node.inputs.iter().any(|&input| follows_product(model, input));
-    Ok((is_float && !(is_fused && is_matrix(&node.outputs[0].fact))).then_some(chosen))
+    Ok((is_float && !is_fused(model, node)?).then_some(chosen))
+}
+
+/// Whether a choice between the elements of a product and one number is made in instructions that keep NaN.
+fn is_fused(model: &TypedModel, node: &TypedNode) -> TractResult<bool> {
+    let mut with_number = false;
+    for input in &node.inputs {
+        with_number |= model.outlet_fact(*input)?.konst.as_ref().is_some_and(|constant| constant.len() == 1);
+    }
+    let of_product = node.inputs.iter().any(|&input| follows_product(model, input));
+    Ok(of_product && with_number && is_matrix(&node.outputs[0].fact))
 }
 
 /// Whether more than one row and more than one column come out: tract's instructions for a single one lose NaN.

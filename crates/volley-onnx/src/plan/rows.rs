@@ -1,10 +1,13 @@
 //! Follows the rows through a graph: whether each comes out alone, or meets others on the way.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use tract_onnx::tract_core::ops::array::{GatherElements, ScatterElements, StridedSlice, Tile, Topk, Trilu};
+use tract_onnx::tract_core::ops::binary::TypedBinOp;
 use tract_onnx::tract_core::ops::change_axes::AxisOp;
 use tract_onnx::tract_core::ops::cnn::{MaxPool, SumPool};
+use tract_onnx::tract_core::ops::einsum::EinSum;
+use tract_onnx::tract_core::ops::logic::Iff;
 use tract_onnx::tract_core::ops::nn::{Reduce, RmsNorm, Softmax};
 use tract_onnx::tract_core::ops::scan::{InputMapping, Scan};
 use tract_onnx::tract_hir::internal::*;
@@ -25,13 +28,49 @@ pub(super) enum Mixed {
 /// `rows` is the length of the inputs' first axis, of which there must be more than one: a row
 /// alone meets nobody.
 pub(super) fn check(model: &TypedModel, rows: &TDim) -> TractResult<Result<(), Mixed>> {
-    let inputs = model.input_outlets()?.iter().map(|input| (*input, 0)).collect();
-    let axes = match follow(model, rows, inputs)? {
+    let axes = match follow(model, rows, inputs(model)?)? {
         Ok(axes) => axes,
         Err(mixed) => return Ok(Err(mixed)),
     };
     let misplaced = model.output_outlets()?.iter().find(|outlet| axes.get(outlet).is_some_and(|axis| *axis != 0));
     Ok(misplaced.map_or(Ok(()), |outlet| Err(Mixed::At(place(model.node(outlet.node))))))
+}
+
+/// Where rows meet, or may, wherever their outputs lie.
+pub(super) fn meet(model: &TypedModel, rows: &TDim) -> TractResult<Option<Mixed>> {
+    Ok(follow(model, rows, inputs(model)?)?.err())
+}
+
+fn inputs(model: &TypedModel) -> TractResult<RowAxes> {
+    Ok(model.input_outlets()?.iter().map(|input| (*input, 0)).collect())
+}
+
+/// Where the number of rows, `rows`, is computed with: arithmetic or a choice that has it beside what depends on rows.
+pub(super) fn counted(model: &TypedModel, rows: &TDim) -> TractResult<Option<String>> {
+    let names_rows = |fact: &TypedFact| {
+        let constant = fact.konst.as_ref().and_then(|constant| crate::tensor_values::<TDim>(constant));
+        constant.is_some_and(|dims| dims.iter().any(|dim| dim.symbols().iter().any(|it| rows.symbols().contains(it))))
+    };
+    let mut fed: HashSet<OutletId> = model.input_outlets()?.iter().copied().collect();
+    let mut counts: HashSet<OutletId> = HashSet::new();
+    for id in model.eval_order()? {
+        let node = model.node(id);
+        let computes = node.op_is::<TypedBinOp>() || node.op_is::<Iff>() || node.op_is::<EinSum>();
+        let has = |of: &HashSet<OutletId>| node.inputs.iter().any(|input| of.contains(input));
+        if computes && has(&fed) && has(&counts) {
+            return Ok(Some(place(node)));
+        }
+        for (slot, output) in node.outputs.iter().enumerate() {
+            let outlet = OutletId::new(id, slot);
+            if has(&fed) {
+                fed.insert(outlet);
+            }
+            if has(&counts) || names_rows(&output.fact) {
+                counts.insert(outlet);
+            }
+        }
+    }
+    Ok(None)
 }
 
 /// The tensors that depend on the rows, each with the axis along which they lie. That axis is as
@@ -371,6 +410,27 @@ mod tests {
         check_mixed(plus(tensor(&[2, 1], &[0.0f32, 1.0])));
         plus(tensor(&[2, 1], &[1.0f32, 1.0])).parse().expect("the same for each row");
         plus(tensor(&[1, 2], &[0.0f32, 1.0])).parse().expect("the same for each row");
+    }
+
+    #[test]
+    fn a_score_that_depends_on_the_number_of_rows_is_refused() {
+        let by_count = |rows| {
+            over(rows)
+                .node("", "Shape", &["x"], &["shape"], vec![])
+                .node("", "Gather", &["shape", "axis"], &["count"], vec![])
+                .node("", "Cast", &["count"], &["number"], vec![int("to", 1)])
+                .node("", "Div", &["x", "number"], &["y"], vec![])
+        };
+        check_mixed(by_count(-1));
+        by_count(2).parse().expect("the same for all batches");
+        let shaped =
+            over(-1).node("", "Shape", &["x"], &["shape"], vec![]).node("", "Reshape", &["x", "shape"], &["y"], vec![]);
+        shaped.parse().expect("rows in their shape");
+    }
+
+    #[test]
+    fn what_is_made_of_all_rows_is_not_taken_for_the_score_of_one() {
+        check_mixed(over(-1).node("", "ReduceMean", &["x"], &["y"], vec![ints("axes", &[0])]));
     }
 
     fn check_apart(model: ModelBuilder, expected: [f32; 4]) {

@@ -6,7 +6,7 @@ use tract_onnx::tract_hir::internal::tract_ndarray::{Array2, ArrayView2};
 use tract_onnx::tract_hir::internal::*;
 
 use super::super::node::{refuse, values};
-use super::{Activation, LENGTHS, Recurrent};
+use super::{Activation, FIRST_CELL, FIRST_HIDDEN, LENGTHS, Recurrent};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -40,6 +40,11 @@ impl Kind {
             Kind::Gru => 3,
             Kind::Rnn => 1,
         }
+    }
+
+    /// Outputs of what is there at the end.
+    pub(super) fn last_values(self) -> usize {
+        if self == Kind::Lstm { 2 } else { 1 }
     }
 
     /// Activations of each direction.
@@ -141,7 +146,7 @@ impl<'a> Steps<'a> {
         };
         let required = |at: usize, size: usize| sized(at, size)?.context("weights are there");
         let (first_cell, peepholes) = match op.kind {
-            Kind::Lstm => (sized(6, directions * rows * hidden)?, sized(7, directions * 3 * hidden)?),
+            Kind::Lstm => (sized(FIRST_CELL, directions * rows * hidden)?, sized(7, directions * 3 * hidden)?),
             _ => (None, None),
         };
         Ok(Steps {
@@ -154,7 +159,7 @@ impl<'a> Steps<'a> {
             state_weights: required(2, directions * gates * hidden * hidden)?,
             bias: sized(3, directions * 2 * gates * hidden)?,
             lengths: lengths(given(LENGTHS), rows, steps)?,
-            first_hidden: sized(5, directions * rows * hidden)?,
+            first_hidden: sized(FIRST_HIDDEN, directions * rows * hidden)?,
             first_cell,
             peepholes,
         })

@@ -314,3 +314,14 @@ fn an_output_may_be_left_out() {
     let got: Vec<Tensor> = got.unwrap_or_else(|error: Error| panic!("{error}"));
     assert_close(&got[0], &tensor(&[1, 2], &[0.25f32, 0.75]));
 }
+
+#[test]
+fn more_targets_or_features_than_any_model_has_are_refused() {
+    let refused = |attributes, reason| {
+        ml("TreeEnsembleRegressor", attributes).refuses(tensor(&[1, 1], &[1.0f32]), reason);
+    };
+    refused(yes_or_no("BRANCH_LEQ", 2.0, vec![int("n_targets", 1 << 40)]), "no more than a million");
+    let mut attributes = yes_or_no("BRANCH_LEQ", 2.0, vec![]);
+    attributes.iter_mut().filter(|it| it.name == "nodes_featureids").for_each(|it| it.ints[0] = 1 << 30);
+    refused(attributes, "a feature is out of bounds");
+}

@@ -6,12 +6,11 @@ use tract_onnx::tract_hir::internal::*;
 
 use super::super::node::{ints, row_dim, rows_and_columns, values};
 use super::super::{Built, Kernel, PostTransform, Signature, kernel};
-use super::{Scores, score};
+use super::{Scores, score, targets};
 use crate::trees::{Aggregate, Comparison, Description, Ensemble, Membership, Real, Split, TreeNode, Weight};
 
 pub(in crate::ops) fn build(ctx: &ParsingContext, node: &NodeProto) -> Built {
-    let targets = node.get_attr_opt::<usize>("n_targets")?.unwrap_or(1);
-    node.expect(targets > 0, "at least one target")?;
+    let targets = targets(node)?;
     let aggregate = match node.get_attr_opt::<i64>("aggregate_function")?.unwrap_or(1) {
         0 => Aggregate::Average,
         1 => Aggregate::Sum,

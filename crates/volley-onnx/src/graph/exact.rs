@@ -1,0 +1,78 @@
+//! Marks the divisions, the products with zero and the squares of which tract would make other arithmetic.
+
+use std::collections::{HashMap, HashSet};
+
+use tract_onnx::pb::tensor_proto::DataType;
+use tract_onnx::pb::{GraphProto, NodeProto, TensorProto};
+
+use super::walk::{is_standard, stored};
+
+/// The names in our register of the operators that take their place; no file may use them.
+pub(crate) const QUOTIENT: &str = "volley.Quotient";
+pub(crate) const PRODUCT: &str = "volley.Product";
+
+pub(super) fn keep(graph: &mut GraphProto) {
+    let found: Vec<(usize, &str)> = {
+        let view = View::of(graph);
+        graph.node.iter().enumerate().filter_map(|(at, node)| Some((at, view.exact(node)?))).collect()
+    };
+    found.into_iter().for_each(|(at, operator)| graph.node[at].op_type = operator.into());
+}
+
+struct View<'g> {
+    makers: HashMap<&'g str, &'g NodeProto>,
+    /// Constants of zeros alone.
+    zeros: HashSet<&'g str>,
+    /// What an error function is taken of.
+    bent: HashSet<&'g str>,
+}
+
+impl<'g> View<'g> {
+    fn of(graph: &'g GraphProto) -> View<'g> {
+        let makers = graph.node.iter().flat_map(|node| node.output.iter().map(move |name| (name.as_str(), node)));
+        let bends = graph.node.iter().filter(|node| is_standard(node, "Erf"));
+        View {
+            makers: makers.collect(),
+            zeros: stored(graph).filter(|(_, tensor)| is_zero(tensor)).map(|(name, _)| name).collect(),
+            bent: bends.flat_map(|node| &node.input).map(String::as_str).collect(),
+        }
+    }
+
+    fn exact(&self, node: &NodeProto) -> Option<&'static str> {
+        let ([a, b], [output]) = (node.input.as_slice(), node.output.as_slice()) else { return None };
+        if is_standard(node, "Mul") {
+            let with_zero = self.zeros.contains(a.as_str()) || self.zeros.contains(b.as_str());
+            return (with_zero || a == b).then_some(PRODUCT);
+        }
+        // Nothing is cut off or compared in these, and tract has instructions for the whole of them.
+        let in_net = self.is_made_by(b, &["Sqrt"])
+            || self.is_made_by(a, &["MatMul", "Gemm", "Einsum"])
+            || self.bent.contains(output.as_str());
+        (is_standard(node, "Div") && !in_net).then_some(QUOTIENT)
+    }
+
+    fn is_made_by(&self, name: &str, op_types: &[&str]) -> bool {
+        self.makers.get(name).is_some_and(|node| op_types.iter().any(|op_type| is_standard(node, op_type)))
+    }
+}
+
+/// Of floats: integers have no NaN.
+fn is_zero(tensor: &TensorProto) -> bool {
+    let raw = &tensor.raw_data;
+    let is_stored = |len: usize| len > 0 || !raw.is_empty();
+    match DataType::try_from(tensor.data_type) {
+        Ok(DataType::Float) => {
+            let mut raw_values = raw.as_chunks().0.iter().map(|&b| f32::from_le_bytes(b));
+            is_stored(tensor.float_data.len())
+                && raw_values.all(|v| v == 0.0)
+                && tensor.float_data.iter().all(|&v| v == 0.0)
+        }
+        Ok(DataType::Double) => {
+            let mut raw_values = raw.as_chunks().0.iter().map(|&b| f64::from_le_bytes(b));
+            is_stored(tensor.double_data.len())
+                && raw_values.all(|v| v == 0.0)
+                && tensor.double_data.iter().all(|&v| v == 0.0)
+        }
+        _ => false,
+    }
+}
