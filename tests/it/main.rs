@@ -26,4 +26,5 @@ mod tidy;
 mod tree;
 mod verify;
 mod views;
+mod wide;
 mod writes;
