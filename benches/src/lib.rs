@@ -51,7 +51,13 @@ pub struct Bench {
 impl Bench {
     /// Two cores, state and results in `folder`.
     pub async fn open(folder: &Path) -> Result<Self> {
-        let settings = EngineSettings { base: folder.to_path_buf(), cores: 2, ..EngineSettings::default() };
+        Self::with_memory(folder, EngineSettings::default().memory_bytes).await
+    }
+
+    /// The same with so much memory for what spills, in bytes.
+    pub async fn with_memory(folder: &Path, memory_bytes: usize) -> Result<Self> {
+        let base = folder.to_path_buf();
+        let settings = EngineSettings { base, cores: 2, memory_bytes, ..EngineSettings::default() };
         let engine = Engine::open(settings).await?;
         Ok(Self { session: engine.session(), _engine: engine })
     }

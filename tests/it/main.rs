@@ -27,4 +27,5 @@ mod tidy;
 mod tree;
 mod verify;
 mod views;
+mod wide;
 mod writes;
