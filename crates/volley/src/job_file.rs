@@ -166,10 +166,10 @@ impl JobFile {
 
     fn refuse_rejects_without_a_place(&self, file: &TomlFile) -> Result<(), Failure> {
         let Some(output) = self.output.as_ref().filter(|output| output.rejects.is_none()) else { return Ok(()) };
-        let max = output.max_rejects.as_ref().map(|max| ("max_rejects", max.span()));
-        let values = output.reject_values.as_ref().map(|values| ("reject_values", values.span()));
+        let max = output.max_rejects.as_ref().map(|max| (max.span(), "max_rejects"));
+        let values = output.reject_values.as_ref().map(|values| (values.span(), "reject_values"));
         match max.or(values) {
-            Some((key, span)) => {
+            Some((span, key)) => {
                 let message = format!("`{key}` is set and `rejects` is not: add `rejects`, or remove `{key}`");
                 Err(file.mistake(INVALID, &message, Some(span)))
             }

@@ -107,5 +107,5 @@ async fn foreign_nodes_and_bytes_are_left_to_others() {
     assert!(encode_physical(&plan).is_none());
     assert!(decode_physical(b"something else", &[]).is_none());
     assert!(decode_logical(b"something else", &[]).is_none());
-    assert!(decode_physical(b"volley.WriteExec.2:{}", &[]).expect("ours").is_err());
+    assert!(decode_physical(b"volley.WriteExec.3:{}", &[]).expect("ours").is_err());
 }
