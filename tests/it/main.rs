@@ -17,6 +17,7 @@ mod readers;
 mod refused;
 mod resume;
 mod s3_canary;
+mod s3_commits;
 mod s3_kills;
 mod s3_resume;
 mod s3_server;

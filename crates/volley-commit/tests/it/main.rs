@@ -3,14 +3,17 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails here")]
 
 mod crashes;
+mod every_call;
 mod faults;
 mod ground;
 mod modes;
 mod owners;
 mod partitions;
 mod races;
+mod remains;
 mod repairs;
 #[cfg(unix)]
 mod sigkills;
+mod stores;
 mod upkeep;
 mod world;
