@@ -18,6 +18,7 @@ mod refused;
 mod rejects;
 mod resume;
 mod s3_canary;
+mod s3_commits;
 mod s3_kills;
 mod s3_resume;
 mod s3_server;

@@ -2,12 +2,11 @@
 
 use volley_commit::{Job, JobSpec, Mode, Outcome, Result, Side};
 
-use super::faults::FAULTS;
-use super::world::{Fault, KINDS, Kind, MODES, Sites, Snapshot, World, publish, recover_all, score_all, spec};
+use super::world::{Fault, Kind, MODES, Sites, Snapshot, World, publish, recover_all, score_all, spec};
 
 /// What a process does when a call failed and it is still alive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Then {
+pub enum Then {
     Die,
     Abort,
 }
@@ -78,7 +77,7 @@ impl Story {
         assert_eq!(world.snapshot("").await, all, "{label}: a second recovery changed something");
     }
 
-    async fn check(&self, fault: Fault, at: usize, then: Then) {
+    pub async fn check(&self, fault: Fault, at: usize, then: Then) {
         let label = format!("{:?} {} call {at} {fault:?} {then:?}", self.kind, self.job.mode);
         let world = self.world().await;
         let (_, sites) = world.faulty(fault, at);
@@ -124,87 +123,15 @@ async fn carry_out(job: &Job) -> Result<()> {
     Ok(())
 }
 
-async fn check_every_call(kind: Kind, mode: Mode) {
-    let story = Story::new(kind, mode).await;
-    assert!(story.calls > 40, "a job of three splits makes more than {} calls", story.calls);
-    for (fault, then) in disturbances(kind) {
-        for at in 0..story.calls {
-            story.check(fault, at, then).await;
-        }
-    }
-}
-
-/// All of them in memory; on disk, where a job takes milliseconds, one of each sort.
-fn disturbances(kind: Kind) -> Vec<(Fault, Then)> {
-    use Fault::{CrashAfter, CrashBefore, DiskFull, LostAnswer};
-    match kind {
-        Kind::Disk => {
-            vec![(CrashBefore, Then::Die), (CrashAfter, Then::Die), (LostAnswer, Then::Abort), (DiskFull, Then::Abort)]
-        }
-        Kind::Memory => FAULTS.into_iter().flat_map(|fault| [(fault, Then::Die), (fault, Then::Abort)]).collect(),
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn any_call_of_a_new_result_may_fail_in_memory() {
-    check_every_call(Kind::Memory, Mode::Error).await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn any_call_of_an_appended_result_may_fail_in_memory() {
-    check_every_call(Kind::Memory, Mode::Append).await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn any_call_of_an_overwriting_result_may_fail_in_memory() {
-    check_every_call(Kind::Memory, Mode::Overwrite).await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn any_call_of_a_result_that_replaces_partitions_may_fail_in_memory() {
-    check_every_call(Kind::Memory, Mode::OverwritePartitions).await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn any_call_of_a_new_result_may_fail_on_disk() {
-    check_every_call(Kind::Disk, Mode::Error).await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn any_call_of_an_appended_result_may_fail_on_disk() {
-    check_every_call(Kind::Disk, Mode::Append).await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn any_call_of_an_overwriting_result_may_fail_on_disk() {
-    check_every_call(Kind::Disk, Mode::Overwrite).await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn any_call_of_a_result_that_replaces_partitions_may_fail_on_disk() {
-    check_every_call(Kind::Disk, Mode::OverwritePartitions).await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_recovery_that_dies_while_publishing_is_finished_by_the_next() {
-    check_every_call_of_recovery(true).await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_recovery_that_dies_while_discarding_is_finished_by_the_next() {
-    check_every_call_of_recovery(false).await;
-}
-
-/// A job that died right before or after its decision, found by a recovery that dies at each call.
-async fn check_every_call_of_recovery(decided: bool) {
-    for (kind, mode) in KINDS.into_iter().flat_map(|kind| MODES.map(|mode| (kind, mode))) {
+/// A job that died right before or after its decision, found by a recovery that dies at each call; or at one of `step`
+/// calls, if that is more than 1.
+pub async fn check_calls_of_recovery(kind: Kind, decided: bool, faults: &[Fault], step: usize) {
+    for mode in MODES {
         let story = Story::new(kind, mode).await;
-        let mut faults: Vec<_> = disturbances(kind).iter().map(|(fault, _)| *fault).collect();
-        faults.dedup();
         for fault in faults {
             let mut at = 0;
-            while died_in_recovery(&story, decided, fault, at).await {
-                at += 1;
+            while died_in_recovery(&story, decided, *fault, at).await {
+                at += step;
             }
             assert!(at > 8, "a recovery makes more than {at} calls");
         }
@@ -230,64 +157,8 @@ async fn died_in_recovery(story: &Story, decided: bool, fault: Fault, at: usize)
 }
 
 #[tokio::test]
-async fn uploads_that_were_cut_off_are_removed_from_disk() {
-    let world = World::new(Kind::Disk);
-    let job = world.sites().begin(spec(Mode::Error)).await.unwrap();
-    let path = job.attempt(0).staged_path();
-    let store = &job.staging().store;
-    let mut upload = store.put_multipart_opts(&path, Default::default()).await.unwrap();
-    upload.put_part("half a file".into()).await.unwrap();
-    std::mem::forget(upload); // as a killed process leaves it: `….staged#1`, which no store lists
-    assert_eq!(world.snapshot("out/.volley-staging").await.len(), 2);
-
-    let recovered = world.recover(&world.sites()).await.unwrap();
-    assert!(matches!(recovered[..], [volley_commit::Recovered { side: Side::Discarded, .. }]));
-    assert_eq!(world.snapshot("out").await, Snapshot::new());
-}
-
-#[tokio::test]
-async fn records_that_were_cut_off_are_removed_from_disk() {
-    let world = World::new(Kind::Disk);
-    let (dead, alive) = (world.sites().begin(spec(Mode::Append)).await, world.sites().begin(spec(Mode::Append)).await);
-    let (dead, alive) = (dead.unwrap(), alive.unwrap());
-    score_all(&dead, "day=2").await.unwrap();
-    dead.commit().await.unwrap();
-    let whole = world.snapshot("").await;
-    let of_dead = |path: &&String| whole[*path].is_some() && !path.contains(&alive.id().to_string());
-    let records = whole.keys().filter(of_dead).filter(|path| path.starts_with("state/"));
-    let kept = format!("state/open/{}#1", alive.id());
-    for cut_off in records.map(|record| format!("{record}#1")).chain([kept.clone()]) {
-        std::fs::write(world.path(&cut_off), "{").unwrap();
-    }
-
-    let known = world.sites();
-    volley_commit::recover(&known.clone().state, dead.id(), &move |url| known.open(url)).await.unwrap();
-    let left = world.snapshot("").await;
-    let left: Vec<_> = left.keys().filter(|path| path.contains('#')).collect();
-    assert_eq!(left, [&kept], "what another job is about to create is not touched");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_job_that_cannot_be_begun_has_plainly_failed() {
-    for (fault, code) in [(Fault::CrashBefore, "store_failed"), (Fault::DiskFull, "disk_full")] {
-        let mut at = 0;
-        loop {
-            let world = World::new(Kind::Memory);
-            let (store, sites) = world.faulty(fault, at);
-            let begun = sites.begin(spec(Mode::Error)).await;
-            if store.calls() <= at {
-                break;
-            }
-            assert_eq!(begun.map(|_| ()).map_err(|error| error.code()), Err(code), "{fault:?} at call {at}");
-            at += 1;
-        }
-        assert!(at > 4, "beginning a job makes more than {at} calls");
-    }
-}
-
-#[tokio::test]
 async fn a_job_whose_destination_cannot_be_opened_waits_for_the_next_recovery() {
-    let world = World::new(Kind::Memory);
+    let world = World::new(Kind::ANY);
     let sites = world.sites();
     let job = sites.begin(spec(Mode::Error)).await.unwrap();
     score_all(&job, "day=2").await.unwrap();

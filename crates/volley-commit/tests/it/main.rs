@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails here")]
 
 mod crashes;
+mod every_call;
 mod faults;
 mod ground;
 mod modes;
@@ -10,8 +11,10 @@ mod owners;
 mod partitions;
 mod races;
 mod rejects;
+mod remains;
 mod repairs;
 #[cfg(unix)]
 mod sigkills;
+mod stores;
 mod upkeep;
 mod world;

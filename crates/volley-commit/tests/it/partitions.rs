@@ -41,7 +41,7 @@ async fn a_file_without_rows_stands_only_where_there_are_no_others() {
         publish_rows(&world, Mode::Overwrite, &[("", 0)]).await;
         check(&world, &[""]).await;
     }
-    let world = World::new(Kind::Memory);
+    let world = World::new(Kind::ANY);
     world.put("out/scores/k=1/theirs.parquet", "not ours").await;
     publish_rows(&world, Mode::Append, &[("", 0)]).await;
     check(&world, &[]).await;
@@ -92,7 +92,7 @@ async fn a_partition_with_a_foreign_file_is_not_replaced() {
 
 #[tokio::test]
 async fn a_result_without_rows_replaces_no_partition() {
-    let world = World::new(Kind::Memory);
+    let world = World::new(Kind::ANY);
     publish_rows(&world, Mode::Error, &[("k=1", 3)]).await;
     publish_rows(&world, Mode::OverwritePartitions, &[("", 0)]).await;
     assert_eq!(folders(&world.destination().await), ["k=1"]);
@@ -100,7 +100,7 @@ async fn a_result_without_rows_replaces_no_partition() {
 
 #[tokio::test]
 async fn a_partition_takes_the_place_of_all_that_lies_below_it() {
-    let world = World::new(Kind::Memory);
+    let world = World::new(Kind::ANY);
     publish_rows(&world, Mode::Error, &[("k=1/h=1", 1), ("k=1/h=2", 1), ("k=2/h=1", 1)]).await;
     publish_rows(&world, Mode::OverwritePartitions, &[("k=1", 1)]).await;
     assert_eq!(folders(&world.destination().await), ["k=1", "k=2/h=1"]);

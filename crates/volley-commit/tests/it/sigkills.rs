@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 use volley_commit::{Job, JobSpec, Mode};
 
 use super::crashes::Story;
-use super::world::{Fault, Kind, MODES, Snapshot, World, publish, score_all};
+use super::stores::{Kind, on_disk};
+use super::world::{Fault, MODES, Snapshot, World, publish, score_all};
 
 const ORDER: &str = "KILLED_CHILD_ORDER";
 const NAME: &str = "sigkills::a_job_that_is_killed_at_any_call_ends_in_the_same_bytes";
@@ -53,7 +54,7 @@ async fn child(order: &Value) {
     let folder: PathBuf = serde_json::from_value(order["folder"].clone()).unwrap();
     let job: JobSpec = serde_json::from_value(order["job"].clone()).unwrap();
     let at = order["at"].as_u64().unwrap() as usize;
-    let (_, sites) = World::there(&folder).faulty(Fault::Killed, at);
+    let (_, sites) = World::on(on_disk(&folder)).faulty(Fault::Killed, at);
     publish(&sites, job, "day=2").await.unwrap();
 }
 

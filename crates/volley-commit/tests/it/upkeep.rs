@@ -19,7 +19,8 @@ fn later(by: Duration) -> SystemTime {
 #[tokio::test]
 async fn a_key_stands_for_its_first_job_and_for_no_other_request() {
     for kind in KINDS {
-        let state = World::new(kind).sites().state;
+        let world = World::new(kind);
+        let state = world.sites().state;
         let (first, second) = (JobId::new(), JobId::new());
         assert_eq!(job_of_key(&state, "nightly", b"SELECT 1", first).await.unwrap(), first);
         assert_eq!(job_of_key(&state, "nightly", b"SELECT 1", second).await.unwrap(), first);
@@ -33,7 +34,8 @@ async fn a_key_stands_for_its_first_job_and_for_no_other_request() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn many_who_come_with_one_key_at_once_get_one_job() {
     for kind in KINDS {
-        let state = World::new(kind).sites().state;
+        let world = World::new(kind);
+        let state = world.sites().state;
         let asked: Vec<_> = (0..64)
             .map(|_| {
                 let state = state.clone();
@@ -51,7 +53,7 @@ async fn many_who_come_with_one_key_at_once_get_one_job() {
 
 #[tokio::test]
 async fn a_plan_keeps_what_its_splits_were_cut_from() {
-    let world = World::new(Kind::Memory);
+    let world = World::new(Kind::ANY);
     let sites = world.sites();
     let inputs = serde_json::json!([{ "path": "flights.parquet", "size": 10, "row_groups": [0, 1] }]);
     let pinned = Pinned { inputs, determinism: Some("splits".to_owned()), ..Pinned::default() };
@@ -68,7 +70,7 @@ async fn a_plan_keeps_what_its_splits_were_cut_from() {
 
 #[tokio::test]
 async fn rows_that_came_in_are_in_the_files_or_rejected() {
-    let world = World::new(Kind::Memory);
+    let world = World::new(Kind::ANY);
     let job = world.sites().begin_rejecting(spec(Mode::Error), 1).await.unwrap();
     let attempt = job.attempt(0).with_model("sha256:abc");
     let file = stage(&job, &attempt, "", "row").await.unwrap();
@@ -93,9 +95,9 @@ async fn fit_stores_pass_and_nothing_is_left_of_the_probe() {
 
 #[tokio::test]
 async fn a_store_that_ignores_the_condition_of_a_create_is_refused() {
-    let world = World::new(Kind::Memory);
+    let world = World::new(Kind::ANY);
     let store = Arc::new(FaultyStore::new(world.at("").store, false, Fault::CreateOverwrites, usize::MAX));
-    let state = Location::new(store, "state".into(), "memory:///state");
+    let state = Location { store, ..world.at("state") };
     let refused = preflight(&state).await.unwrap_err();
     assert_eq!(refused.code(), "store_unfit");
     assert!(world.snapshot("state").await.is_empty());
@@ -123,7 +125,7 @@ async fn what_a_zombie_left_of_a_job_that_is_over_is_swept_when_it_is_old() {
 
 #[tokio::test]
 async fn what_is_not_over_is_never_swept() {
-    let world = World::new(Kind::Memory);
+    let world = World::new(Kind::ANY);
     let sites = world.sites();
     let undecided = sites.begin(spec(Mode::Append)).await.unwrap();
     let committed = sites.begin(spec(Mode::Append)).await.unwrap();
@@ -143,7 +145,7 @@ async fn what_is_not_over_is_never_swept() {
 
 #[tokio::test]
 async fn a_cancelled_job_is_left_to_its_owner_or_the_sweep() {
-    let world = World::new(Kind::Memory);
+    let world = World::new(Kind::ANY);
     let sites = world.sites();
     let job = sites.begin(spec(Mode::Error)).await.unwrap();
     score_all(&job, "day=1").await.unwrap();
@@ -158,7 +160,7 @@ async fn a_cancelled_job_is_left_to_its_owner_or_the_sweep() {
 async fn any_call_of_a_sweep_may_fail_and_the_next_one_finishes() {
     let mut at = 0;
     loop {
-        let world = World::new(Kind::Memory);
+        let world = World::new(Kind::ANY);
         let done = spec(Mode::Error);
         publish(&world.sites(), done.clone(), "day=1").await.unwrap();
         world.put(&format!("out/.volley-staging/{}/000000-zombie-0.staged", done.job), "late").await;
@@ -181,7 +183,7 @@ async fn any_call_of_a_sweep_may_fail_and_the_next_one_finishes() {
 
 #[tokio::test]
 async fn a_store_that_answers_nothing_is_not_called_unfit() {
-    let world = World::new(Kind::Memory);
+    let world = World::new(Kind::ANY);
     let (_, sites) = world.faulty(Fault::CrashBefore, 0);
     assert!(preflight(&sites.state).await.unwrap_err().is_transient());
     let path = world.at("state/none");

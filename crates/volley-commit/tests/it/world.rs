@@ -1,87 +1,73 @@
-//! A state, a staging folder and a destination in memory or on disk, and jobs in them.
+//! A state, a staging folder and a destination in one store, and jobs in them.
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures::TryStreamExt;
-use object_store::local::LocalFileSystem;
-use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
-use tempfile::TempDir;
 use volley_commit::{
     Attempt, Job, JobId, JobSpec, Location, Mode, Opener, Outcome, Pinned, Recovered, RejectsAt, Result, Root,
-    StagedFile, Tally, recover, unfinished,
+    StagedFile, Tally, Waits, recover, unfinished,
 };
 
 pub use super::faults::{Fault, FaultyStore};
+pub use super::stores::{KINDS, Kind};
 
 /// Files by path, `None` for a folder: everything that a person would see.
 pub type Snapshot = BTreeMap<String, Option<Vec<u8>>>;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    Memory,
-    Disk,
-}
-
-pub const KINDS: [Kind; 2] = [Kind::Memory, Kind::Disk];
 pub const MODES: [Mode; 4] = [Mode::Error, Mode::Append, Mode::Overwrite, Mode::OverwritePartitions];
 
+/// An empty place in a store.
+pub struct Ground {
+    pub store: Arc<dyn ObjectStore>,
+    /// Its path in the store.
+    pub root: Path,
+    /// Its URL, without a slash at the end.
+    pub url: String,
+    /// Whether one call moves an object; else a copy and a delete do.
+    pub renames: bool,
+    pub waits: Waits,
+    /// Where it is on this machine, if its folders are to be seen there.
+    pub folder: Option<PathBuf>,
+    /// What is to live as long.
+    pub _kept: Option<Box<dyn Any + Send + Sync>>,
+}
+
 pub struct World {
-    kind: Kind,
-    store: Arc<dyn ObjectStore>,
-    root: Path,
-    folder: Option<TempDir>,
+    ground: Ground,
 }
 
 impl World {
     pub fn new(kind: Kind) -> Self {
-        match kind {
-            Kind::Memory => {
-                let store = Arc::new(InMemory::new());
-                Self { kind, store, root: Path::default(), folder: None }
-            }
-            Kind::Disk => {
-                // Thousands of small jobs: a file system in memory, where there is one.
-                let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
-                let folder = folder.unwrap();
-                let root = Path::from_absolute_path(folder.path()).unwrap();
-                let store = Arc::new(LocalFileSystem::new());
-                Self { kind, store, root, folder: Some(folder) }
-            }
-        }
+        Self::on(kind.ground())
     }
 
-    /// The world on disk that another process has made in a folder.
-    pub fn there(folder: &std::path::Path) -> Self {
-        let root = Path::from_absolute_path(folder).unwrap();
-        Self { kind: Kind::Disk, store: Arc::new(LocalFileSystem::new()), root, folder: None }
+    pub fn on(ground: Ground) -> Self {
+        Self { ground }
     }
 
     pub fn at(&self, name: &str) -> Location {
-        self.through(self.store.clone(), name)
+        self.through(self.ground.store.clone(), name)
     }
 
     fn through(&self, store: Arc<dyn ObjectStore>, name: &str) -> Location {
-        let prefix = self.root.parts().chain(Path::from(name).parts()).collect();
-        let url = match self.kind {
-            Kind::Memory => format!("memory:///{name}"),
-            Kind::Disk => format!("file:///{}/{name}", self.root),
-        };
-        Location::new(store, prefix, url)
+        let Ground { root, url, waits, .. } = &self.ground;
+        let prefix = root.parts().chain(Path::from(name).parts()).collect();
+        Location { waits: *waits, ..Location::new(store, prefix, format!("{url}/{name}")) }
     }
 
     /// The same world seen through a store that fails at one call.
     pub fn faulty(&self, fault: Fault, at: usize) -> (Arc<FaultyStore>, Sites) {
-        let renames = self.kind == Kind::Disk;
-        let store = Arc::new(FaultyStore::new(self.store.clone(), renames, fault, at));
+        let store = Arc::new(FaultyStore::new(self.ground.store.clone(), self.ground.renames, fault, at));
         (store.clone(), self.sites_through(store))
     }
 
     pub fn sites(&self) -> Sites {
-        self.sites_through(self.store.clone())
+        self.sites_through(self.ground.store.clone())
     }
 
     fn sites_through(&self, store: Arc<dyn ObjectStore>) -> Sites {
@@ -95,17 +81,17 @@ impl World {
     }
 
     pub async fn put(&self, path: &str, body: &str) {
-        self.store.put(&self.at(path).prefix, body.to_owned().into()).await.unwrap();
+        self.ground.store.put(&self.at(path).prefix, body.to_owned().into()).await.unwrap();
     }
 
     pub async fn remove(&self, path: &str) {
-        self.store.delete(&self.at(path).prefix).await.unwrap();
+        self.ground.store.delete(&self.at(path).prefix).await.unwrap();
     }
 
     /// What lies under a folder.
     pub async fn snapshot(&self, name: &str) -> Snapshot {
-        match &self.folder {
-            Some(folder) => walk(&folder.path().join(name)),
+        match &self.ground.folder {
+            Some(folder) => walk(&folder.join(name)),
             None => self.listed(name).await,
         }
     }
@@ -113,9 +99,9 @@ impl World {
     async fn listed(&self, name: &str) -> Snapshot {
         let root = self.at(name).prefix;
         let mut seen = Snapshot::new();
-        let found: Vec<_> = self.store.list(Some(&root)).try_collect().await.unwrap();
+        let found: Vec<_> = self.ground.store.list(Some(&root)).try_collect().await.unwrap();
         for meta in found {
-            let body = self.store.get(&meta.location).await.unwrap().bytes().await.unwrap();
+            let body = self.ground.store.get(&meta.location).await.unwrap().bytes().await.unwrap();
             let relative = meta.location.as_ref()[root.as_ref().len()..].trim_matches('/');
             seen.insert(relative.to_owned(), Some(body.to_vec()));
         }
@@ -138,7 +124,12 @@ impl World {
 
     /// The path of a name on disk.
     pub fn path(&self, name: &str) -> PathBuf {
-        self.folder.as_ref().expect("only a world on disk has paths").path().join(name)
+        self.ground.folder.as_ref().expect("only a world on disk has paths").join(name)
+    }
+
+    /// Whether folders are there without what lies in them.
+    pub fn has_folders(&self) -> bool {
+        self.ground.folder.is_some()
     }
 
     pub async fn outcome(&self, job: JobId) -> Option<Outcome> {
