@@ -189,7 +189,8 @@ async fn a_run_that_fails_late_leaves_the_destination_as_it_was_in_all_modes() {
             model("linear_onnx_double")
         );
         std::fs::write(house.path("failing.sql"), failing).unwrap();
-        volley(house.folder.path(), &["run", "failing.sql"]).is_error(1, &["[execution_failed]"]);
+        // On a slow machine lines before it say how far it is.
+        volley(house.folder.path(), &["run", "failing.sql"]).has_error(1, "[execution_failed]");
         assert_eq!(house.files(&to), before, "{mode}");
         assert!(house.files(".volley-staging").is_empty(), "{mode}: staging is removed");
     }
