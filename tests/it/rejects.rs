@@ -418,6 +418,11 @@ async fn a_job_file_says_where_rejects_go_and_every_command_counts_them() {
     assert!(shown.contains("rejected     2") && shown.contains("bad/2026-11-22/"), "{shown}");
     let verified = succeed(folder, &["jobs", "verify", id]);
     assert!(verified.contains("998 rows and 2 rejected are as job"), "{verified}");
+    // Scored again, its splits give the same result and the same rejects.
+    let again = volley(folder, &["jobs", "verify", id, "--rescore", "9", "--json"]).json();
+    let rescored = &again["rescored"];
+    assert_eq!((&again["rejected"], &rescored["files"]), (&2.into(), &again["files"]), "{again}");
+    assert_eq!(rescored["files_of_same_bytes"], rescored["files"], "{again}");
     let rejects = std::fs::read_dir(house.path("bad/2026-11-22")).unwrap().map(|entry| entry.unwrap().path());
     std::fs::remove_file({ rejects }.find(|path| !path.ends_with("_SUCCESS")).unwrap()).unwrap();
     volley(folder, &["jobs", "verify", id]).has_error(1, "[published_differs]");

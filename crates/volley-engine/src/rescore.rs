@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use url::Url;
 use uuid::Uuid;
 use volley_commit::{Job, JobId, Location, Pinned, PublishedFile, Receipt, RejectsAt, Root};
-use volley_connect::{Inputs, writes_the_same_rows};
+use volley_connect::Inputs;
 use volley_predict::Pins;
 
 use crate::assembly;
@@ -171,7 +171,7 @@ impl Past {
         let write =
             WriteJob { shared: &engine.shared, progress, state: &state, pins: &pins, sites: &sites, step: None };
         let work = write.work(&again, self.inputs.clone(), Some(&self.physical), None, 0)?;
-        if !writes_the_same_rows(work.plan()) {
+        if !work.repeats() {
             return Err(not_rescorable(self.job.id(), "its rows may be others each time that it runs"));
         }
         write.write(&work, splits.iter().map(|split| *split as usize)).await?;

@@ -15,6 +15,7 @@ use serde_json::{Map, Value, json};
 use volley_commit::{Job, JobId, JobSpec, Origin, Outcome, Pinned, Tally, is_disk_full};
 use volley_connect::{
     Inputs, PackedPlan, PinnedStores, WriteContext, WriteExec, pack_splits, reading_through, with_write_context,
+    writes_the_same_rows,
 };
 use volley_predict::{Pins, Site, rejects_schema};
 
@@ -85,15 +86,16 @@ pub(crate) struct Work {
     job: Job,
     plan: Arc<dyn ExecutionPlan>,
     independent: bool,
+    repeats: bool,
     inputs: Inputs,
     stores: Arc<PinnedStores>,
     task: Arc<TaskContext>,
 }
 
 impl Work {
-    /// What is run: its root, or the node below, writes.
-    pub(crate) fn plan(&self) -> &Arc<dyn ExecutionPlan> {
-        &self.plan
+    /// Whether it gives the same rows, in any order, each time it runs over the same files.
+    pub(crate) fn repeats(&self) -> bool {
+        self.repeats
     }
 
     fn splits(&self) -> usize {
@@ -239,10 +241,11 @@ impl WriteJob<'_> {
             true => self.codec().round_trip(plan, &task).map_err(told)?,
             false => plan,
         };
+        let repeats = writes_the_same_rows(&plan);
         // What is hidden in a plan does not travel: whoever runs it puts it in.
         let plan = located::with_locations(plan).map_err(told)?;
         let task = rejecting::task(&task, job, &plan, rejected);
-        Ok(Work { job: job.clone(), plan, independent, inputs, stores, task })
+        Ok(Work { job: job.clone(), plan, independent, repeats, inputs, stores, task })
     }
 
     fn codec(&self) -> PlanCodec {
