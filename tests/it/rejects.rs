@@ -101,7 +101,9 @@ async fn rows_that_fail_are_left_out_and_told_by_file_row_model_code_and_reason(
     assert!(texts(&rejects, "reason").into_iter().all(|reason| reason.unwrap().starts_with("the model panicked ")));
     assert!(texts(&rejects, "model").into_iter().all(|model| model.unwrap().contains("division")));
     let splits: Vec<_> = numbers(&rejects, "split").into_iter().flatten().collect();
-    assert_eq!(splits, [0, 0, 0, 0, 0, 1, 4, 5, 7]);
+    // Which file comes first is up to the disk.
+    let either = [[0, 0, 0, 0, 0, 1, 4, 5, 7], [0, 2, 5, 5, 5, 5, 5, 6, 9]];
+    assert!(either.iter().any(|one| splits == one), "{splits:?}");
     let columns = house.rows("SELECT * FROM 'out/' LIMIT 1").await;
     assert_eq!(columns.num_columns(), 3, "what is hidden stays hidden: {:?}", columns.schema());
     for place in ["out", "bad"] {
