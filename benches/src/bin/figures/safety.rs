@@ -49,6 +49,9 @@ enum Way {
 /// Rows that are encoded at once, as the write of a job does.
 const BLOCK_ROWS: usize = 8192;
 
+/// Of the dictionary of a column, the same.
+const DICTIONARY_BYTES_MAX: usize = 256 << 10;
+
 /// Measures all ways for each model and prints the ratios.
 pub fn compare(rows: usize, rounds: usize) -> Result<()> {
     // A million rows are one split, and so one core's work: fewer would leave one idle that the plain ways use.
@@ -127,7 +130,8 @@ async fn plain(table: DataFrame, model: Option<&str>, output: &Path, synced: boo
 
 async fn write(mut rows: SendableRecordBatchStream, model: Option<Model>, path: PathBuf, synced: bool) -> Result<()> {
     let schema = model.as_ref().map_or_else(|| rows.schema(), |model| model.schema(&rows.schema()));
-    let properties = TableParquetOptions::default().global.into_writer_properties_builder()?.build();
+    let properties = TableParquetOptions::default().global.into_writer_properties_builder()?;
+    let properties = properties.set_dictionary_page_size_limit(DICTIONARY_BYTES_MAX).build();
     let file = BufWriter::with_capacity(8 << 20, File::create(path)?);
     let mut writer = ArrowWriter::try_new(file, schema.clone(), Some(properties))?;
     let mut blocks = BatchCoalescer::new(schema.clone(), BLOCK_ROWS);

@@ -99,10 +99,18 @@ fn check(format: Format, options: &BTreeMap<String, String>) -> Result<()> {
     }
 }
 
-/// The Parquet writer's settings, DataFusion's defaults where nothing is given.
+/// Bytes of a column's dictionary in a row group after which it is written without. Scores have as many values as
+/// rows: with DataFusion's limit of a megabyte most of a write is a search for repetitions that are not there.
+const DICTIONARY_BYTES_MAX: usize = 256 << 10;
+
+/// The Parquet writer's settings, DataFusion's defaults where nothing is given, but for dictionaries.
 pub(crate) fn parquet_properties(options: &BTreeMap<String, String>) -> Result<WriterPropertiesBuilder> {
     let global = table_options(ConfigFileType::PARQUET, options)?.parquet.global;
-    global.into_writer_properties_builder().map_err(|error| invalid(&error))
+    let properties = global.into_writer_properties_builder().map_err(|error| invalid(&error))?;
+    Ok(match options.keys().any(|option| option.ends_with("dictionary_page_size_limit")) {
+        true => properties,
+        false => properties.set_dictionary_page_size_limit(DICTIONARY_BYTES_MAX),
+    })
 }
 
 /// The CSV writer's settings.
@@ -133,6 +141,16 @@ mod tests {
     fn parse(format: Format, options: &[(&str, &str)]) -> Result<(Mode, BTreeMap<String, String>)> {
         let given = options.iter().map(|(k, v)| (format!("format.{k}"), (*v).to_owned())).collect();
         super::parse(&given, format).map(|given| (given.mode, given.of_format))
+    }
+
+    #[test]
+    fn a_dictionary_is_small_unless_its_size_is_given() {
+        let limit = |options: &[(&str, &str)]| {
+            let (_, options) = parse(Format::Parquet, options).expect("fine");
+            parquet_properties(&options).expect("fine").build().dictionary_page_size_limit()
+        };
+        assert_eq!(limit(&[]), DICTIONARY_BYTES_MAX);
+        assert_eq!(limit(&[("dictionary_page_size_limit", "1000000")]), 1_000_000);
     }
 
     #[test]
