@@ -36,12 +36,17 @@ fn only(folder: &Path) -> String {
     id(&all[0])
 }
 
+/// Runs the job of a folder that has none yet.
+fn run(folder: &Path) -> String {
+    succeed(folder, &["run", "job.sql"]);
+    only(folder)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_published_is_verified_file_by_file() {
     let folder = folder().await;
     let folder = folder.path();
-    succeed(folder, &["run", "job.sql"]);
-    let job = only(folder);
+    let job = run(folder);
     // Its receipt is enough.
     for record in ["plan.json", "physical.json", "outcome.json", "published.json"] {
         std::fs::remove_file(folder.join(".volley/state/jobs").join(&job).join(record)).unwrap();
@@ -70,8 +75,7 @@ async fn rows_that_differ_are_found_where_no_digest_of_the_bytes_is_known() {
     let plain =
         plain.replace("AS PARQUET", "AS PARQUET OPTIONS (compression 'uncompressed', dictionary_enabled 'false')");
     std::fs::write(folder.join("job.sql"), plain).unwrap();
-    succeed(folder, &["run", "job.sql"]);
-    let job = only(folder);
+    let job = run(folder);
     // As after a repair, whose bytes nobody has promised.
     retold(folder, &job, 7, |file| drop(file.as_object_mut().unwrap().remove("sha256")));
     succeed(folder, &["jobs", "verify", &job]);
@@ -112,8 +116,7 @@ async fn rows_of_every_type_that_parquet_holds_are_read_as_they_were_written() {
 async fn splits_that_are_scored_again_come_out_as_they_were_and_nothing_is_written() {
     let folder = folder().await;
     let folder = folder.path();
-    succeed(folder, &["run", "job.sql"]);
-    let job = only(folder);
+    let job = run(folder);
     let before = files(folder);
     let first = volley(folder, &["jobs", "verify", &job, "--rescore", "3", "--json"]).json();
     let again = &first["rescored"];
@@ -134,8 +137,7 @@ async fn splits_that_are_scored_again_come_out_as_they_were_and_nothing_is_writt
 async fn a_file_that_scoring_does_not_give_is_named_though_its_receipt_vouches_for_it() {
     let folder = folder().await;
     let folder = folder.path();
-    succeed(folder, &["run", "job.sql"]);
-    let job = only(folder);
+    let job = run(folder);
     let other = std::fs::read_to_string(folder.join("job.sql")).unwrap();
     let other = other.replace("AS score", "+ 1 AS score").replace("'out/'", "'other/'");
     std::fs::write(folder.join("other.sql"), other).unwrap();
@@ -177,8 +179,7 @@ async fn what_scoring_again_needs_is_named_when_it_is_gone() {
     let job = std::fs::read_to_string(folder.join("job.sql")).unwrap();
     let job = job.replace(&model("linear_onnx_double"), "./linear");
     std::fs::write(folder.join("job.sql"), job).unwrap();
-    succeed(folder, &["run", "job.sql"]);
-    let job = only(folder);
+    let job = run(folder);
     let rescore = ["jobs", "verify", &job, "--rescore", "2"];
     succeed(folder, &rescore);
 
