@@ -4,6 +4,7 @@ mod arrows;
 mod binary;
 mod coercions;
 mod docs;
+mod expire;
 mod fixtures;
 mod guide;
 mod harness;
