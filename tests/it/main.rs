@@ -23,6 +23,7 @@ mod s3_commits;
 mod s3_kills;
 mod s3_resume;
 mod s3_server;
+mod s3_state;
 mod s3_tables;
 mod s3_writes;
 mod tidy;

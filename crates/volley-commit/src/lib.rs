@@ -87,5 +87,5 @@ pub use place::{RejectsAt, RejectsPlan, Root};
 pub use preflight::preflight;
 pub use publish::Published;
 pub use receipt::{Attempt, Receipt, Staged, StagedFile, Tally};
-pub use recover::{Recovered, Side, is_unfinished, jobs, recover, unfinished};
+pub use recover::{Recovered, Side, is_unfinished, jobs, recover, recover_by, unfinished};
 pub use verify::{FileFault, JobReceipt, RejectsReceipt, Verified, job_receipt, verify};

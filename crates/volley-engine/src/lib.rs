@@ -27,6 +27,7 @@ mod script;
 mod session;
 mod settings;
 mod snapshot;
+mod state;
 mod table_as;
 mod verify;
 mod views;
