@@ -72,7 +72,7 @@ fn kill_at(folder: &Path, arguments: &[&str], sealed: usize) -> Option<PathBuf> 
 }
 
 /// The same until the kill came before the decision: how fast the machine is, is not ours to say.
-fn cut_off(folder: &Path, arguments: &[&str], sealed: usize) -> PathBuf {
+pub fn cut_off(folder: &Path, arguments: &[&str], sealed: usize) -> PathBuf {
     for _ in 0..20 {
         if let Some(job) = kill_at(folder, arguments, sealed) {
             return job;

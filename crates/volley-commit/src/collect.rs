@@ -42,7 +42,7 @@ async fn jobs_in(staging: &Location) -> Result<BTreeSet<JobId>> {
 }
 
 /// When the record was written after which nobody needs the job's staging; none if it is not.
-async fn over_since(state: &Location, job: JobId) -> Result<Option<SystemTime>> {
+pub(crate) async fn over_since(state: &Location, job: JobId) -> Result<Option<SystemTime>> {
     let key = match Records(state.clone()).read(&record::outcome_key(job)).await? {
         None => return Ok(None),
         Some(Outcome::Aborted { .. }) => record::outcome_key(job),

@@ -202,8 +202,18 @@ impl Job {
         for place in &job.places {
             place.check(state, &job.plan).await?;
         }
+        job.check_not_forgotten().await?;
         job.record(physical).await.map_err(plainly)?;
         Ok(job)
+    }
+
+    /// Under the name of a job that is over nothing can begin: its decision would be taken for that of the new one.
+    async fn check_not_forgotten(&self) -> Result<()> {
+        let is_over = self.outcome().await?.is_some();
+        match is_over && !self.records.exists(&record::plan_key(self.id())).await? {
+            false => Ok(()),
+            true => Err(Error::JobMisused { job: self.id().to_string(), reason: "is over, and its plan is forgotten" }),
+        }
     }
 
     async fn record(&self, physical: Option<Vec<u8>>) -> Result<()> {

@@ -1,4 +1,5 @@
-//! Asking twice for one job: a key of the caller's own stands for one request and one job, for ever.
+//! Asking twice for one job: a key of the caller's own stands for one request and one job, until that is
+//! forgotten ([`crate::Keys::forget`]).
 
 use serde::{Deserialize, Serialize};
 
@@ -9,10 +10,10 @@ use crate::record::{self, Records, sha256};
 
 /// `{state}/idem/{sha256 of the key}.json`
 #[derive(Serialize, Deserialize)]
-struct Keyed {
+pub(crate) struct Keyed {
     /// sha256 of the request.
     request: String,
-    job: JobId,
+    pub(crate) job: JobId,
 }
 
 /// 64 hexadecimal digits that stand for a request, the whole of it in one spelling.

@@ -27,7 +27,8 @@
 //! A job may have a second destination, for rows that it rejected: with its own staging, turn, claim, parts and
 //! `_SUCCESS`, under the same receipts and the same outcome. It is published before the result.
 //!
-//! Every record in the state is created once and never changed; only `open/` and turns are removed. The life of a job:
+//! Every record in the state is created once and never changed; only `open/` and turns are removed, and of jobs that
+//! are long over and [forgotten](Job::forget) all but outcome, receipt and what they published. The life of a job:
 //!
 //! ```text
 //! Job::begin -> (attempt -> staged_path… -> seal)* -> commit -> publish
@@ -54,6 +55,7 @@
 mod collect;
 mod destination;
 mod error;
+mod expire;
 mod id;
 mod job;
 mod key;
@@ -76,6 +78,7 @@ mod verify;
 pub use collect::{COLLECT_AGE_MIN, collect};
 pub use destination::PublishedFile;
 pub use error::{Error, Result, is_disk_full};
+pub use expire::Keys;
 pub use job::{Job, JobId, JobPlan, JobSpec, Mode, Opener, Origin, Outcome, Pinned};
 pub use key::{job_of_key, request_digest};
 pub use location::Location;
@@ -84,5 +87,5 @@ pub use place::{RejectsAt, RejectsPlan, Root};
 pub use preflight::preflight;
 pub use publish::Published;
 pub use receipt::{Attempt, Receipt, Staged, StagedFile, Tally};
-pub use recover::{Recovered, Side, is_unfinished, jobs, recover, unfinished};
+pub use recover::{Recovered, Side, is_unfinished, jobs, recover, recover_by, unfinished};
 pub use verify::{FileFault, JobReceipt, RejectsReceipt, Verified, job_receipt, verify};

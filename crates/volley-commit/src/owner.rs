@@ -6,9 +6,10 @@
 //! ```
 //!
 //! An owner looks for a successor before it touches a destination, and trusts what it saw for one
-//! [`Waits::lease`], counted from before it looked. A successor records itself and then waits for that lease and
-//! for [`Waits::request`], the longest that a request can be under way: whatever the one before has sent has
-//! landed by then, or never will. No two clocks are compared, they only have to run equally fast.
+//! [`Waits::lease`], counted from before it looked. A successor records itself, and touches no destination before
+//! that lease is over and [`Waits::request`], the longest that a request can be under way: whatever the one before
+//! has sent has landed by then, or never will. What is safe under two owners goes on meanwhile: reading receipts,
+//! attempts, [`crate::Job::cancel`]. No two clocks are compared, they only have to run equally fast.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -77,21 +78,21 @@ struct Released {
 pub struct Owner {
     records: Records,
     epoch: u64,
+    /// When the owner before can do nothing any more.
+    acts_from: Instant,
     /// Until when nobody else touches a destination.
     trusted: Mutex<Instant>,
 }
 
 impl Owner {
-    /// Takes a state over, and waits until the owner before can do nothing any more. Everything that is safe
-    /// under two owners need not wait for this: reading receipts, attempts, [`crate::Job::cancel`].
+    /// Takes a state over. What touches a destination waits, in [`Owner::check`], until the owner before can do
+    /// nothing any more.
     pub async fn take_over(state: &Location, name: &str, before: Before) -> Result<Self> {
         let records = Records(state.clone());
         let epoch = Self::next_epoch(&records, name).await?;
-        let wait = Self::wait(&records, epoch, before).await?;
-        tokio::time::sleep(wait).await;
-        let owner = Self { records, epoch, trusted: Mutex::new(Instant::now()) };
-        owner.look().await?;
-        Ok(owner)
+        let recorded = Instant::now();
+        let acts_from = recorded + Self::wait(&records, epoch, before).await?;
+        Ok(Self { records, epoch, acts_from, trusted: Mutex::new(recorded) })
     }
 
     async fn next_epoch(records: &Records, name: &str) -> Result<u64> {
@@ -121,14 +122,21 @@ impl Owner {
     }
 
     /// Lets the next owner start without waiting. Only when nothing of this one is under way any more.
-    pub async fn release(self) -> Result<()> {
+    pub async fn release(&self) -> Result<()> {
         let released = Released { epoch: self.epoch };
         self.records.create_once(&record::released_key(self.epoch), &released).await.map(drop)
     }
 
-    /// Whether this is still the owner: `owner_replaced` if not. To be asked right before whatever must not
-    /// happen under two owners; asks the store once a lease.
+    /// How long the owner before may still act, so that this one may not.
+    pub fn waits_for(&self) -> Duration {
+        self.acts_from.saturating_duration_since(Instant::now())
+    }
+
+    /// Waits until the owner before can do nothing any more, and says whether this one is still the owner:
+    /// `owner_replaced` if not. To be asked right before whatever must not happen under two owners; asks the store
+    /// once a lease.
     pub async fn check(&self) -> Result<()> {
+        tokio::time::sleep_until(self.acts_from).await;
         let trusted = *self.trusted.lock().expect("nothing panics while it is held");
         if Instant::now() < trusted || planted(Mutant::NoFence) {
             return Ok(());

@@ -48,8 +48,10 @@ pub(crate) fn repair_gate_key(job: JobId) -> String {
 pub(crate) fn repair_key(job: JobId, split: u32) -> String {
     format!("jobs/{job}/splits/{split:06}.repair")
 }
+/// The folder of what keys stand for.
+pub(crate) const IDEM_FOLDER: &str = "idem";
 pub(crate) fn idem_key(key: &str) -> String {
-    format!("idem/{}.json", sha256(key.as_bytes()))
+    format!("{IDEM_FOLDER}/{}.json", sha256(key.as_bytes()))
 }
 pub(crate) fn owner_key(epoch: u64) -> String {
     format!("owners/{epoch:020}.json")

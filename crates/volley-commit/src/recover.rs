@@ -1,9 +1,12 @@
 //! Finishing what dead processes left: published if it was decided, discarded if not.
 
+use std::sync::Arc;
+
 use crate::error::{Error, Result};
 use crate::job::{Job, JobId, Opener, Outcome};
 use crate::local::LocalFolder;
 use crate::location::Location;
+use crate::owner::Owner;
 use crate::publish::Published;
 use crate::record::{self, Records};
 
@@ -53,10 +56,15 @@ pub async fn is_unfinished(state: &Location, job: JobId) -> Result<bool> {
 /// **The caller guarantees that nobody else works on this job**, by a lock that dies with its holder: a job
 /// without a decision is taken for dead and is aborted.
 pub async fn recover(state: &Location, job: JobId, open: &Opener) -> Option<Recovered> {
+    recover_by(None, state, job, open).await
+}
+
+/// The same where no lock dies with its holder, while `owner` is the owner of the state.
+pub async fn recover_by(owner: Option<&Arc<Owner>>, state: &Location, job: JobId, open: &Opener) -> Option<Recovered> {
     remove_cut_off(state, job).await;
     let failed = |error| Some(Recovered { job, destination: String::new(), side: Side::Failed(error) });
     let found = match begun(state, job, open).await {
-        Ok(Some(found)) => found,
+        Ok(Some(found)) => owner.into_iter().cloned().fold(found, Job::owned_by),
         Ok(None) => return None,
         Err(error) => return failed(error),
     };

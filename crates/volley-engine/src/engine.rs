@@ -1,10 +1,11 @@
 //! One engine a process: the state, the registry, the models and the stores that its sessions share.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
-use url::Url;
+use tokio::task::JoinHandle;
 use volley_commit::{JobId, Location};
 use volley_connect::Stores;
 use volley_model::Limits;
@@ -21,6 +22,7 @@ use crate::resume::{self, Request, Run, Step};
 use crate::running::{Running, Stopping};
 use crate::session::Session;
 use crate::settings::EngineSettings;
+use crate::state;
 use crate::write::{Summary, WriteJob};
 
 /// Runs statements in this process.
@@ -28,6 +30,7 @@ use crate::write::{Summary, WriteJob};
 pub struct Engine {
     pub(crate) shared: Arc<Shared>,
     recovered: Vec<String>,
+    finishing: Mutex<Option<JoinHandle<Vec<String>>>>,
 }
 
 /// What the sessions of an engine share.
@@ -56,18 +59,19 @@ impl Engine {
         let stores = Stores::new(&settings.connections, settings.environment.clone(), settings.store_budget);
         let stores = Arc::new(stores.map_err(volley_connect::ConnectError::from)?);
         let runtime = runtime(&settings, stores.clone())?;
-        let folder = std::path::absolute(settings.base.join(&settings.state)).map_err(|e| bad_state(&settings, &e))?;
-        std::fs::create_dir_all(&folder).map_err(|error| bad_state(&settings, &error))?;
-        let locks = JobLocks::open(&folder).map_err(|error| bad_state(&settings, &error))?;
-        let url = Url::from_directory_path(&folder).map_err(|()| EngineError::new("bad_state", "no absolute path"))?;
-        let state = volley_connect::location(url.as_str(), &runtime)?;
+        let (state, locks) = state::open(&settings, &runtime).await?;
         let registry = Arc::new(registry(&settings, &runtime)?.with_base(&settings.base));
         let host = ModelHost::new(registry.clone(), Limits::default()).with_runtimes(settings.runtimes());
         let host = Arc::new(host);
         let (fit, running) = (FitStores::default(), Running::default());
         let shared = Shared { settings, state, registry, host, runtime, stores, fit, locks, running };
-        let recovered = finish_dead(&shared, intent).await?.told();
-        Ok(Self { shared: Arc::new(shared), recovered })
+        let shared = Arc::new(shared);
+        let waits = shared.locks.owner().map_or(Duration::ZERO, |owner| owner.waits_for());
+        let (recovered, finishing) = match waits.is_zero() {
+            true => (finish_dead(&shared, intent).await?.told(), None),
+            false => (vec![], Some(tokio::spawn(finish_later(shared.clone(), intent.clone())))),
+        };
+        Ok(Self { shared, recovered, finishing: Mutex::new(finishing) })
     }
 
     /// The run that a key stands for: the same for the same request, however often it is asked for. What is done
@@ -100,6 +104,38 @@ impl Engine {
     /// What became of jobs that an earlier process left unfinished: one line each.
     pub fn recovered(&self) -> &[String] {
         &self.recovered
+    }
+
+    /// The same for what could not be seen to at once, because the process that owned the state before may still act;
+    /// returns when that is done. Nothing on a state in a folder.
+    pub async fn recovered_later(&self) -> Vec<String> {
+        let finishing = self.finishing.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match finishing {
+            Some(finishing) => finishing.await.unwrap_or_default(),
+            None => vec![],
+        }
+    }
+
+    /// Ends when another process has taken over the state, and says so: nothing can be published here any more. On a
+    /// state in a folder it never ends.
+    pub async fn replaced(&self) -> EngineError {
+        let Some(owner) = self.shared.locks.owner() else { return std::future::pending().await };
+        loop {
+            match owner.check().await {
+                // A store that does not answer says nothing of owners.
+                Err(error) if !error.is_transient() => return error.into(),
+                _ => tokio::time::sleep(self.shared.state.waits.lease).await,
+            }
+        }
+    }
+
+    /// Lets the next process work on the state at once. Only if no job is at work here; for a state in a folder there
+    /// is nothing to do.
+    pub async fn close(self) -> Result<(), EngineError> {
+        match self.shared.locks.owner() {
+            Some(owner) if self.shared.locks.is_idle() => Ok(owner.release().await?),
+            _ => Ok(()),
+        }
     }
 
     /// The registry that models come from.
@@ -147,7 +183,11 @@ fn registry(settings: &EngineSettings, runtime: &RuntimeEnv) -> Result<Registry,
     Ok(Registry::new(store, prefix, url))
 }
 
-fn bad_state(settings: &EngineSettings, error: &dyn std::error::Error) -> EngineError {
-    let message = format!("the state folder `{}` cannot be used: {error}", settings.state.display());
-    EngineError::new("bad_state", message)
+/// What is decided and not published waits until the owner of the state before can do nothing any more; all else goes
+/// on meanwhile.
+async fn finish_later(shared: Arc<Shared>, intent: Intent) -> Vec<String> {
+    match finish_dead(&shared, &intent).await {
+        Ok(tended) => tended.told(),
+        Err(error) => vec![error.to_string()],
+    }
 }

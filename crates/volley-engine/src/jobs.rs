@@ -1,11 +1,11 @@
 //! What is known of the jobs of a state, and what can be done with one that nobody works on.
 
 use serde::Serialize;
-use volley_commit::{Job, JobId, Outcome, jobs};
+use volley_commit::{JobId, Outcome, jobs};
 
 use crate::engine::Engine;
 use crate::error::EngineError;
-use crate::recovery::{release, unlockable};
+use crate::recovery::unlockable;
 use crate::resume;
 use crate::write::{ModelUse, models_of};
 
@@ -95,34 +95,5 @@ impl Engine {
             None => Ok(true),
             Some(_) => Ok(false),
         }
-    }
-
-    /// Gives up one job that was cut off, or all of them, and says which. Their destinations are as they were.
-    /// Errors: `unknown_job`, `job_running`, `not_resumable` if it is decided.
-    pub async fn expire(&self, job: Option<JobId>) -> Result<Vec<JobId>, EngineError> {
-        if let Some(id) = job {
-            return match self.give_up(&resume::open(&self.shared, id).await?).await? {
-                true => Ok(vec![id]),
-                false => Err(EngineError::new("job_over", format!("job {id} is over: nothing of it can be given up"))),
-            };
-        }
-        let mut expired = vec![];
-        for status in self.jobs().await?.into_iter().filter(|status| status.state == "cut_off") {
-            if self.give_up(&resume::open(&self.shared, status.job).await?).await? {
-                expired.push(status.job);
-            }
-        }
-        Ok(expired)
-    }
-
-    async fn give_up(&self, job: &Job) -> Result<bool, EngineError> {
-        let lock = self.shared.locks.take_of_dead(job.id()).map_err(|error| unlockable(&error))?;
-        let lock = lock.ok_or_else(|| resume::running_elsewhere(job.id()))?;
-        let is_open = job.outcome().await?.is_none();
-        if is_open {
-            job.abort("it was given up by `volley jobs expire`").await?;
-        }
-        release(lock, &self.shared.state, job.id()).await;
-        Ok(is_open)
     }
 }

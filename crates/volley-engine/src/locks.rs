@@ -1,23 +1,34 @@
-//! A lock for each job, held by the process that works on it and free once that process is dead.
+//! A lock for each job, held by whoever works on it: by a process, and free once that is dead; or, where the state lies
+//! in a bucket, by the state's owner, who knows by himself what he works on.
 
+use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use volley_commit::JobId;
+use volley_commit::{Job, JobId, Owner};
 
-/// The locks of a state: an empty file a job, under the system's advisory locks.
+/// The locks of a state.
 #[derive(Debug)]
-pub(crate) struct JobLocks {
-    folder: PathBuf,
+pub(crate) enum JobLocks {
+    /// An empty file a job, under the system's advisory locks.
+    Folder(PathBuf),
+    /// Of the only process that works on the state, until another takes it over.
+    Owned { owner: Arc<Owner>, held: Arc<Held> },
 }
+
+/// The jobs that an owner works on.
+#[derive(Debug, Default)]
+pub(crate) struct Held(Mutex<BTreeSet<JobId>>);
 
 /// The right to work on a job, until it is dropped.
 #[derive(Debug)]
-pub(crate) struct JobLock {
+pub(crate) enum JobLock {
     /// The system lets the lock go when the file is closed, whatever ends the process.
-    _file: File,
-    path: PathBuf,
+    Folder { _file: File, path: PathBuf },
+    /// Let go when it is dropped.
+    Owned { held: Arc<Held>, job: JobId },
 }
 
 impl JobLocks {
@@ -25,27 +36,59 @@ impl JobLocks {
     pub(crate) fn open(state: &Path) -> io::Result<Self> {
         let folder = state.join("locks");
         std::fs::create_dir_all(&folder)?;
-        Ok(Self { folder })
+        Ok(Self::Folder(folder))
+    }
+
+    /// The locks of a state that one process owns.
+    pub(crate) fn of(owner: Owner) -> Self {
+        Self::Owned { owner: Arc::new(owner), held: Arc::default() }
+    }
+
+    /// Who must be the owner of the state while a destination is touched, where no lock says so.
+    pub(crate) fn owner(&self) -> Option<&Arc<Owner>> {
+        match self {
+            Self::Folder(_) => None,
+            Self::Owned { owner, .. } => Some(owner),
+        }
+    }
+
+    /// The job, which touches its destination only as long as that is ours to do.
+    pub(crate) fn guarded(&self, job: Job) -> Job {
+        self.owner().into_iter().cloned().fold(job, Job::owned_by)
     }
 
     /// The lock of a new job of this process. To be taken before anything is recorded of the job.
     pub(crate) fn take(&self, job: JobId) -> io::Result<JobLock> {
+        let folder = match self {
+            Self::Folder(folder) => folder,
+            Self::Owned { held, .. } => {
+                held.jobs().insert(job);
+                return Ok(JobLock::Owned { held: held.clone(), job });
+            }
+        };
         loop {
-            let (file, path) = self.file(job)?;
+            let (file, path) = file(folder, job)?;
             // Held by others for an instant only, when they find a file here without a job.
             file.lock()?;
             if path.exists() {
-                return Ok(JobLock { _file: file, path });
+                return Ok(JobLock::Folder { _file: file, path });
             }
         }
     }
 
     /// The lock of a job that may be dead; none if somebody holds it, so that the job is alive.
     pub(crate) fn take_of_dead(&self, job: JobId) -> io::Result<Option<JobLock>> {
+        let folder = match self {
+            Self::Folder(folder) => folder,
+            Self::Owned { held, .. } => {
+                let is_free = held.jobs().insert(job);
+                return Ok(is_free.then(|| JobLock::Owned { held: held.clone(), job }));
+            }
+        };
         loop {
-            let (file, path) = self.file(job)?;
+            let (file, path) = file(folder, job)?;
             match file.try_lock() {
-                Ok(()) if path.exists() => return Ok(Some(JobLock { _file: file, path })),
+                Ok(()) if path.exists() => return Ok(Some(JobLock::Folder { _file: file, path })),
                 // Whoever held it has removed the file: this lock is one that nobody else will meet.
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => return Ok(None),
@@ -54,25 +97,50 @@ impl JobLocks {
         }
     }
 
+    /// Whether an owner works on no job.
+    pub(crate) fn is_idle(&self) -> bool {
+        match self {
+            Self::Folder(_) => true,
+            Self::Owned { held, .. } => held.jobs().is_empty(),
+        }
+    }
+
     /// The jobs that have a file here, whether they still work or not.
     pub(crate) fn jobs(&self) -> io::Result<Vec<JobId>> {
-        let names = std::fs::read_dir(&self.folder)?.map(|entry| Ok(entry?.file_name()));
+        let Self::Folder(folder) = self else { return Ok(vec![]) };
+        let names = std::fs::read_dir(folder)?.map(|entry| Ok(entry?.file_name()));
         let names = names.collect::<io::Result<Vec<_>>>()?;
         Ok(names.iter().filter_map(|name| name.to_str()?.parse().ok()).collect())
     }
+}
 
-    fn file(&self, job: JobId) -> io::Result<(File, PathBuf)> {
-        let path = self.folder.join(job.to_string());
-        let file = OpenOptions::new().create(true).append(true).open(&path)?;
-        Ok((file, path))
+fn file(folder: &Path, job: JobId) -> io::Result<(File, PathBuf)> {
+    let path = folder.join(job.to_string());
+    let file = OpenOptions::new().create(true).append(true).open(&path)?;
+    Ok((file, path))
+}
+
+impl Held {
+    fn jobs(&self) -> MutexGuard<'_, BTreeSet<JobId>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl JobLock {
     /// Lets the lock of a job go that is over, and its file with it.
     pub(crate) fn remove(self) {
-        // A file that stays is removed by the next recovery.
-        let _ = std::fs::remove_file(&self.path);
+        if let Self::Folder { path, .. } = &self {
+            // A file that stays is removed by the next recovery.
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+impl Drop for JobLock {
+    fn drop(&mut self) {
+        if let Self::Owned { held, job } = self {
+            held.jobs().remove(job);
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
 use url::{Position, Url};
-use volley_commit::{Job, JobId, Location, Recovered, Side, is_unfinished, recover, unfinished};
+use volley_commit::{Job, JobId, Location, Recovered, Side, is_unfinished, recover_by, unfinished};
 use volley_connect::is_remote;
 
 use crate::engine::Shared;
@@ -47,8 +47,9 @@ pub(crate) async fn finish_dead(shared: &Shared, intent: &Intent) -> Result<Tend
     let mut jobs: BTreeSet<JobId> = unfinished(state).await?.into_iter().collect();
     // A file may be left of a job that was over before its process died.
     jobs.extend(locks.jobs().map_err(|error| unlockable(&error))?);
-    let mut recovery =
-        Recovery { shared, intent, is_settled: false, silent: BTreeSet::new(), tended: Tended::default() };
+    // Whoever took the state over waits for them by himself, and for longer.
+    let is_settled = locks.owner().is_some();
+    let mut recovery = Recovery { shared, intent, is_settled, silent: BTreeSet::new(), tended: Tended::default() };
     for job in jobs {
         let Some(lock) = locks.take_of_dead(job).map_err(|error| unlockable(&error))? else { continue };
         // Asked again under the lock: another recovery may have been here first.
@@ -85,7 +86,8 @@ impl Recovery<'_> {
                     tokio::time::sleep(self.shared.settings.store_settle).await;
                     self.is_settled = true;
                 }
-                let recovered = recover(&self.shared.state, job, &resume::opener(self.shared)).await;
+                let (state, open) = (&self.shared.state, resume::opener(self.shared));
+                let recovered = recover_by(self.shared.locks.owner(), state, job, &open).await;
                 if let Some(Recovered { side: Side::Failed(error), .. }) = &recovered
                     && is_silence(error)
                 {

@@ -202,7 +202,7 @@ impl Step {
 
 /// Opens a job of the engine's state.
 pub(crate) async fn open(shared: &Shared, job: JobId) -> Result<Job, EngineError> {
-    Ok(Job::open(&shared.state, job, &opener(shared)).await?)
+    Ok(shared.locks.guarded(Job::open(&shared.state, job, &opener(shared)).await?))
 }
 
 /// Opens a job for what its records tell, and no more: there may be no way to its destination today.

@@ -13,8 +13,11 @@ use volley_model::{OnnxRuntime, Runtimes};
 pub struct EngineSettings {
     /// What relative paths in statements are relative to: the working folder.
     pub base: PathBuf,
-    /// Folder of the records of jobs, from which a job that was cut off is finished.
-    pub state: PathBuf,
+    /// Where the records of jobs lie, from which a job that was cut off is finished: a folder, or a URL, which one
+    /// process works on at a time.
+    pub state: String,
+    /// How long a process trusts that no other has taken over a state in a bucket, before it asks again.
+    pub state_lease: Duration,
     /// Path or URL of the model registry.
     pub registry: String,
     /// What a relative registry path is relative to.
@@ -54,7 +57,8 @@ impl Default for EngineSettings {
     fn default() -> Self {
         Self {
             base: PathBuf::from("."),
-            state: PathBuf::from(".volley/state"),
+            state: ".volley/state".to_string(),
+            state_lease: Duration::from_secs(15),
             registry: ".volley/registry".to_string(),
             registry_base: PathBuf::from("."),
             cores: std::thread::available_parallelism().map_or(1, usize::from),

@@ -350,7 +350,8 @@ impl WriteJob<'_> {
             Some(rejects) => Some(rejecting::place(rejects, self.shared)?),
             None => None,
         };
-        Ok(Job::begin_pinned(&self.shared.state, &destination, &staging, rejects, spec, pinned).await?)
+        let job = Job::begin_pinned(&self.shared.state, &destination, &staging, rejects, spec, pinned).await?;
+        Ok(self.shared.locks.guarded(job))
     }
 
     fn told(&self, error: DataFusionError) -> EngineError {

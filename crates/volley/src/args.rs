@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 use clap::builder::NonEmptyStringValueParser;
 use clap::error::{ContextKind, ContextValue};
@@ -142,14 +143,17 @@ pub enum JobsCommand {
         #[arg(long, value_name = "NUMBER", requires = "rescore")]
         seed: Option<u64>,
     },
-    /// Give up jobs that were cut off: this one, or all of them
+    /// Give up jobs that were cut off, this one or all of them; or forget those that are long over
     Expire {
         /// Its id
-        #[arg(required_unless_present = "all")]
+        #[arg(required_unless_present_any = ["all", "older_than"])]
         job: Option<JobId>,
-        /// All of them
+        /// All that were cut off
         #[arg(long, conflicts_with = "job")]
         all: bool,
+        /// Forget what is over for so long, as 30d or 12h: plans, receipts of splits, keys
+        #[arg(long, value_name = "AGE", value_parser = age, conflicts_with_all = ["job", "all"])]
+        older_than: Option<Duration>,
     },
     /// Not built yet
     #[command(hide = true)]
@@ -295,6 +299,19 @@ fn tolerance(text: &str) -> Result<f64, &'static str> {
     number.ok().filter(|number| number.is_finite() && *number >= 0.0).ok_or("write a finite number from 0 upwards")
 }
 
+/// `30d` or `12h`.
+fn age(text: &str) -> Result<Duration, &'static str> {
+    let hours = |number: &str, each: u64| number.parse::<u32>().ok().map(|number| u64::from(number) * each);
+    let hours = match (text.strip_suffix('d'), text.strip_suffix('h')) {
+        (Some(days), _) => hours(days, 24),
+        (_, Some(number)) => hours(number, 1),
+        _ => None,
+    };
+    let hours =
+        hours.filter(|hours| *hours > 0).ok_or("write days or hours, one hour at the least, as in 30d or 12h")?;
+    Ok(Duration::from_secs(hours * 3600))
+}
+
 /// `NAME=VALUE`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Pair {
@@ -431,6 +448,16 @@ mod tests {
         assert!(parse("volley run a.sql --resume nothing").is_err());
         assert!(parse("volley run a.sql --resume --key k").is_err());
         assert!(parse("volley jobs expire").is_err());
+    }
+
+    #[test]
+    fn an_age_is_a_number_of_days_or_hours() {
+        assert_eq!((age("30d"), age("12h")), (Ok(Duration::from_secs(2_592_000)), Ok(Duration::from_secs(43_200))));
+        for text in ["", "d", "30", "0d", "-1d", "1.5h", "30m", "4294967296d"] {
+            assert!(age(text).is_err(), "{text}");
+        }
+        assert!(parse("volley jobs expire --older-than 30d").is_ok());
+        assert!(parse("volley jobs expire --all --older-than 30d").is_err());
     }
 
     #[test]

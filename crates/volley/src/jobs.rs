@@ -1,10 +1,11 @@
 //! `volley jobs`: the jobs of the embedded engine's state.
 
 use std::io::{self, Write};
+use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::json;
-use volley_engine::{Difference, Draw, Engine, Intent, JobId, JobStatus, Progress, Rescored, Verified};
+use volley_engine::{Difference, Draw, Engine, Forgotten, Intent, JobId, JobStatus, Progress, Rescored, Verified};
 
 use crate::args::JobsCommand;
 use crate::report::Failure;
@@ -31,6 +32,7 @@ pub async fn jobs(command: &JobsCommand, settings: Settings, json: bool) -> Resu
             let draw = by_chance.map(|draw| Draw { seed: seed.unwrap_or(draw.seed), ..draw });
             verify(engine, *job, draw, json).await
         }
+        JobsCommand::Expire { older_than: Some(age), .. } => forget(engine, *age, json).await,
         JobsCommand::Expire { job, .. } => expire(engine, *job, json).await,
         JobsCommand::Watch(_) | JobsCommand::Cancel(_) => unreachable!("what is not built was refused"),
     })
@@ -160,6 +162,20 @@ async fn expire(engine: &Engine, job: Option<JobId>, json: bool) -> Result<(), F
         false => expired.iter().map(|job| format!("job {job} is given up\n")).collect(),
     };
     print(&json!({ "expired": expired }), told, json)
+}
+
+async fn forget(engine: &Engine, age: Duration, json: bool) -> Result<(), Failure> {
+    let Forgotten { jobs, kept } = engine.forget(age).await?;
+    for (job, error) in kept {
+        // Told for information: whether anybody reads it changes nothing.
+        let _ =
+            writeln!(io::stderr(), "job {job} is not forgotten, because of what it may have left in staging: {error}");
+    }
+    let told = || match jobs.is_empty() {
+        true => "no job is over for so long\n".to_owned(),
+        false => jobs.iter().map(|job| format!("job {job} is forgotten\n")).collect(),
+    };
+    print(&json!({ "forgotten": jobs }), told, json)
 }
 
 fn print(object: &impl Serialize, text: impl FnOnce() -> String, json: bool) -> Result<(), Failure> {

@@ -44,7 +44,7 @@ pub struct Settings {
     /// Folder of the records of jobs [env: VOLLEY_STATE] [default: .volley/state]
     #[arg(long, global = true, value_name = "FOLDER")]
     #[serde(deserialize_with = "named")]
-    pub state: Option<PathBuf>,
+    pub state: Option<String>,
     /// Splits that run at a time [env: VOLLEY_CORES] [default: all cores of the machine]
     #[arg(long, global = true, value_name = "NUMBER", value_parser = above_zero::<NonZeroUsize>)]
     #[serde(deserialize_with = "counted")]
@@ -106,7 +106,7 @@ impl Settings {
         let set = |name: &str| ours.get(name).filter(|value| !value.is_empty()).cloned();
         Ok(Self {
             registry: set("VOLLEY_REGISTRY"),
-            state: set("VOLLEY_STATE").map(PathBuf::from),
+            state: set("VOLLEY_STATE"),
             cores: number("VOLLEY_CORES", set("VOLLEY_CORES"))?,
             split_rows: number("VOLLEY_SPLIT_ROWS", set("VOLLEY_SPLIT_ROWS"))?,
             split_bytes: number("VOLLEY_SPLIT_BYTES", set("VOLLEY_SPLIT_BYTES"))?,
@@ -135,11 +135,12 @@ impl Settings {
 
     /// The same, with relative paths below `folder`.
     fn in_folder(mut self, folder: &Path) -> Self {
-        self.registry = self.registry.map(|registry| match is_url(&registry) {
-            true => registry,
-            false => folder.join(registry).display().to_string(),
-        });
-        self.state = self.state.map(|state| folder.join(state));
+        let below = |place: String| match is_url(&place) {
+            true => place,
+            false => folder.join(place).display().to_string(),
+        };
+        self.registry = self.registry.map(below);
+        self.state = self.state.map(below);
         self.onnxruntime = self.onnxruntime.map(|library| folder.join(library));
         let connections = self.connections.into_iter();
         self.connections = connections.map(|(name, connection)| (name, connection.in_folder(folder))).collect();
@@ -169,8 +170,8 @@ impl Settings {
     fn engine(self) -> Result<EngineSettings, Failure> {
         let default = EngineSettings::default();
         let state = self.state.unwrap_or(default.state);
-        if is_url(&state.to_string_lossy()) {
-            let message = format!("`state` must be a folder of this machine, not `{}`", state.display());
+        if is_url(&state) {
+            let message = format!("`state` must be a folder of this machine, not `{state}`");
             return Err(Failure::new(INVALID, message));
         }
         Ok(EngineSettings {

@@ -4,6 +4,7 @@
 
 mod crashes;
 mod every_call;
+mod expire;
 mod faults;
 mod ground;
 mod modes;

@@ -1,0 +1,42 @@
+//! Where the records of jobs lie: in a folder of this machine, or in a bucket that one process works on at a time.
+
+use datafusion::execution::runtime_env::RuntimeEnv;
+use url::Url;
+use volley_commit::{Before, Location, Owner, Waits, preflight};
+
+use crate::error::EngineError;
+use crate::locks::JobLocks;
+use crate::settings::EngineSettings;
+
+/// Opens the state of the settings, and takes it over if it lies in a bucket.
+///
+/// Errors: `bad_state`, `store_unfit`, and those of the store.
+pub(crate) async fn open(settings: &EngineSettings, runtime: &RuntimeEnv) -> Result<(Location, JobLocks), EngineError> {
+    match settings.state.contains("://") {
+        true => in_bucket(settings, runtime).await,
+        false => in_folder(settings, runtime),
+    }
+}
+
+fn in_folder(settings: &EngineSettings, runtime: &RuntimeEnv) -> Result<(Location, JobLocks), EngineError> {
+    let bad = |error: &dyn std::error::Error| {
+        let message = format!("the state folder `{}` cannot be used: {error}", settings.state);
+        EngineError::new("bad_state", message)
+    };
+    let folder = std::path::absolute(settings.base.join(&settings.state)).map_err(|error| bad(&error))?;
+    std::fs::create_dir_all(&folder).map_err(|error| bad(&error))?;
+    let locks = JobLocks::open(&folder).map_err(|error| bad(&error))?;
+    let url = Url::from_directory_path(&folder).map_err(|()| EngineError::new("bad_state", "no absolute path"))?;
+    Ok((volley_connect::location(url.as_str(), runtime)?, locks))
+}
+
+async fn in_bucket(settings: &EngineSettings, runtime: &RuntimeEnv) -> Result<(Location, JobLocks), EngineError> {
+    let budget = settings.store_budget;
+    // What is tried again until the budget is spent may send one more request then.
+    let request = budget.retry + budget.timeout;
+    let waits = Waits { lease: settings.state_lease, request, ..Waits::default() };
+    let state = Location { waits, ..volley_connect::location(&settings.state, runtime)? };
+    preflight(&state).await?;
+    let owner = Owner::take_over(&state, &format!("process {}", std::process::id()), Before::Unknown).await?;
+    Ok((state, JobLocks::of(owner)))
+}
