@@ -1,0 +1,1 @@
+//! Assembles Ballista's scheduler and executors with our nodes, codec and rules.

@@ -1,0 +1,1 @@
+//! What to run, when, and what became of it.
