@@ -199,10 +199,10 @@ impl Job {
         let rejects = rejects.map(|rejects| (rejects.destination, rejects.staging));
         let job = Self::assemble(state, (destination, staging), rejects.as_ref(), plan);
         check_apart(&job.places)?;
+        job.check_not_forgotten().await?;
         for place in &job.places {
             place.check(state, &job.plan).await?;
         }
-        job.check_not_forgotten().await?;
         job.record(physical).await.map_err(plainly)?;
         Ok(job)
     }

@@ -49,6 +49,7 @@ async fn an_owner_that_was_replaced_leaves_the_destination_alone() {
     job.commit().await.unwrap();
 
     let new = take_over(&sites).await;
+    new.check().await.unwrap();
     assert_eq!(old.check().await.unwrap_err().code(), "owner_replaced");
     assert_eq!(job.publish().await.unwrap_err().code(), "owner_replaced");
     assert_eq!(world.destination().await, Snapshot::new());

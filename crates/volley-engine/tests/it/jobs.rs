@@ -39,7 +39,7 @@ impl Place {
     async fn with(&self, state: &str, change: impl FnOnce(&mut EngineSettings)) -> Engine {
         let base = self.folder.path().to_path_buf();
         let registry_base = base.clone();
-        let state = PathBuf::from(state);
+        let state = state.to_owned();
         let mut settings = EngineSettings { base, registry_base, state, cores: 2, ..Default::default() };
         change(&mut settings);
         Engine::open(settings).await.unwrap()
