@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use volley_commit::JobId;
 
 /// The locks of a state: an empty file a job, under the system's advisory locks.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct JobLocks {
     folder: PathBuf,
 }
