@@ -11,7 +11,7 @@ use crate::tree::root;
 const TABLE_HEAD: &str = "| crate | in one sentence | rests on | must never know |";
 
 /// The crates that the words of the table's last column stand for. What has none is left to whoever reads.
-const WORDS: [(&str, &[&str]); 14] = [
+const WORDS: [(&str, &[&str]); 17] = [
     ("Arrow", &["arrow"]),
     ("async", &["tokio"]),
     ("files", &[]),
@@ -25,6 +25,9 @@ const WORDS: [(&str, &[&str]); 14] = [
     ("Ballista", &["ballista"]),
     ("HTTP", &["axum", "reqwest"]),
     ("the command line", &["clap", "indicatif"]),
+    ("SQL engines", &["ballista", "datafusion", "volley-engine"]),
+    ("HTTP pages", &["axum"]),
+    ("the environment", &[]),
     ("–", &[]),
 ];
 
@@ -47,7 +50,7 @@ struct Room {
     never_itself: &'static [&'static str],
 }
 
-const ROOMS: [Room; 8] = [
+const ROOMS: [Room; 11] = [
     Room {
         name: "volley-onnx",
         never: &["arrow", "parquet", "datafusion", "object_store", "reqwest", "tokio"],
@@ -75,7 +78,18 @@ const ROOMS: [Room; 8] = [
         never: &["axum", "ballista", "clap", "indicatif", "rusqlite"],
         never_itself: &["anyhow"],
     },
-    Room { name: "volley", never: &["ballista"], never_itself: &["datafusion", "object_store"] },
+    Room {
+        name: "volley-jobs",
+        never: &["arrow", "axum", "ballista", "datafusion", "object_store", "reqwest", "tract"],
+        never_itself: &["anyhow"],
+    },
+    Room { name: "volley-cluster", never: &["clap", "indicatif", "rusqlite"], never_itself: &["anyhow", "reqwest"] },
+    Room {
+        name: "volley-server",
+        never: &["clap", "indicatif"],
+        never_itself: &["anyhow", "ballista", "datafusion", "object_store", "reqwest", "rusqlite"],
+    },
+    Room { name: "volley", never: &[], never_itself: &["axum", "ballista", "datafusion", "object_store", "rusqlite"] },
 ];
 
 /// A crate as its manifest has it; dependencies for tests and builds aside.

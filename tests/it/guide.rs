@@ -7,6 +7,7 @@ use tempfile::TempDir;
 
 use crate::harness::root;
 use crate::process::{Ended, command, succeed};
+use crate::server::Server;
 
 /// The fenced blocks of a document with this text behind the fence.
 fn blocks(document: &str, info: &str) -> Vec<String> {
@@ -71,4 +72,25 @@ fn the_statements_of_the_sql_guide_run_in_one_session() {
     for result in ["by_origin", "late_flights"] {
         assert!(folder.path().join("examples/flights/out").join(result).join("_SUCCESS").is_file(), "{result}");
     }
+}
+
+#[test]
+fn the_requests_of_the_server_guide_are_answered() {
+    let folder = checkout();
+    let server = Server::start(folder.path());
+    let requests = blocks("docs/guide/server.md", "sh");
+    assert!(requests.len() >= 4, "only {} requests", requests.len());
+    let mut said = String::new();
+    for request in requests {
+        let request = request.replace("http://127.0.0.1:8080", &server.url);
+        let asked =
+            std::process::Command::new("sh").args(["-ec", &request]).current_dir(folder.path()).output().unwrap();
+        assert!(asked.status.success(), "{request}\n{}", String::from_utf8_lossy(&asked.stderr));
+        said += &String::from_utf8_lossy(&asked.stdout);
+    }
+    assert!(said.contains("\"state\":\"succeeded\"") && !said.contains("\"code\""), "{said}");
+    assert!(folder.path().join("out/day=2026-11-22/_SUCCESS").is_file());
+    let rows = fs::read(folder.path().join("rows.arrows")).unwrap();
+    let rows = arrow::ipc::reader::StreamReader::try_new(rows.as_slice(), None).unwrap();
+    assert_eq!(rows.map(|batch| batch.unwrap().num_rows()).sum::<usize>(), 1);
 }

@@ -140,7 +140,7 @@ async fn two_states_that_overwrite_one_destination_leave_the_result_of_one() {
     }
 }
 
-fn signal(name: &str, process: &Child) {
+pub fn signal(name: &str, process: &Child) {
     // A process that has ended already takes no signal.
     let _ = std::process::Command::new("kill").args([format!("-{name}"), process.id().to_string()]).status().unwrap();
 }

@@ -75,6 +75,11 @@ impl Ended {
         assert_eq!(self.warned.trim_end().lines().count(), 1, "an error is one line: {}", self.warned);
     }
 
+    /// That it failed, and the JSON object of its last line is an error with this code.
+    pub fn has_error_code(&self, code: &str) {
+        assert_eq!((self.status, &self.json()["error"]["code"]), (Some(1), &code.into()), "{}", self.warned);
+    }
+
     /// That it ended with `status`, and its last line of warning holds `part`.
     pub fn has_error(&self, status: i32, part: &str) {
         assert_eq!(self.status, Some(status), "{}{}", self.said, self.warned);

@@ -184,6 +184,22 @@ pub enum ConnectError {
         /// The folder that the statement names.
         table: String,
     },
+    /// A path of this machine that statements of others may not name. Trying again does not help.
+    #[error("'{path}' is a path of the server's machine that its statements do not reach: {hint}")]
+    LocalPath {
+        /// The path as the statement spells it.
+        path: String,
+        /// What they do reach.
+        hint: String,
+    },
+    /// A URL that statements of others may not name. Trying again does not help.
+    #[error("'{location}' is not open to statements of this server: {reason}")]
+    LocationNotAllowed {
+        /// The URL as the statement spells it.
+        location: String,
+        /// Why.
+        reason: String,
+    },
     /// Something stands between a URL and its objects. [`ConnectError::is_transient`] says whether to try again.
     #[error(transparent)]
     Fault(#[from] StoreFault),
@@ -215,6 +231,8 @@ impl ConnectError {
             Self::NotBuilt { .. } => "not_built",
             Self::Store { .. } => "store_failed",
             Self::LinkLeadsOut { .. } => "link_leads_out",
+            Self::LocalPath { .. } => "local_path",
+            Self::LocationNotAllowed { .. } => "location_not_allowed",
             Self::Fault(fault) => fault.code(),
             Self::Commit(error) => error.code(),
         }

@@ -23,6 +23,7 @@ mod inputs;
 mod location;
 mod pack;
 mod published;
+mod reach;
 mod redact;
 mod stores;
 mod table;
@@ -36,6 +37,7 @@ pub use inputs::{InputFile, InputPart, Inputs, PinnedStores, SplitInput, reading
 pub use location::{absolute_url, is_remote, location, shown_store, staging};
 pub use pack::{PackedPlan, Split, SplitFile, carrying, pack_splits, writes_the_same_rows};
 pub use published::{RowsRead, read_rows};
+pub use reach::{Base, Places, Reach};
 pub use redact::without_values;
 pub use stores::{Budget, Connection, Environment, SecretRef, StoreFault, Stores};
 pub use table::{TableFactory, check_append};

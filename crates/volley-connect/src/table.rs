@@ -9,7 +9,7 @@ mod survey;
 mod text;
 
 use std::collections::HashMap;
-use std::path::{Path as FilePath, PathBuf};
+use std::path::Path as FilePath;
 use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
@@ -30,7 +30,8 @@ use datafusion::prelude::SessionContext;
 
 use crate::error::{ConnectError, Result};
 use crate::format::{FileKind, Format};
-use crate::location::{absolute_url, has_scheme};
+use crate::location::has_scheme;
+use crate::reach::Base;
 pub use append::check_append;
 use columns::Columns;
 use hive::PartitionColumns;
@@ -40,7 +41,7 @@ use survey::Survey;
 ///
 /// Its tables are DataFusion's own [`ListingTable`]s, so that plans over them travel.
 pub struct TableFactory {
-    base: PathBuf,
+    base: Base,
     session: OnceLock<CurrentSession>,
 }
 
@@ -54,8 +55,8 @@ impl std::fmt::Debug for TableFactory {
 }
 
 impl TableFactory {
-    /// A factory for which paths without a scheme are relative to `base`.
-    pub fn new(base: impl Into<PathBuf>) -> Arc<Self> {
+    /// A factory for which paths without a scheme begin at `base`, and none leads farther than that reaches.
+    pub fn new(base: impl Into<Base>) -> Arc<Self> {
         Arc::new(Self { base: base.into(), session: OnceLock::new() })
     }
 
@@ -98,7 +99,7 @@ impl TableFactory {
             || name.contains('/')
             || survey::is_pattern(name)
             || FileKind::of(name).is_some()
-            || (name.contains('.') && exists(&self.base.join(name)))
+            || (name.contains('.') && exists(&self.base.folder().join(name)))
     }
 
     async fn create_table(&self, session: &dyn Session, command: &CreateExternalTable) -> Result<ListingTable> {
@@ -131,7 +132,7 @@ impl TableFactory {
     fn new_folder(&self, location: &str) -> Result<url::Url> {
         let folder = format!("{}/", location.trim_end_matches('/'));
         match FileKind::of(location) {
-            None => absolute_url(&self.base, &folder),
+            None => self.base.url(&folder),
             Some(_) => Err(ConnectError::TableNotFound { table: location.to_owned(), hint: String::new() }),
         }
     }

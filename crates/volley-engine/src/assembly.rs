@@ -21,7 +21,7 @@ use crate::engine::Shared;
 
 /// A context with everything of ours in its place.
 pub(crate) fn context(shared: &Shared) -> SessionContext {
-    let base = &shared.settings.base;
+    let base = shared.settings.ground();
     let builder = SessionStateBuilder::new()
         .with_default_features()
         .with_config(config(shared))
@@ -29,7 +29,7 @@ pub(crate) fn context(shared: &Shared) -> SessionContext {
         .with_query_planner(Arc::new(Planner { host: shared.host.clone() }))
         // Calls before writes: a call that does not fit has no type that a file could hold.
         .with_analyzer_rule(Arc::new(PredictRule::new(shared.host.clone())))
-        .with_analyzer_rule(Arc::new(WriteRule::new(base)))
+        .with_analyzer_rule(Arc::new(WriteRule::new(base.clone())))
         .with_optimizer_rule(Arc::new(PruneCalls))
         .with_optimizer_rule(Arc::new(TopRowsFirst));
     TableFactory::new(base).install(SessionContext::new_with_state(builder.build()))

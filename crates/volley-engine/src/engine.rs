@@ -34,17 +34,18 @@ pub struct Engine {
 }
 
 /// What the sessions of an engine share.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Shared {
-    pub settings: EngineSettings,
+    pub settings: Arc<EngineSettings>,
     pub state: Location,
     pub registry: Arc<Registry>,
     pub host: Arc<ModelHost>,
     pub runtime: Arc<RuntimeEnv>,
     pub stores: Arc<Stores>,
-    pub fit: FitStores,
+    pub fit: Arc<FitStores>,
     pub locks: JobLocks,
-    pub running: Running,
+    /// What is running. A session has its own below that of the engine, so that it can be stopped alone.
+    pub running: Arc<Running>,
 }
 
 impl Engine {
@@ -63,7 +64,7 @@ impl Engine {
         let registry = Arc::new(registry(&settings, &runtime)?.with_base(&settings.base));
         let host = ModelHost::new(registry.clone(), Limits::default()).with_runtimes(settings.runtimes());
         let host = Arc::new(host);
-        let (fit, running) = (FitStores::default(), Running::default());
+        let (fit, running, settings) = (Arc::default(), Arc::default(), Arc::new(settings));
         let shared = Shared { settings, state, registry, host, runtime, stores, fit, locks, running };
         let shared = Arc::new(shared);
         let waits = shared.locks.owner().map_or(Duration::ZERO, |owner| owner.waits_for());
@@ -138,6 +139,11 @@ impl Engine {
         }
     }
 
+    /// Where the relative paths of statements begin.
+    pub fn base(&self) -> &std::path::Path {
+        &self.shared.settings.base
+    }
+
     /// The registry that models come from.
     pub fn registry(&self) -> &Arc<Registry> {
         &self.shared.registry
@@ -150,7 +156,8 @@ impl Engine {
 
     /// A new session, with no tables and no models pinned.
     pub fn session(&self) -> Session {
-        Session::new(self.shared.clone())
+        let running = Running::below(self.shared.running.clone());
+        Session::new(Arc::new(Shared { running, ..self.shared.as_ref().clone() }))
     }
 
     /// Asks the jobs that are being written to stop. One without a decision gives itself up, so that its

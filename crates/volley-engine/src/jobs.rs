@@ -89,6 +89,20 @@ impl Engine {
         })
     }
 
+    /// The jobs of a run, in order of age: those of generations that were given up too.
+    pub async fn jobs_of_run(&self, run: JobId) -> Result<Vec<JobStatus>, EngineError> {
+        let mut of_run = vec![];
+        for id in jobs(&self.shared.state).await? {
+            // What has no plan has not begun.
+            if let Ok(job) = resume::recorded(&self.shared, id).await
+                && job.plan().pinned.origin.as_ref().is_some_and(|origin| origin.run == run)
+            {
+                of_run.push(self.job(id).await?);
+            }
+        }
+        Ok(of_run)
+    }
+
     /// Whether somebody works on a job.
     fn is_held(&self, id: JobId) -> Result<bool, EngineError> {
         match self.shared.locks.take_of_dead(id).map_err(|error| unlockable(&error))? {

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use volley_commit::{Job, JobId, Owner};
 
 /// The locks of a state.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) enum JobLocks {
     /// An empty file a job, under the system's advisory locks.
     Folder(PathBuf),

@@ -57,6 +57,11 @@ impl Params {
         self.0.iter().map(|(name, param)| (name.as_str(), &param.value))
     }
 
+    /// All values by name, with the text that each was written as.
+    pub fn texts(&self) -> impl Iterator<Item = (&str, &ParamValue, &str)> {
+        self.0.iter().map(|(name, param)| (name.as_str(), &param.value, param.text.as_str()))
+    }
+
     /// Refuses a parameter that none of the texts of a job uses: its name is a slip, and another one goes
     /// without the value that was meant for it.
     pub fn check_used(&self, texts: &[&str]) -> Result<(), EngineError> {

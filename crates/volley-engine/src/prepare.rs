@@ -13,11 +13,13 @@ use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::{Ident, Query};
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use volley_connect::Base;
 use volley_predict::sql::{collect_calls, fill_inputs, named_places};
 use volley_predict::{Pins, Site, UnboundPredict};
 use volley_registry::Registry;
 
 use crate::error::{EngineError, missing_table};
+use crate::gate;
 use crate::params::{self, Params};
 use crate::snapshot::Snapshot;
 use crate::views::{Views, statement_of, view_made_by};
@@ -45,6 +47,8 @@ pub struct Preparation<'a> {
     pub registry: &'a Registry,
     /// Values for `$name`.
     pub params: &'a Params,
+    /// Where paths begin, and how far they lead.
+    pub base: &'a Base,
 }
 
 impl Preparation<'_> {
@@ -85,6 +89,7 @@ impl Preparation<'_> {
             let plan = self.with_params(plan)?;
             return Ok(Prepared { plan, pins: Pins::default(), sites });
         }
+        gate::check_models(&sites, self.base)?;
         let mut pins = Pins::default();
         let mut known = known.clone();
         let mut views = HashMap::new();

@@ -39,6 +39,29 @@ pub struct Moment {
     pub elapsed: Duration,
 }
 
+impl Moment {
+    /// The share of the work that is done, from 0 to 1. A filter may leave fewer rows than the inputs hold, so
+    /// splits that are done count too.
+    pub fn share(&self) -> f64 {
+        let of = |done: u64, total: u64| if total == 0 { 0.0 } else { done as f64 / total as f64 };
+        let by_rows = self.rows_total.map_or(0.0, |total| of(self.rows, total));
+        by_rows.max(of(self.splits_done as u64, self.splits_total as u64)).min(1.0)
+    }
+
+    /// Rows a second so far.
+    pub fn rows_per_second(&self) -> u64 {
+        let seconds = self.elapsed.as_secs_f64();
+        if seconds > 0.0 { (self.rows as f64 / seconds).round() as u64 } else { 0 }
+    }
+
+    /// The time that is left if the rest goes as fast; none before there is anything to go by.
+    pub fn left(&self) -> Option<Duration> {
+        let share = self.share();
+        let enough = share > 0.001;
+        enough.then(|| self.elapsed.mul_f64((1.0 - share) / share))
+    }
+}
+
 impl Progress {
     /// Where the job is now; none while no job runs.
     pub fn moment(&self) -> Option<Moment> {
@@ -63,7 +86,7 @@ impl Progress {
     }
 
     /// Something that whoever watches should read, in one line.
-    pub(crate) fn note(&self, text: String) {
+    pub fn note(&self, text: String) {
         self.notes.lock().unwrap_or_else(PoisonError::into_inner).push_back(text);
         self.noted.notify_one();
     }

@@ -21,6 +21,8 @@ pub enum Intent {
     Request(Request),
     /// To go on with a job.
     Job(JobId),
+    /// To go on with all of these runs.
+    Runs(BTreeSet<JobId>),
 }
 
 /// What recovery found.
@@ -143,6 +145,7 @@ async fn waiting(shared: &Shared, id: JobId, intent: &Intent) -> Waiting {
         Intent::Anything => false,
         Intent::Request(request) => request.is_of(&job),
         Intent::Job(meant) => *meant == id,
+        Intent::Runs(runs) => job.plan().pinned.origin.as_ref().is_some_and(|origin| runs.contains(&origin.run)),
     };
     match is_waiting(shared, &job, is_ours).await {
         Ok(false) => Waiting::No,

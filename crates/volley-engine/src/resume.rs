@@ -52,6 +52,11 @@ impl Request {
         Self { name: name.into(), digest: request_digest(body) }
     }
 
+    /// 64 hexadecimal digits that stand for it.
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+
     /// Whether a job was begun for it.
     pub(crate) fn is_of(&self, job: &Job) -> bool {
         job.plan().pinned.origin.as_ref().is_some_and(|origin| origin.request == self.digest)
@@ -74,6 +79,16 @@ impl Run {
     /// A new run.
     pub fn new(request: &Request) -> Self {
         Self::of(JobId::new(), request)
+    }
+
+    /// The run of that name, begun or not: whoever chose the name keeps to one request for it.
+    pub fn named(id: JobId, request: &Request) -> Self {
+        Self::of(id, request)
+    }
+
+    /// Its name, which is that of its first job.
+    pub fn id(&self) -> JobId {
+        self.id
     }
 
     /// The run that a key stands for, begun or not. Errors: `key_reused`.

@@ -1,19 +1,25 @@
 //! The jobs that this process is writing, and how they are asked to stop.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 use volley_commit::{Job, JobId};
 
 use crate::error::EngineError;
 
-/// The jobs of an engine that are being written.
+/// The jobs of an engine, or of one of its sessions, that are being written.
 #[derive(Debug, Default)]
 pub(crate) struct Running {
     jobs: Mutex<BTreeMap<JobId, Phase>>,
     stopping: watch::Sender<bool>,
+    /// Those of the engine, for a session's.
+    above: Option<Arc<Running>>,
 }
+
+/// Stops the jobs of one session.
+#[derive(Debug, Clone)]
+pub struct Stopper(pub(crate) Arc<Running>);
 
 /// How far a job is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,14 +41,44 @@ pub(crate) struct Entry<'a> {
 #[derive(Debug)]
 pub struct Stopping<'a>(&'a Running);
 
+impl Stopper {
+    /// Asks the session's jobs to stop, for good: those that are not decided give themselves up or are kept to be
+    /// gone on with, those that are go on, and none begins.
+    pub fn stop(&self) {
+        self.0.stopping.send_replace(true);
+    }
+
+    /// Whether a job is being written, which ends in order by itself and should be waited for.
+    pub fn is_writing(&self) -> bool {
+        !self.0.jobs().is_empty()
+    }
+
+    /// Ends when they are asked to, by whoever asks.
+    pub async fn stopped(&self) {
+        self.0.stopped().await;
+    }
+}
+
 impl Running {
+    /// The jobs of a session.
+    pub(crate) fn below(above: Arc<Self>) -> Arc<Self> {
+        Arc::new(Self { above: Some(above), ..Self::default() })
+    }
+
     /// Refused while jobs are asked to stop.
     pub(crate) fn enter(&self, job: JobId) -> Result<Entry<'_>, EngineError> {
-        if *self.stopping.borrow() {
+        if self.all().any(|running| *running.stopping.borrow()) {
             return Err(interrupted());
         }
-        self.jobs().insert(job, Phase::Undecided);
+        for running in self.all() {
+            running.jobs().insert(job, Phase::Undecided);
+        }
         Ok(Entry { running: self, job })
+    }
+
+    /// These and those above.
+    fn all(&self) -> impl Iterator<Item = &Self> {
+        std::iter::successors(Some(self), |running| running.above.as_deref())
     }
 
     pub(crate) fn stop(&self) -> Stopping<'_> {
@@ -52,8 +88,13 @@ impl Running {
 
     /// Ends when jobs are asked to stop.
     pub(crate) async fn stopped(&self) {
-        // The sender lives in `self`, so the wait cannot fail.
-        let _ = self.stopping.subscribe().wait_for(|stopping| *stopping).await;
+        let waits = self.all().map(|running| {
+            Box::pin(async move {
+                // The sender lives in `running`, so the wait cannot fail.
+                let _ = running.stopping.subscribe().wait_for(|stopping| *stopping).await;
+            })
+        });
+        futures::future::select_all(waits).await;
     }
 
     fn jobs(&self) -> MutexGuard<'_, BTreeMap<JobId, Phase>> {
@@ -63,13 +104,17 @@ impl Running {
 
 impl Entry<'_> {
     pub(crate) fn committed(&self) {
-        self.running.jobs().insert(self.job, Phase::Committed);
+        for running in self.running.all() {
+            running.jobs().insert(self.job, Phase::Committed);
+        }
     }
 }
 
 impl Drop for Entry<'_> {
     fn drop(&mut self) {
-        self.running.jobs().remove(&self.job);
+        for running in self.running.all() {
+            running.jobs().remove(&self.job);
+        }
     }
 }
 
@@ -142,6 +187,23 @@ mod tests {
         assert_eq!(stopping.cut_off().code(), "publish_pending");
         drop(entry);
         assert!(!stopping.is_writing());
+    }
+
+    #[tokio::test]
+    async fn a_session_is_stopped_alone_and_with_all_of_its_engine() {
+        let engine = Arc::new(Running::default());
+        let (one, other) = (Running::below(engine.clone()), Running::below(engine.clone()));
+        let entry = one.enter(JobId::new()).unwrap();
+        Stopper(one.clone()).stop();
+        one.stopped().await;
+        assert_eq!(one.enter(JobId::new()).unwrap_err().code(), "interrupted");
+        assert!(other.enter(JobId::new()).is_ok());
+        let stopping = engine.stop();
+        other.stopped().await;
+        assert!(stopping.is_writing(), "the engine knows the jobs of its sessions");
+        drop(entry);
+        assert!(!stopping.is_writing());
+        assert_eq!(other.enter(JobId::new()).unwrap_err().code(), "interrupted");
     }
 
     #[test]

@@ -24,6 +24,40 @@ pub enum ScriptStatement {
     },
 }
 
+/// What a statement gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Rows, for whoever asked.
+    Rows,
+    /// A result at a destination.
+    Write,
+    /// Nothing: it changes its session.
+    Command,
+}
+
+impl ScriptStatement {
+    /// What it gives. INSERT into a table in memory counts as a write.
+    pub fn kind(&self) -> Kind {
+        let statement = match self {
+            Self::CreateTableAs { .. } => return Kind::Write,
+            Self::Sql(statement) => statement.as_ref(),
+        };
+        match statement {
+            Statement::CopyTo(_) => Kind::Write,
+            Statement::CreateExternalTable(_) | Statement::Reset(_) => Kind::Command,
+            Statement::Explain(_) => Kind::Rows,
+            Statement::Statement(inner) => match inner.as_ref() {
+                SqlStatement::Insert(_) => Kind::Write,
+                SqlStatement::CreateView(_)
+                | SqlStatement::CreateTable(_)
+                | SqlStatement::Drop { .. }
+                | SqlStatement::Set(_) => Kind::Command,
+                _ => Kind::Rows,
+            },
+        }
+    }
+}
+
 /// Parses all statements of a text; a syntax error has its place.
 pub fn parse_script(text: &str) -> Result<Vec<ScriptStatement>, EngineError> {
     let tokens = Tokenizer::new(&GenericDialect {}, text)
@@ -152,6 +186,20 @@ mod tests {
     fn a_script_is_split_at_its_semicolons() {
         assert_eq!(kinds("SELECT 1; -- a; comment\nSELECT ';' AS x;\n"), ["sql", "sql"]);
         assert!(kinds(" ;; -- nothing\n").is_empty());
+    }
+
+    #[test]
+    fn a_statement_gives_rows_or_writes_or_changes_its_session() {
+        let kinds = |text: &str| parse_script(text).unwrap().iter().map(ScriptStatement::kind).collect::<Vec<_>>();
+        let rows =
+            "SELECT 1; EXPLAIN SELECT 1; EXPLAIN COPY t TO 'x/' STORED AS CSV; SHOW TABLES; DESCRIBE t; VALUES (1)";
+        assert_eq!(kinds(rows), [Kind::Rows; 6]);
+        let writes = "COPY t TO 'x/' STORED AS CSV; INSERT INTO t SELECT 1; INSERT OVERWRITE t SELECT 1;
+                      CREATE EXTERNAL TABLE t STORED AS CSV LOCATION 'x/' AS SELECT 1 AS a";
+        assert_eq!(kinds(writes), [Kind::Write; 4]);
+        let commands = "SET a.b = 1; RESET a.b; CREATE VIEW v AS SELECT 1; CREATE TABLE t AS SELECT 1; DROP VIEW v;
+                        CREATE EXTERNAL TABLE t STORED AS CSV LOCATION 'x/'";
+        assert_eq!(kinds(commands), [Kind::Command; 6]);
     }
 
     #[test]

@@ -20,10 +20,12 @@ use crate::codec::PlanCodec;
 use crate::engine::Shared;
 use crate::error::EngineError;
 use crate::explain::explained_calls;
+use crate::gate;
 use crate::params::Params;
 use crate::prepare::{Preparation, Prepared, table_names};
 use crate::progress::Progress;
 use crate::resume::Run;
+use crate::running::Stopper;
 use crate::script::ScriptStatement;
 use crate::table_as;
 use crate::views::Views;
@@ -123,6 +125,11 @@ impl Session {
         self.run_sql(copy_to(query, output), params).await
     }
 
+    /// What stops the jobs of this session, and of no other.
+    pub fn stopper(&self) -> Stopper {
+        Stopper(self.shared.running.clone())
+    }
+
     /// Lets the next statement pin its models anew.
     pub fn forget_pins(&mut self) {
         self.pins = Pins::default();
@@ -155,9 +162,11 @@ impl Session {
         params: &Params,
         state: &SessionState,
     ) -> Result<Prepared, EngineError> {
-        let preparation =
-            Preparation { state, views: &self.views, pins: &self.pins, registry: &self.shared.registry, params };
-        preparation.prepare(statement).await
+        let (views, pins, base) = (&self.views, &self.pins, &self.shared.settings.ground());
+        let preparation = Preparation { state, views, pins, registry: &self.shared.registry, params, base };
+        let prepared = preparation.prepare(statement).await?;
+        gate::check(&prepared.plan, base)?;
+        Ok(prepared)
     }
 
     async fn execute(&self, prepared: Prepared, state: SessionState) -> Result<Answer, EngineError> {

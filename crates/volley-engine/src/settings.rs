@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use volley_connect::{Budget, Connection, Environment};
+use volley_connect::{Base, Budget, Connection, Environment, Reach};
 use volley_model::{OnnxRuntime, Runtimes};
 
 /// Settings of an engine.
@@ -13,6 +13,8 @@ use volley_model::{OnnxRuntime, Runtimes};
 pub struct EngineSettings {
     /// What relative paths in statements are relative to: the working folder.
     pub base: PathBuf,
+    /// How far statements reach. A server's statements come from others.
+    pub reach: Reach,
     /// Where the records of jobs lie, from which a job that was cut off is finished: a folder, or a URL, which one
     /// process works on at a time.
     pub state: String,
@@ -57,6 +59,7 @@ impl Default for EngineSettings {
     fn default() -> Self {
         Self {
             base: PathBuf::from("."),
+            reach: Reach::Everywhere,
             state: ".volley/state".to_string(),
             state_lease: Duration::from_secs(15),
             registry: ".volley/registry".to_string(),
@@ -81,6 +84,11 @@ impl Default for EngineSettings {
 }
 
 impl EngineSettings {
+    /// Where the paths of statements begin, and how far they lead.
+    pub(crate) fn ground(&self) -> Base {
+        Base::new(&self.base, self.reach.clone())
+    }
+
     /// The runtimes that these settings bring beside our own.
     pub fn runtimes(&self) -> Runtimes {
         // As many sessions as splits run at a time.

@@ -1,6 +1,7 @@
 //! What can be written on the command line.
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -45,9 +46,8 @@ pub enum Command {
     /// Loads and runs the model that comes through standard input: how `models register` tries one out
     #[command(hide = true, name = trial::COMMAND)]
     TryModel,
-    /// Not built yet
-    #[command(hide = true)]
-    Server(Anything),
+    /// Serve jobs and statements of others: the front door of a cluster
+    Server(ServerArgs),
     /// Not built yet
     #[command(hide = true)]
     Executor(Anything),
@@ -58,21 +58,15 @@ pub enum Command {
     #[command(hide = true)]
     Up(Anything),
     /// Look at jobs, and go on with those that were cut off
-    #[command(subcommand)]
-    Jobs(JobsCommand),
+    Jobs(JobsArgs),
 }
 
 impl Command {
     /// What was asked for that is planned and not built: known by name, so that it is told from a slip.
     pub fn not_built(&self) -> Option<&'static str> {
         match self {
-            Self::Run(args) => args.not_built(),
-            Self::Sql(args) => args.cluster.as_ref().map(|_| "--cluster"),
             Self::Models(ModelsCommand::Import(_)) => Some("volley models import"),
-            Self::Jobs(JobsCommand::Watch(_)) => Some("volley jobs watch"),
-            Self::Jobs(JobsCommand::Cancel(_)) => Some("volley jobs cancel"),
-            Self::Models(_) | Self::Jobs(_) | Self::TryModel => None,
-            Self::Server(_) => Some("volley server"),
+            Self::Run(_) | Self::Sql(_) | Self::Models(_) | Self::Jobs(_) | Self::Server(_) | Self::TryModel => None,
             Self::Executor(_) => Some("volley executor"),
             Self::Executors(_) => Some("volley executors"),
             Self::Up(_) => Some("volley up"),
@@ -102,22 +96,40 @@ pub struct RunArgs {
     /// Go on with what was cut off: the last run of this file, or the run of a job
     #[arg(long, value_name = "JOB", num_args = 0..=1)]
     pub resume: Option<Option<JobId>>,
-    /// Not built yet
-    #[arg(long, hide = true)]
+    /// Run it on the server at this URL, which reads and writes where it is
+    #[arg(long, value_name = "URL")]
     pub cluster: Option<String>,
-    /// Not built yet
-    #[arg(long, hide = true)]
+    /// Leave it to the server once that has accepted it, and print its id
+    #[arg(long, requires = "cluster")]
     pub detach: bool,
 }
 
-impl RunArgs {
-    fn not_built(&self) -> Option<&'static str> {
-        let asked = [("--cluster", self.cluster.is_some()), ("--detach", self.detach)];
-        asked.into_iter().find_map(|(flag, asked)| asked.then_some(flag))
-    }
+/// `volley server`.
+#[derive(Debug, Args)]
+pub struct ServerArgs {
+    /// Where to listen [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub listen: Option<SocketAddr>,
+    /// The settings file, instead of `volley.toml` in the working folder
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Listen beyond this machine without a token or a certificate
+    #[arg(long)]
+    pub insecure: bool,
 }
 
 /// `volley jobs`.
+#[derive(Debug, Args)]
+pub struct JobsArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: JobsCommand,
+    /// Look at the jobs of the server at this URL
+    #[arg(long, global = true, value_name = "URL")]
+    pub cluster: Option<String>,
+}
+
+/// The commands of `volley jobs`.
 #[derive(Debug, Subcommand)]
 pub enum JobsCommand {
     /// List the jobs of the state
@@ -155,12 +167,16 @@ pub enum JobsCommand {
         #[arg(long, value_name = "AGE", value_parser = age, conflicts_with_all = ["job", "all"])]
         older_than: Option<Duration>,
     },
-    /// Not built yet
-    #[command(hide = true)]
-    Watch(Anything),
-    /// Not built yet
-    #[command(hide = true)]
-    Cancel(Anything),
+    /// Show what happens to a job of a server, until it is over
+    Watch {
+        /// Its id
+        job: JobId,
+    },
+    /// Stop a job of a server; its destination stays as it was, unless it is decided already
+    Cancel {
+        /// Its id
+        job: JobId,
+    },
 }
 
 /// `volley sql`.
@@ -172,8 +188,8 @@ pub struct SqlArgs {
     /// How to print rows
     #[arg(long, value_enum, conflicts_with = "json")]
     pub format: Option<Format>,
-    /// Not built yet
-    #[arg(long, hide = true)]
+    /// Run it on the server at this URL
+    #[arg(long, value_name = "URL")]
     pub cluster: Option<String>,
 }
 
@@ -419,15 +435,9 @@ mod tests {
     #[test]
     fn what_is_planned_and_not_built_is_known_by_name() {
         for (line, what) in [
-            ("volley run a.sql --cluster http://x", "--cluster"),
-            ("volley run a.sql --detach", "--detach"),
-            ("volley sql --cluster x -c q", "--cluster"),
-            ("volley server --insecure", "volley server"),
             ("volley executor --server h:1", "volley executor"),
             ("volley executors list", "volley executors"),
             ("volley up --executors 2", "volley up"),
-            ("volley jobs watch 0197", "volley jobs watch"),
-            ("volley jobs cancel 0197", "volley jobs cancel"),
             ("volley models import models:/a/1", "volley models import"),
         ] {
             assert_eq!(parse(line).unwrap().command.not_built(), Some(what), "{line}");

@@ -9,7 +9,7 @@ use volley_engine::{Engine, EngineSettings, Intent};
 use crate::report::Failure;
 
 /// How long a stopped command may take to give its job up, or to publish what is committed already.
-const FINISH_TIME_MAX: Duration = Duration::from_secs(30);
+pub const FINISH_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// Opens the engine, and says what it finished of jobs that were cut off.
 pub async fn open(settings: EngineSettings) -> Result<Engine, Failure> {
@@ -67,7 +67,7 @@ pub async fn until_stopped<T>(
 
 /// Ends when the user, or whatever started us, asks us to stop.
 #[cfg(unix)]
-async fn stopped() {
+pub async fn stopped() {
     use tokio::signal::unix::{SignalKind, signal};
     match signal(SignalKind::terminate()) {
         Ok(mut terminate) => {
@@ -82,7 +82,7 @@ async fn stopped() {
 
 /// Ends when the user asks us to stop.
 #[cfg(not(unix))]
-async fn stopped() {
+pub async fn stopped() {
     drop(tokio::signal::ctrl_c().await);
 }
 

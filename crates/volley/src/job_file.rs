@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use toml::{Spanned, Value};
-use volley_engine::{Output, ParamValue, Params};
+use volley_engine::{Filled, Output, ParamValue, Params};
 use volley_registry::is_url;
 
 use crate::args::Pair;
@@ -49,6 +49,24 @@ impl Job {
                 Err(Failure::new("unknown_file_type", message))
             }
         }
+    }
+
+    /// What it runs, without its places in files.
+    pub fn as_script(&self) -> volley_engine::Script {
+        volley_engine::Script {
+            text: self.script.text.clone(),
+            params: self.params.clone(),
+            output: self.output.clone(),
+        }
+    }
+
+    /// The same with its parameters filled in. Errors have their places.
+    pub fn filled(&self) -> Result<Filled, Failure> {
+        let script = self.as_script();
+        let in_file = |error| Failure::from(error).in_file(&self.file);
+        script.check_params().map_err(in_file)?;
+        let text = script.filled_text().map_err(|error| self.script.located(error))?;
+        Ok(Filled { text, output: script.filled_output().map_err(in_file)? })
     }
 
     /// Sets parameters as the command line gives them. One that the job file sets as a text stays a text.

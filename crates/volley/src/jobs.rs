@@ -1,4 +1,4 @@
-//! `volley jobs`: the jobs of the embedded engine's state.
+//! `volley jobs`: the jobs of the embedded engine's state, or of a server.
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -7,15 +7,25 @@ use serde::Serialize;
 use serde_json::json;
 use volley_engine::{Difference, Draw, Engine, Forgotten, Intent, JobId, JobStatus, Progress, Rescored, Verified};
 
-use crate::args::JobsCommand;
+use crate::args::{JobsArgs, JobsCommand};
+use crate::cluster::{self, Client};
 use crate::report::Failure;
 use crate::settings::Settings;
 use crate::text_table::aligned;
 use crate::{engine, outcome, progress};
 
 /// Runs one of the commands.
-pub async fn jobs(command: &JobsCommand, settings: Settings, json: bool) -> Result<(), Failure> {
-    let settings = settings.settle(None)?;
+pub async fn jobs(args: &JobsArgs, settings: Settings, json: bool) -> Result<(), Failure> {
+    let JobsArgs { command, cluster } = args;
+    let settled = settings.settle_with(None)?;
+    if let Some(url) = cluster {
+        return cluster::jobs(command, &Client::new(url, &settled)?, json).await;
+    }
+    if let JobsCommand::Watch { .. } | JobsCommand::Cancel { .. } = command {
+        let message = "only a job of a server is watched or canceled: name the server with --cluster URL";
+        return Err(Failure::new("usage", message));
+    }
+    let settings = settled.engine;
     // Whoever asks about a job or gives it up must find it as it was left.
     let intent = match command {
         JobsCommand::Resume { job } | JobsCommand::Show { job } | JobsCommand::Expire { job: Some(job), .. } => {
@@ -34,7 +44,7 @@ pub async fn jobs(command: &JobsCommand, settings: Settings, json: bool) -> Resu
         }
         JobsCommand::Expire { older_than: Some(age), .. } => forget(engine, *age, json).await,
         JobsCommand::Expire { job, .. } => expire(engine, *job, json).await,
-        JobsCommand::Watch(_) | JobsCommand::Cancel(_) => unreachable!("what is not built was refused"),
+        JobsCommand::Watch { .. } | JobsCommand::Cancel { .. } => unreachable!("they were refused"),
     })
     .await
 }

@@ -1,6 +1,7 @@
 //! The command line of Volley: arguments, settings, exit codes, progress.
 
 mod args;
+mod cluster;
 mod engine;
 mod job_file;
 mod jobs;
@@ -13,6 +14,7 @@ mod rows;
 mod run;
 mod runner;
 mod script;
+mod server;
 mod settings;
 mod sql;
 mod text_table;
@@ -74,9 +76,10 @@ async fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Run(args) => run::run(&args, settings, Show::new(json)).await,
         Command::Sql(args) => sql::sql(&args, settings, json).await,
         Command::Models(command) => models::models(&command, settings, json).await,
-        Command::Jobs(command) => jobs::jobs(&command, settings, json).await,
+        Command::Jobs(args) => jobs::jobs(&args, settings, json).await,
+        Command::Server(args) => server::server(&args, settings).await,
         Command::TryModel => unreachable!("it was answered before anything was set up"),
-        Command::Server(_) | Command::Executor(_) | Command::Executors(_) | Command::Up(_) => {
+        Command::Executor(_) | Command::Executors(_) | Command::Up(_) => {
             unreachable!("what is not built was refused")
         }
     }

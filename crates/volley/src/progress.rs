@@ -1,7 +1,7 @@
 //! How far a running job is: a bar on a terminal, plain lines elsewhere.
 
 use std::io::{self, IsTerminal, Write};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use indicatif::{FormattedDuration, HumanCount, ProgressBar, ProgressFinish, ProgressStyle};
 use tokio::time::{MissedTickBehavior, interval_at};
@@ -16,42 +16,67 @@ const BAR_STEPS: u64 = 1_000;
 
 /// Does the work, and shows on standard error how far it is.
 pub async fn watched<T>(progress: &Progress, work: impl Future<Output = T>) -> T {
-    if io::stderr().is_terminal() {
-        let bar = bar();
-        // Dropped before the result is printed: the bar is gone by then.
-        let note = |text: &str| bar.suspend(|| say(text));
-        watch(progress, work, BAR_EVERY, |moment| draw(&bar, moment), note).await
-    } else {
-        watch(progress, work, LINE_EVERY, |moment| say(&told(moment)), say).await
-    }
-}
-
-fn say(line: &str) {
-    // A log that cannot be written is no reason to stop a job.
-    let _ = writeln!(io::stderr(), "{line}");
-}
-
-async fn watch<T>(
-    progress: &Progress,
-    work: impl Future<Output = T>,
-    every: Duration,
-    mut show: impl FnMut(&Moment),
-    note: impl Fn(&str),
-) -> T {
+    let mut display = Display::new();
+    let every = display.every();
     let mut ticks = interval_at(tokio::time::Instant::now() + every, every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut work = std::pin::pin!(work);
     let done = loop {
         tokio::select! {
             done = &mut work => break done,
-            text = progress.next_note() => note(&text),
-            _ = ticks.tick() => if let Some(moment) = progress.moment() { show(&moment) },
+            text = progress.next_note() => display.note(&text),
+            _ = ticks.tick() => if let Some(moment) = progress.moment() { display.moment(&moment) },
         }
     };
     while let Some(text) = progress.take_note() {
-        note(&text);
+        display.note(&text);
     }
+    // Dropped before the result is printed: the bar is gone by then.
     done
+}
+
+/// Shows on standard error how far something is.
+pub struct Display {
+    /// On a terminal.
+    bar: Option<ProgressBar>,
+    shown: Instant,
+}
+
+impl Display {
+    /// A bar on a terminal, plain lines elsewhere.
+    pub fn new() -> Self {
+        Self { bar: io::stderr().is_terminal().then(bar), shown: Instant::now() }
+    }
+
+    fn every(&self) -> Duration {
+        if self.bar.is_some() { BAR_EVERY } else { LINE_EVERY }
+    }
+
+    /// Shows how far it is, unless that was shown a moment ago.
+    pub fn moment(&mut self, moment: &Moment) {
+        // Who asks at the right times is not to miss one by a hair.
+        if self.shown.elapsed() < self.every().mul_f64(0.9) {
+            return;
+        }
+        self.shown = Instant::now();
+        match &self.bar {
+            Some(bar) => draw(bar, moment),
+            None => say(&told(moment)),
+        }
+    }
+
+    /// Shows a line.
+    pub fn note(&self, text: &str) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| say(text)),
+            None => say(text),
+        }
+    }
+}
+
+fn say(line: &str) {
+    // A log that cannot be written is no reason to stop a job.
+    let _ = writeln!(io::stderr(), "{line}");
 }
 
 fn bar() -> ProgressBar {
@@ -61,16 +86,8 @@ fn bar() -> ProgressBar {
 }
 
 fn draw(bar: &ProgressBar, moment: &Moment) {
-    bar.set_position((share(moment) * BAR_STEPS as f64) as u64);
+    bar.set_position((moment.share() * BAR_STEPS as f64) as u64);
     bar.set_message(told(moment));
-}
-
-/// The share of the work that is done, from 0 to 1. A filter may leave fewer rows than the inputs hold, so
-/// splits that are done count too.
-fn share(moment: &Moment) -> f64 {
-    let of = |done: u64, total: u64| if total == 0 { 0.0 } else { done as f64 / total as f64 };
-    let by_rows = moment.rows_total.map_or(0.0, |total| of(moment.rows, total));
-    by_rows.max(of(moment.splits_done as u64, moment.splits_total as u64)).min(1.0)
 }
 
 /// `1,200,000 of 5,000,000 rows, 400,000 rows/s, 1 of 5 splits, 00:00:09 left`.
@@ -80,9 +97,9 @@ fn told(moment: &Moment) -> String {
         Some(total) => format!("{rows} of {} rows", HumanCount(total)),
         None => format!("{rows} rows"),
     };
-    let speed = HumanCount(rate(moment.rows, moment.elapsed.as_secs_f64()));
+    let speed = HumanCount(moment.rows_per_second());
     let splits = format!("{} of {} splits", moment.splits_done, moment.splits_total);
-    match left(moment) {
+    match moment.left() {
         Some(left) => format!("{rows}, {speed} rows/s, {splits}, {} left", FormattedDuration(left)),
         None => format!("{rows}, {speed} rows/s, {splits}"),
     }
@@ -91,13 +108,6 @@ fn told(moment: &Moment) -> String {
 /// Rows a second.
 pub fn rate(rows: u64, seconds: f64) -> u64 {
     if seconds > 0.0 { (rows as f64 / seconds).round() as u64 } else { 0 }
-}
-
-/// The time that is left if the rest goes as fast; none before there is anything to go by.
-fn left(moment: &Moment) -> Option<Duration> {
-    let share = share(moment);
-    let enough = share > 0.001;
-    enough.then(|| moment.elapsed.mul_f64((1.0 - share) / share))
 }
 
 #[cfg(test)]
@@ -121,11 +131,11 @@ mod tests {
 
     #[test]
     fn a_filter_that_leaves_few_rows_does_not_hold_the_bar_back() {
-        assert_eq!(share(&moment(10, Some(1_000), 3)), 0.75);
+        assert_eq!(moment(10, Some(1_000), 3).share(), 0.75);
     }
 
     #[test]
     fn an_output_larger_than_its_input_stays_within_the_bar() {
-        assert_eq!(share(&moment(2_000, Some(1_000), 1)), 1.0);
+        assert_eq!(moment(2_000, Some(1_000), 1).share(), 1.0);
     }
 }

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use serde::Serialize;
 use volley_engine::{EngineError, Place, Problem};
 use volley_model::ModelError;
+use volley_server::Problem as ServerProblem;
 
 /// Why a command did not do what it was asked.
 #[derive(Debug, Clone, PartialEq)]
@@ -18,11 +19,12 @@ pub struct Failure {
 
 /// The codes of a command that is wrong, or of its arguments, the files that they name, or its settings. Every
 /// other code says that the work failed.
-const WRONG: [&str; 23] = [
+const WRONG: [&str; 25] = [
     "bad_state",
     "credentials_in_url",
     "file_not_found",
     "file_unreadable",
+    "insecure_listen",
     "invalid_job_file",
     "invalid_model_reference",
     "invalid_name",
@@ -36,6 +38,7 @@ const WRONG: [&str; 23] = [
     "not_built",
     "parameter_not_used",
     "runtime_unavailable",
+    "unauthenticated",
     "unknown_file_type",
     "unknown_output",
     "unknown_scheme",
@@ -64,6 +67,17 @@ impl Failure {
     pub fn new(code: &'static str, message: impl Into<String>) -> Self {
         let message = message.into().split('\n').map(str::trim).collect::<Vec<_>>().join(" ");
         Self { status: Status::of(code), file: None, problems: vec![Problem { code, message, place: None }] }
+    }
+
+    /// What a server says went wrong. Codes are few, and a command ends with its failure: they are kept for good.
+    pub fn of_server(problems: Vec<ServerProblem>) -> Self {
+        let known = |problem: ServerProblem| Problem {
+            code: String::leak(problem.code),
+            message: problem.message,
+            place: problem.line.zip(problem.column).map(|(line, column)| Place { line, column }),
+        };
+        let problems: Vec<_> = problems.into_iter().map(known).collect();
+        Self { status: Status::of(problems.first().map_or("internal", |problem| problem.code)), file: None, problems }
     }
 
     /// A file that the command names cannot be read.
@@ -103,6 +117,11 @@ impl Failure {
     pub fn already_told(mut self) -> Self {
         self.problems.clear();
         self
+    }
+
+    /// The code of the first problem.
+    pub fn code(&self) -> Option<&'static str> {
+        self.problems.first().map(|problem| problem.code)
     }
 
     /// The exit status to end with.

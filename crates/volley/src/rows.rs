@@ -12,7 +12,7 @@ use arrow::json::writer::LineDelimited;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use arrow::util::pretty::pretty_format_batches_with_options;
 use clap::ValueEnum;
-use futures::TryStreamExt;
+use futures::{Stream, TryStreamExt};
 use volley_engine::{EngineError, Rows};
 
 use crate::report::Failure;
@@ -33,14 +33,24 @@ pub enum Format {
 
 /// Prints all rows as they come, and says how many there were.
 pub async fn print(rows: Rows, format: Format) -> Result<u64, Failure> {
-    let Rows { schema, mut stream } = rows;
+    let Rows { schema, stream } = rows;
+    print_batches(schema, stream.map_err(|error| EngineError::from(error).into()), format).await
+}
+
+/// The same for batches from wherever they come.
+pub async fn print_batches(
+    schema: SchemaRef,
+    batches: impl Stream<Item = Result<RecordBatch, Failure>>,
+    format: Format,
+) -> Result<u64, Failure> {
+    let mut batches = std::pin::pin!(batches);
     if format == Format::Json {
         check_names(&schema)?;
     }
     let mut out = BufWriter::new(io::stdout());
     let mut printer = Printer { format, schema, waiting: vec![], is_first: true };
     let mut count = 0;
-    while let Some(batch) = stream.try_next().await.map_err(EngineError::from)? {
+    while let Some(batch) = batches.try_next().await? {
         count += batch.num_rows() as u64;
         out.write_all(&printer.add(batch).map_err(unprintable)?)?;
     }

@@ -3,9 +3,10 @@
 use std::io::{self, Write};
 use std::time::Instant;
 
-use volley_engine::{EngineSettings, Intent, Output, Request, Run, Session};
+use volley_engine::{Filled, Intent, Run, Session};
 
 use crate::args::RunArgs;
+use crate::cluster::{self, Client};
 use crate::job_file::Job;
 use crate::report::Failure;
 use crate::runner::{Runner, Show, Shown};
@@ -16,9 +17,13 @@ use crate::{engine, outcome};
 pub async fn run(args: &RunArgs, settings: Settings, show: Show) -> Result<(), Failure> {
     let mut job = Job::read(&args.file)?;
     job.set_params(&args.params);
-    let settings = settings.settle(args.file.parent())?;
-    let filled = Filled::of(&job)?;
-    let request = filled.request(&job, &settings);
+    let settled = settings.settle_with(args.file.parent())?;
+    if let Some(url) = &args.cluster {
+        return cluster::run(&job, args, &Client::new(url, &settled)?, show).await;
+    }
+    let settings = settled.engine;
+    let filled = job.filled()?;
+    let request = filled.request(&job.file, &job.params, &settings.base);
     let goes_on = args.key.is_some() || args.resume.is_some();
     let intent = if goes_on { Intent::Request(request.clone()) } else { Intent::Anything };
     engine::with_for(settings, &intent, async |engine| {
@@ -49,44 +54,4 @@ async fn run_job(job: &Job, filled: &Filled, mut session: Session, run: Run, sho
         writeln!(io::stdout(), "{}", outcome::Object::of_rows(rows, start.elapsed().as_secs_f64()))?;
     }
     Ok(())
-}
-
-/// What a job says, with its parameters filled in.
-struct Filled {
-    text: String,
-    output: Option<Output>,
-}
-
-impl Filled {
-    fn of(job: &Job) -> Result<Self, Failure> {
-        let outputs = job.output.iter().flat_map(|output| {
-            [output.to.as_str()].into_iter().chain(output.options.iter().map(|(_, value)| value.as_str()))
-        });
-        let used: Vec<_> = [job.script.text.as_str()].into_iter().chain(outputs).collect();
-        job.params.check_used(&used).map_err(|error| Failure::from(error).in_file(&job.file))?;
-        let text = job.params.fill(&job.script.text).map_err(|error| job.script.located(error))?;
-        Ok(Self { text, output: output(job)? })
-    }
-
-    /// What makes it the same job when it is run again: its statements and values, where it writes, and where its
-    /// paths begin. Neither its file's name, nor how many cores run it.
-    fn request(&self, job: &Job, settings: &EngineSettings) -> Request {
-        let params: Vec<_> = job.params.iter().map(|(name, value)| (name, format!("{value:?}"))).collect();
-        let output = self.output.as_ref().map(|output| {
-            let Output { to, mode, format, partitioned_by, options } = output;
-            (to, mode, format, partitioned_by, options)
-        });
-        let base = std::path::absolute(&settings.base).unwrap_or_else(|_| settings.base.clone());
-        let body = serde_json::json!({ "text": self.text, "params": params, "output": output, "base": base });
-        Request::new(&job.file, body.to_string().as_bytes())
-    }
-}
-
-/// The job's output, with parameters filled in.
-fn output(job: &Job) -> Result<Option<Output>, Failure> {
-    let Some(output) = &job.output else { return Ok(None) };
-    let fill = |text: &str| job.params.fill(text).map_err(|error| Failure::from(error).in_file(&job.file));
-    let options = output.options.iter().map(|(name, value)| Ok((name.clone(), fill(value)?)));
-    let options = options.collect::<Result<_, Failure>>()?;
-    Ok(Some(Output { to: fill(&output.to)?, options, ..output.clone() }))
 }

@@ -2,17 +2,12 @@
 
 use std::io::{self, Write};
 use std::num::NonZeroU32;
-use std::time::Duration;
 
-use volley_engine::{Answer, EngineError, Output, Params, ScriptStatement, Session, parse_script};
+use volley_engine::{Answer, EngineError, Output, Params, Patience, ScriptStatement, Session, parse_script};
 
 use crate::report::Failure;
 use crate::rows::{self, Format};
 use crate::{outcome, progress};
-
-/// Between attempts: twice as long each time.
-const PAUSE_MIN: Duration = Duration::from_secs(1);
-const PAUSE_MAX: Duration = Duration::from_secs(60);
 
 /// A session whose answers go to standard output.
 pub struct Runner {
@@ -85,26 +80,15 @@ impl Runner {
         }
     }
 
-    /// Tries a statement again while it fails for a reason that may pass. A job goes on where it was: the session
-    /// has its run, and what has a receipt is not scored again.
     async fn patiently(&mut self, statement: &ScriptStatement, output: Option<&Output>) -> Result<Answer, EngineError> {
-        let mut pause = PAUSE_MIN;
-        for attempt in 1..self.attempts.get() {
-            match self.answer(statement, output).await {
-                Err(error) if error.is_transient() => {
-                    let (all, seconds) = (self.attempts, pause.as_secs());
-                    // Told for information: whether anybody reads it changes nothing.
-                    let _ = writeln!(
-                        io::stderr(),
-                        "attempt {attempt} of {all} failed: {error}: the next one begins in {seconds} s"
-                    );
-                }
-                answered => return answered,
-            }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(PAUSE_MAX);
+        let mut patience = Patience::new(self.attempts);
+        loop {
+            let answered = self.answer(statement, output).await;
+            let Some(next) = answered.as_ref().err().and_then(|error| patience.after(error)) else { return answered };
+            // Told for information: whether anybody reads it changes nothing.
+            let _ = writeln!(io::stderr(), "{}", next.told);
+            tokio::time::sleep(next.pause).await;
         }
-        self.answer(statement, output).await
     }
 
     async fn answer(&mut self, statement: &ScriptStatement, output: Option<&Output>) -> Result<Answer, EngineError> {

@@ -1,5 +1,7 @@
 //! Settings: flags, then `VOLLEY_*` variables, then `volley.toml`, then defaults.
 
+mod tables;
+
 use std::collections::BTreeMap;
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::{Path, PathBuf};
@@ -9,17 +11,18 @@ use std::time::Duration;
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 use serde::de::{Deserialize, Deserializer, Error as _};
-use volley_engine::{Budget, Connection, EngineSettings, Environment};
+use volley_engine::{Budget, Connection, EngineSettings, Environment, SecretRef};
 use volley_model::nearest_name;
 use volley_registry::is_url;
 
 use crate::report::Failure;
 use crate::toml_file::TomlFile;
+pub use tables::{ClusterTable, ServerTable};
 
 const FILE_NAME: &str = "volley.toml";
 const INVALID: &str = "invalid_setting";
 const PREFIX: &str = "VOLLEY_";
-const VARIABLES: [&str; 11] = [
+const VARIABLES: [&str; 13] = [
     "VOLLEY_REGISTRY",
     "VOLLEY_STATE",
     "VOLLEY_CORES",
@@ -31,6 +34,9 @@ const VARIABLES: [&str; 11] = [
     "VOLLEY_STORE_TIMEOUT_SECONDS",
     "VOLLEY_STORE_SETTLE_SECONDS",
     "VOLLEY_KEEP_CUT_OFF_HOURS",
+    // Of a client alone; a server names the variables of its own secrets.
+    "VOLLEY_TOKEN",
+    "VOLLEY_CA",
 ];
 
 /// What one source of settings says; flags, environment and files all say the same things.
@@ -84,17 +90,50 @@ pub struct Settings {
     /// Connections to buckets and hosts, by name; a file alone can say them.
     #[arg(skip)]
     pub connections: BTreeMap<String, Connection>,
+    /// Of `volley server`; a file alone can say them.
+    #[arg(skip)]
+    pub server: ServerTable,
+    /// Of commands with `--cluster`; a file or the environment can say them.
+    #[arg(skip)]
+    pub cluster: ClusterTable,
+}
+
+/// What is settled for a command.
+#[derive(Debug)]
+pub struct Settled {
+    /// Of the engine of this process.
+    pub engine: EngineSettings,
+    /// Of a server.
+    pub server: ServerTable,
+    /// Of a client of one.
+    pub cluster: ClusterTable,
 }
 
 impl Settings {
     /// Settles what flags, environment and a settings file say. The file is `volley.toml` in `folder` if it
     /// is there, else in the working folder.
     pub fn settle(self, folder: Option<&Path>) -> Result<EngineSettings, Failure> {
+        Ok(self.settle_all(Self::of_folders(folder)?)?.engine)
+    }
+
+    /// The same for a command that needs more than an engine.
+    pub fn settle_with(self, folder: Option<&Path>) -> Result<Settled, Failure> {
+        self.settle_all(Self::of_folders(folder)?)
+    }
+
+    /// The same with the settings file that was named.
+    pub fn settle_file(self, file: &Path) -> Result<Settled, Failure> {
+        self.settle_all(Self::of_file(file)?)
+    }
+
+    fn settle_all(self, file: Self) -> Result<Settled, Failure> {
         let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
         let variables: Vec<_> = std::env::vars_os().map(|(name, value)| (text(name), text(value))).collect();
         let environment = Self::of_environment(variables.iter().cloned())?;
-        let settled = self.over(environment).over(Self::of_folders(folder)?).engine()?;
-        Ok(EngineSettings { environment: Environment::of(variables), ..settled })
+        let mut settled = self.over(environment).over(file);
+        let (server, cluster) = (std::mem::take(&mut settled.server), std::mem::take(&mut settled.cluster));
+        let engine = EngineSettings { environment: Environment::of(variables), ..settled.engine()? };
+        Ok(Settled { engine, server, cluster })
     }
 
     /// What the variables say, by name and value. One with our prefix that we do not know is a slip.
@@ -116,7 +155,11 @@ impl Settings {
             store_timeout_seconds: number("VOLLEY_STORE_TIMEOUT_SECONDS", set("VOLLEY_STORE_TIMEOUT_SECONDS"))?,
             store_settle_seconds: number("VOLLEY_STORE_SETTLE_SECONDS", set("VOLLEY_STORE_SETTLE_SECONDS"))?,
             keep_cut_off_hours: number("VOLLEY_KEEP_CUT_OFF_HOURS", set("VOLLEY_KEEP_CUT_OFF_HOURS"))?,
-            connections: BTreeMap::new(),
+            cluster: ClusterTable {
+                token: set("VOLLEY_TOKEN").map(|_| SecretRef::Env("VOLLEY_TOKEN".to_owned())),
+                ca: set("VOLLEY_CA").map(PathBuf::from),
+            },
+            ..Self::default()
         })
     }
 
@@ -142,6 +185,8 @@ impl Settings {
         self.registry = self.registry.map(below);
         self.state = self.state.map(below);
         self.onnxruntime = self.onnxruntime.map(|library| folder.join(library));
+        self.server = self.server.in_folder(folder);
+        self.cluster = self.cluster.in_folder(folder);
         let connections = self.connections.into_iter();
         self.connections = connections.map(|(name, connection)| (name, connection.in_folder(folder))).collect();
         self
@@ -162,6 +207,11 @@ impl Settings {
             store_settle_seconds: self.store_settle_seconds.or(below.store_settle_seconds),
             keep_cut_off_hours: self.keep_cut_off_hours.or(below.keep_cut_off_hours),
             connections: if self.connections.is_empty() { below.connections } else { self.connections },
+            server: if self.server == ServerTable::default() { below.server } else { self.server },
+            cluster: ClusterTable {
+                token: self.cluster.token.or(below.cluster.token),
+                ca: self.cluster.ca.or(below.cluster.ca),
+            },
         }
     }
 
@@ -244,8 +294,6 @@ fn unknown_variable(name: &str) -> Failure {
 #[cfg(test)]
 mod tests {
     use std::fs;
-
-    use volley_engine::SecretRef;
 
     use super::*;
 

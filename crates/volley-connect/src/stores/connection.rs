@@ -73,6 +73,11 @@ impl Connection {
 
     /// Whether it names a credential.
     pub(super) fn has_credentials(&self) -> bool {
+        self.secrets().next().is_some()
+    }
+
+    /// The credentials that it names.
+    pub fn secrets(&self) -> impl Iterator<Item = &SecretRef> {
         let secrets = [
             &self.access_key_id,
             &self.secret_access_key,
@@ -83,7 +88,7 @@ impl Connection {
             &self.client_secret,
             &self.bearer_token,
         ];
-        secrets.iter().any(|secret| secret.is_some())
+        secrets.into_iter().flatten()
     }
 
     /// The keys that are set and mean something to some schemes only.
@@ -161,9 +166,6 @@ impl Named {
 
     fn check(&self) -> Result<(), String> {
         let Self { connection, scheme, .. } = self;
-        if *scheme == Scheme::File {
-            return Err("local files need no connection".to_owned());
-        }
         if let Some((key, _)) = connection.special_keys().find(|(_, schemes)| !schemes.contains(scheme)) {
             return Err(format!("`{key}` means nothing to a store at {}://", self.url.scheme()));
         }
@@ -297,7 +299,7 @@ mod tests {
         for (text, part) in [
             ("url = 'lake'", "its `url` is no URL"),
             ("url = 'hdfs://lake/'", "hdfs"),
-            ("url = 'file:///lake/'", "local files"),
+            ("url = 'file:///lake/'\nregion = 'r'", "`region` means nothing"),
             ("url = 's3://lake/?x=1'", "its `url` is no URL"),
             ("url = 'https://example.org/'\nregion = 'r'", "`region` means nothing"),
             ("url = 's3://lake/'\nsession_token = { env = 'T' }", "`session_token` goes with"),

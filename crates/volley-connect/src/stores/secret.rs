@@ -17,11 +17,16 @@ pub enum SecretRef {
 
 impl SecretRef {
     /// The same; a relative path lies in `folder`.
-    pub(super) fn in_folder(&self, folder: &Path) -> Self {
+    pub fn in_folder(&self, folder: &Path) -> Self {
         match self {
             Self::Env(name) => Self::Env(name.clone()),
             Self::File(path) => Self::File(folder.join(path)),
         }
+    }
+
+    /// The text of the credential, for whoever proves with it who they are, or why there is none.
+    pub fn text(&self, environment: &Environment) -> Result<String, String> {
+        self.read(environment).map(|secret| secret.0)
     }
 
     /// The credential, or why there is none.

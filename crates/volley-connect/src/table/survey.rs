@@ -1,6 +1,5 @@
 //! What lies at a path: which files, of which kind, in which folders.
 
-use std::path::Path as FilePath;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -19,7 +18,8 @@ use super::hive::{Folders, PartitionColumns};
 use super::links;
 use crate::error::{ConnectError, Result};
 use crate::format::{FileKind, Format, ending};
-use crate::location::{absolute_url, has_scheme, parts, spelled, store_of};
+use crate::location::{has_scheme, parts, spelled, store_of};
+use crate::reach::Base;
 use crate::stores::{Scheme, StoreFault};
 
 /// The files of a table, as found once.
@@ -61,12 +61,14 @@ impl Survey {
 
     /// Looks at a path, URL or pattern. Errors: `table_not_found`, `table_access_denied`,
     /// `table_format`, `bad_file`, `store_failed`.
-    pub(super) async fn of(base: &FilePath, text: &str, runtime: &RuntimeEnv) -> Result<Self> {
+    pub(super) async fn of(base: &Base, text: &str, runtime: &RuntimeEnv) -> Result<Self> {
         let is_http = has_scheme(text) && text.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("http"));
         if let Some((folder, pattern)) = split_pattern(text).filter(|_| !is_http) {
             return Self::of_pattern(base, text, folder, pattern, runtime).await;
         }
-        Self::of_url(absolute_url(base, text)?, text, runtime).await
+        let url = base.url(text)?;
+        base.check_host(text, &url).await?;
+        Self::of_url(url, text, runtime).await
     }
 
     /// Looks at one place, which `text` names. Errors as [`Survey::of`].
@@ -129,14 +131,8 @@ impl Survey {
         Err(ConnectError::TableFormat { table: self.table.clone(), kind })
     }
 
-    async fn of_pattern(
-        base: &FilePath,
-        text: &str,
-        folder: &str,
-        pattern: &str,
-        runtime: &RuntimeEnv,
-    ) -> Result<Self> {
-        let url = absolute_url(base, if folder.is_empty() { "./" } else { folder })?;
+    async fn of_pattern(base: &Base, text: &str, folder: &str, pattern: &str, runtime: &RuntimeEnv) -> Result<Self> {
+        let url = base.url(if folder.is_empty() { "./" } else { folder })?;
         let (_, root) = parts(&url)?;
         let store = store_of(&url, runtime)?;
         let pattern = Pattern::new(pattern).map_err(|error| ConnectError::TableNotFound {
@@ -148,7 +144,7 @@ impl Survey {
         files.retain(|file| {
             relative(&root, &file.location).is_some_and(|names| {
                 !names.iter().any(|name| is_hidden(name)) && pattern.matches_with(&names.join("/"), options)
-            })
+            }) && !base.is_closed(&url, &file.location)
         });
         if files.is_empty() {
             return Err(ConnectError::TableNotFound { table: text.to_owned(), hint: ": no file matches".to_owned() });

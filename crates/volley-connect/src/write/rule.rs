@@ -1,7 +1,6 @@
 //! The analyzer rule that makes COPY and INSERT our own write.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use datafusion::common::tree_node::{Transformed, TreeNode};
@@ -19,7 +18,7 @@ use volley_commit::Mode;
 use crate::error::{ConnectError, Result};
 use crate::exec::check_columns;
 use crate::format::{FileKind, Format, ending};
-use crate::location::absolute_url;
+use crate::reach::Base;
 use crate::stores::{STAGING, Scheme, StoreFault};
 use crate::write::{Write, WriteTarget, options};
 
@@ -27,12 +26,12 @@ use crate::write::{Write, WriteTarget, options};
 /// INSERT into other tables, such as those in memory, stays as it is. Touches no store.
 #[derive(Debug)]
 pub struct WriteRule {
-    base: PathBuf,
+    base: Base,
 }
 
 impl WriteRule {
-    /// A rule for which paths without a scheme are relative to `base`.
-    pub fn new(base: impl Into<PathBuf>) -> Self {
+    /// A rule for which paths without a scheme begin at `base`, and none leads farther than that reaches.
+    pub fn new(base: impl Into<Base>) -> Self {
         Self { base: base.into() }
     }
 
@@ -75,7 +74,7 @@ impl WriteRule {
             return Err(invalid_destination(text, "it names no folder"));
         }
         // First of all: no other message may show what a URL holds beside the place.
-        let url = absolute_url(&self.base, text).map_err(|error| match error {
+        let url = self.base.url(text).map_err(|error| match error {
             ConnectError::TableNotFound { table, .. } => invalid_destination(&table, "it is no path and no URL"),
             other => other,
         })?;

@@ -1,0 +1,216 @@
+//! The index of runs and their events: a SQLite database that can be made again from the records.
+
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::error::Result;
+use crate::event::{Event, Happened};
+use crate::row::Job;
+use crate::state::State;
+
+const SCHEMA: &str = "
+    CREATE TABLE IF NOT EXISTS jobs (
+        number INTEGER PRIMARY KEY,
+        id TEXT NOT NULL UNIQUE,
+        key TEXT UNIQUE,
+        digest TEXT NOT NULL,
+        name TEXT NOT NULL,
+        body TEXT NOT NULL,
+        state TEXT NOT NULL,
+        begun INTEGER NOT NULL,
+        accepted_at TEXT NOT NULL,
+        began_at TEXT,
+        ended_at TEXT,
+        results TEXT NOT NULL,
+        problems TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX IF NOT EXISTS jobs_of_state ON jobs (state);
+    CREATE TABLE IF NOT EXISTS events (
+        job TEXT NOT NULL REFERENCES jobs (id),
+        number INTEGER NOT NULL,
+        at TEXT NOT NULL,
+        what TEXT NOT NULL,
+        PRIMARY KEY (job, number)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS parts (
+        part TEXT PRIMARY KEY,
+        job TEXT NOT NULL REFERENCES jobs (id)
+    ) STRICT, WITHOUT ROWID;
+";
+
+const COLUMNS: &str = "id, key, digest, name, body, state, begun, accepted_at, began_at, ended_at, results, problems";
+
+/// The index.
+pub(crate) struct Index {
+    connection: Mutex<Connection>,
+}
+
+impl Index {
+    /// Opens the database in a file, or makes it.
+    pub(crate) fn open(file: &Path) -> Result<Self> {
+        let connection = Connection::open(file)?;
+        // Whoever is told that a job is accepted counts on it, power cuts included.
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        connection.pragma_update(None, "foreign_keys", "ON")?;
+        connection.pragma_update(None, "trusted_schema", "OFF")?;
+        connection.pragma_update(None, "busy_timeout", 5000)?;
+        connection.execute_batch(SCHEMA)?;
+        let sound: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+        match sound.as_str() {
+            "ok" => Ok(Self { connection: Mutex::new(connection) }),
+            told => Err(crate::Error::records(&told)),
+        }
+    }
+
+    /// Adds a run, and the event that it is there.
+    pub(crate) fn add(&self, job: &Job, event: &Event) -> Result<()> {
+        let mut connection = self.connection();
+        let change = connection.transaction()?;
+        change.execute(
+            &format!("INSERT INTO jobs ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)"),
+            params![
+                job.id,
+                job.key,
+                job.digest,
+                job.name,
+                text(&job.body),
+                job.state.to_string(),
+                job.begun,
+                job.accepted_at,
+                job.began_at,
+                job.ended_at,
+                text(&job.results),
+                text(&job.problems),
+            ],
+        )?;
+        add_event(&change, &job.id, event)?;
+        Ok(change.commit()?)
+    }
+
+    /// Brings a run up to date, and adds an event of it.
+    pub(crate) fn update(&self, job: &Job, event: Option<&Event>) -> Result<()> {
+        let mut connection = self.connection();
+        let change = connection.transaction()?;
+        change.execute(
+            "UPDATE jobs SET state = ?2, begun = ?3, began_at = ?4, ended_at = ?5, results = ?6, problems = ?7
+             WHERE id = ?1",
+            params![
+                job.id,
+                job.state.to_string(),
+                job.begun,
+                job.began_at,
+                job.ended_at,
+                text(&job.results),
+                text(&job.problems),
+            ],
+        )?;
+        for part in job.results.iter().filter_map(|result| result.get("job")?.as_str()) {
+            change.execute("INSERT OR IGNORE INTO parts (part, job) VALUES (?1, ?2)", params![part, job.id])?;
+        }
+        if let Some(event) = event {
+            add_event(&change, &job.id, event)?;
+        }
+        Ok(change.commit()?)
+    }
+
+    /// Adds an event alone.
+    pub(crate) fn tell(&self, id: &str, event: &Event) -> Result<()> {
+        add_event(&self.connection(), id, event)
+    }
+
+    /// A run, by its own name or by that of a job of the engine in it that is published.
+    pub(crate) fn job(&self, id: &str) -> Result<Option<Job>> {
+        let sql = format!("SELECT {COLUMNS} FROM jobs WHERE id = ?1 OR id = (SELECT job FROM parts WHERE part = ?1)");
+        Ok(self.connection().query_row(&sql, params![id], |row| Ok(job(row))).optional()?)
+    }
+
+    /// The run that a key stands for.
+    pub(crate) fn job_of_key(&self, key: &str) -> Result<Option<Job>> {
+        let sql = format!("SELECT {COLUMNS} FROM jobs WHERE key = ?1");
+        Ok(self.connection().query_row(&sql, params![key], |row| Ok(job(row))).optional()?)
+    }
+
+    /// The newest runs, in order of age.
+    pub(crate) fn newest(&self, max: u32) -> Result<Vec<Job>> {
+        let sql =
+            format!("SELECT * FROM (SELECT {COLUMNS}, number FROM jobs ORDER BY number DESC LIMIT ?1) ORDER BY number");
+        let connection = self.connection();
+        let mut statement = connection.prepare(&sql)?;
+        let jobs = statement.query_map(params![max], |row| Ok(job(row)))?;
+        Ok(jobs.collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// All runs with their states, in order of age.
+    pub(crate) fn states(&self) -> Result<Vec<(String, State)>> {
+        let connection = self.connection();
+        let mut statement = connection.prepare("SELECT id, state FROM jobs ORDER BY number")?;
+        let states = statement.query_map([], |row| Ok((row.get(0)?, state(&row.get::<_, String>(1)?))))?;
+        Ok(states.collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// The events of a run after a number, in order.
+    pub(crate) fn events(&self, id: &str, after: u64) -> Result<Vec<Event>> {
+        let connection = self.connection();
+        let mut statement =
+            connection.prepare("SELECT number, at, what FROM events WHERE job = ?1 AND number > ?2 ORDER BY number")?;
+        let after = i64::try_from(after).unwrap_or(i64::MAX);
+        let events = statement.query_map(params![id, after], |row| {
+            let what = row.get::<_, String>(2)?;
+            let what = serde_json::from_str(&what).unwrap_or(Happened::Note { text: what });
+            let number = u64::try_from(row.get::<_, i64>(0)?).unwrap_or_default();
+            Ok(Event { number: Some(number), at: row.get(1)?, what })
+        })?;
+        Ok(events.collect::<rusqlite::Result<_>>()?)
+    }
+
+    fn connection(&self) -> MutexGuard<'_, Connection> {
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn add_event(connection: &Connection, id: &str, event: &Event) -> Result<()> {
+    connection.execute(
+        "INSERT INTO events (job, number, at, what)
+         SELECT ?1, coalesce(max(number), 0) + 1, ?2, ?3 FROM events WHERE job = ?1",
+        params![id, event.at, text(&event.what)],
+    )?;
+    Ok(())
+}
+
+/// A row of [`COLUMNS`]. What an index of another version holds that is not understood is left out: the facts are
+/// in the records.
+fn job(row: &Row<'_>) -> Job {
+    let own = |column: &str| row.get::<_, String>(column).unwrap_or_default();
+    let maybe = |column: &str| row.get::<_, Option<String>>(column).unwrap_or_default();
+    Job {
+        id: own("id"),
+        key: maybe("key"),
+        digest: own("digest"),
+        name: own("name"),
+        body: parsed(&own("body")),
+        state: state(&own("state")),
+        begun: row.get("begun").unwrap_or_default(),
+        accepted_at: own("accepted_at"),
+        began_at: maybe("began_at"),
+        ended_at: maybe("ended_at"),
+        results: parsed(&own("results")),
+        problems: parsed(&own("problems")),
+    }
+}
+
+fn state(text: &str) -> State {
+    text.parse().unwrap_or(State::Accepted)
+}
+
+fn text(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("plain structs have JSON")
+}
+
+fn parsed<T: DeserializeOwned + Default>(text: &str) -> T {
+    serde_json::from_str(text).unwrap_or_default()
+}

@@ -1,0 +1,160 @@
+//! What may be asked of a server, whichever door it is asked through: jobs, and statements that are answered at once.
+
+mod counts;
+mod runner;
+mod statement;
+
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::sync::Arc;
+
+use volley_engine::{Engine, EngineSettings, Intent, Kind, ScriptStatement, parse_script};
+use volley_jobs::{Follower, Job, Jobs, Submission, Submitted};
+
+use counts::Answering;
+pub use counts::Counts;
+use runner::Runner;
+pub use statement::{Reply, StatementRows};
+
+use crate::error::ServerError;
+use crate::job_request::{JobRequest, StatementRequest};
+
+/// The folder of the records of jobs, in the engine's state.
+const FOLDER: &str = "server";
+
+/// What a gateway is told by whoever opens it.
+#[derive(Debug, Clone)]
+pub struct GatewaySettings {
+    /// Of its engine.
+    pub engine: EngineSettings,
+    /// How many jobs are under way at a time; the others wait.
+    pub jobs_at_once: NonZeroUsize,
+}
+
+/// The server behind its doors.
+#[derive(Clone)]
+pub struct Gateway {
+    runner: Arc<Runner>,
+    jobs: Jobs,
+}
+
+impl Gateway {
+    /// Opens engine and jobs, and goes on with those that have not ended. `prepare` is given the engine before anything
+    /// runs in it.
+    ///
+    /// Errors: those of the engine, `state_in_use`, `bad_state`.
+    pub async fn open(settings: GatewaySettings, prepare: impl FnOnce(Engine) -> Engine) -> Result<Self, ServerError> {
+        let GatewaySettings { engine, jobs_at_once } = settings;
+        let folder = engine.base.join(&engine.state).join(FOLDER);
+        // What was cut off of these is gone on with, and must not be given up before.
+        let mine = volley_jobs::unfinished(&folder).map_err(|error| bad_state(&folder, &error))?;
+        let mine = Intent::Runs(mine.iter().filter_map(|id| id.parse().ok()).collect());
+        let engine = prepare(Engine::open_for(engine, &mine).await?);
+        let runner = Arc::new(Runner::new(engine));
+        let jobs = Jobs::open(&folder, runner.clone(), jobs_at_once).await?;
+        Ok(Self { runner, jobs })
+    }
+
+    /// What became of jobs that processes left unfinished which are dead by now: one line each.
+    pub fn recovered(&self) -> &[String] {
+        self.runner.engine().recovered()
+    }
+
+    /// Accepts a job: once this returns, it survives whatever dies.
+    ///
+    /// Errors: those of its text and its parameters, `rows_in_job`, `no_statement`, `key_reused`.
+    pub async fn submit(&self, request: JobRequest) -> Result<Submitted, ServerError> {
+        let script = request.script()?;
+        let filled = script.filled()?;
+        let statements = parse_script(&filled.text)?;
+        check_statements(&statements, filled.output.is_some())?;
+        let digest = self.runner.request(&request)?.digest().to_owned();
+        let (name, key) = (request.name.clone(), request.key.clone());
+        let body = serde_json::to_value(&request).expect("a plain struct has JSON");
+        let submitted = self.jobs.submit(Submission { name, key, digest, body }).await?;
+        if submitted.is_new {
+            self.counts().job_accepted();
+        }
+        Ok(submitted)
+    }
+
+    /// Answers a statement. Who drops the answer, or stops waiting for it, cancels it.
+    ///
+    /// Errors: those of the statement, `one_answer`, `no_statement`.
+    pub async fn statement(&self, request: &StatementRequest) -> Result<Reply, ServerError> {
+        statement::answer(self.runner.engine(), request, Answering::begin(self.runner.counts())).await
+    }
+
+    /// A job, by its id or by that of a statement of it that is published. Error: `unknown_job`.
+    pub fn job(&self, id: &str) -> Result<Job, ServerError> {
+        Ok(self.jobs.job(id)?)
+    }
+
+    /// How far a job is that is under way.
+    pub fn progress(&self, id: &str) -> Option<serde_json::Value> {
+        self.jobs.progress(id)
+    }
+
+    /// The newest jobs, in order of age.
+    pub fn jobs(&self, max: u32) -> Result<Vec<Job>, ServerError> {
+        Ok(self.jobs.newest(max)?)
+    }
+
+    /// How many jobs wait, and how many are under way.
+    pub fn waiting_and_running(&self) -> Result<(usize, usize), ServerError> {
+        Ok(self.jobs.waiting_and_running()?)
+    }
+
+    /// Follows a job from after an event on. Error: `unknown_job`.
+    pub fn follow(&self, id: &str, after: u64) -> Result<Follower, ServerError> {
+        Ok(self.jobs.follow(id, after)?)
+    }
+
+    /// Asks a job to stop. What is decided by then is published all the same. Errors: `unknown_job`, `job_over`.
+    pub async fn cancel(&self, id: &str) -> Result<Job, ServerError> {
+        Ok(self.jobs.cancel(id).await?)
+    }
+
+    /// Goes on with a job that failed or was canceled. Errors: `unknown_job`, `job_over`, `job_running`.
+    pub async fn resume(&self, id: &str) -> Result<Job, ServerError> {
+        Ok(self.jobs.resume(id).await?)
+    }
+
+    /// What was counted since the server began.
+    pub fn counts(&self) -> &Counts {
+        self.runner.counts()
+    }
+
+    /// Accepts nothing more, and ends once what is under way has stopped in order: the next server goes on with it.
+    pub async fn stop(&self) {
+        let stopping = self.runner.engine().stop();
+        self.jobs.stop().await;
+        drop(stopping);
+    }
+}
+
+/// Refuses a job that gives rows to nobody.
+fn check_statements(statements: &[ScriptStatement], has_output: bool) -> Result<(), ServerError> {
+    let Some((last, others)) = statements.split_last() else {
+        return Err(ServerError::new("no_statement", "there is no statement to run"));
+    };
+    let kept = if has_output { others } else { statements };
+    if let Some(at) = kept.iter().position(|statement| statement.kind() == Kind::Rows) {
+        let message = format!(
+            "statement {} of the job gives rows, and nobody would see them: publish them with COPY, or ask for them with `volley sql`",
+            at + 1
+        );
+        return Err(ServerError::new("rows_in_job", message));
+    }
+    match has_output && last.kind() != Kind::Rows {
+        true => Err(ServerError::new(
+            "not_a_query",
+            "a job with an output needs a SELECT at its end: this statement says itself what it writes",
+        )),
+        false => Ok(()),
+    }
+}
+
+fn bad_state(folder: &Path, error: &dyn std::fmt::Display) -> ServerError {
+    ServerError::new("bad_state", format!("the records of jobs in '{}' cannot be used: {error}", folder.display()))
+}

@@ -1,0 +1,53 @@
+//! Jobs over HTTP: submit, list, show, cancel, resume.
+
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::Shared;
+use super::problem::{Answer, Body};
+use crate::job_request::JobRequest;
+use volley_jobs::Job;
+
+/// How many jobs a list has where nobody says so.
+const LISTED: u32 = 100;
+const LISTED_MAX: u32 = 10_000;
+
+#[derive(Debug, Deserialize)]
+pub(super) struct ListQuery {
+    limit: Option<u32>,
+}
+
+pub(super) async fn submit(
+    State(shared): State<Shared>,
+    Body(request): Body<JobRequest>,
+) -> Answer<(StatusCode, Json<Value>)> {
+    let submitted = shared.gateway.submit(request).await?;
+    let status = if submitted.is_new { StatusCode::ACCEPTED } else { StatusCode::OK };
+    Ok((status, shown(&shared, &submitted.job)))
+}
+
+pub(super) async fn list(State(shared): State<Shared>, Query(query): Query<ListQuery>) -> Answer<Json<Value>> {
+    let jobs = shared.gateway.jobs(query.limit.unwrap_or(LISTED).min(LISTED_MAX))?;
+    Ok(Json(json!({ "jobs": jobs })))
+}
+
+pub(super) async fn show(State(shared): State<Shared>, Path(id): Path<String>) -> Answer<Json<Value>> {
+    Ok(shown(&shared, &shared.gateway.job(&id)?))
+}
+
+pub(super) async fn cancel(State(shared): State<Shared>, Path(id): Path<String>) -> Answer<(StatusCode, Json<Value>)> {
+    Ok((StatusCode::ACCEPTED, shown(&shared, &shared.gateway.cancel(&id).await?)))
+}
+
+pub(super) async fn resume(State(shared): State<Shared>, Path(id): Path<String>) -> Answer<(StatusCode, Json<Value>)> {
+    Ok((StatusCode::ACCEPTED, shown(&shared, &shared.gateway.resume(&id).await?)))
+}
+
+fn shown(shared: &Shared, job: &Job) -> Json<Value> {
+    let mut shown = serde_json::to_value(job).expect("a plain struct has JSON");
+    shown["progress"] = shared.gateway.progress(&job.id).unwrap_or_default();
+    Json(shown)
+}

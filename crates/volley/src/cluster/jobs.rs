@@ -1,0 +1,100 @@
+//! `volley jobs --cluster`: the jobs of a server.
+
+use std::io::{self, Write};
+
+use serde_json::Value;
+
+use super::client::Client;
+use super::follow::{follow, summary};
+use crate::args::JobsCommand;
+use crate::engine::stopped;
+use crate::outcome;
+use crate::report::Failure;
+use crate::text_table::aligned;
+
+/// Runs one of the commands.
+pub async fn jobs(command: &JobsCommand, client: &Client, json: bool) -> Result<(), Failure> {
+    match command {
+        JobsCommand::List => {
+            let listed = client.get("v1/jobs?limit=1000").await?;
+            print(&listed["jobs"], || table(listed["jobs"].as_array().map_or(&[], Vec::as_slice)), json)
+        }
+        JobsCommand::Show { job } => {
+            let shown = client.get(&format!("v1/jobs/{job}")).await?;
+            print(&shown, || lines(&shown), json)
+        }
+        JobsCommand::Watch { job } => follow(client, &job.to_string(), json, stopped()).await,
+        JobsCommand::Cancel { job } => {
+            let canceled = client.post(&format!("v1/jobs/{job}/cancel"), &Value::Null).await?;
+            print(&canceled, || format!("job {} is {}\n", text(&canceled["id"]), text(&canceled["state"])), json)
+        }
+        JobsCommand::Resume { job } => {
+            let resumed = client.post(&format!("v1/jobs/{job}/resume"), &Value::Null).await?;
+            follow(client, &text(&resumed["id"]), json, stopped()).await
+        }
+        JobsCommand::Verify { .. } => Err(not_here("verify")),
+        JobsCommand::Expire { .. } => Err(not_here("expire")),
+    }
+}
+
+fn not_here(what: &str) -> Failure {
+    let message = format!(
+        "`volley jobs {what} --cluster` is not built yet: run it where the server's state is, without --cluster"
+    );
+    Failure::new("not_built", message)
+}
+
+fn table(jobs: &[Value]) -> String {
+    if jobs.is_empty() {
+        return "no jobs\n".to_owned();
+    }
+    let heading = ["JOB", "STATE", "ROWS", "NAME", "DESTINATION"].map(String::from);
+    let row = |job: &Value| {
+        let results = job["results"].as_array().map_or(&[][..], Vec::as_slice);
+        let rows: u64 = results.iter().filter_map(|result| result["rows"].as_u64()).sum();
+        let rows = if results.is_empty() { String::new() } else { rows.to_string() };
+        let destination =
+            results.last().map_or_else(String::new, |result| outcome::shown(&text(&result["destination"])));
+        [text(&job["id"]), text(&job["state"]), rows, text(&job["name"]), destination]
+    };
+    aligned(&[heading].into_iter().chain(jobs.iter().map(row)).collect::<Vec<_>>())
+}
+
+fn lines(job: &Value) -> String {
+    let mut lines: Vec<[String; 2]> = [
+        ("job", "id"),
+        ("state", "state"),
+        ("name", "name"),
+        ("key", "key"),
+        ("accepted", "accepted_at"),
+        ("began", "began_at"),
+        ("ended", "ended_at"),
+    ]
+    .into_iter()
+    .map(|(what, field)| [what.to_owned(), text(&job[field])])
+    .collect();
+    if let Some(progress) = job["progress"].as_object() {
+        let (done, total) = (&progress["splits_done"], &progress["splits_total"]);
+        lines.push(["splits".to_owned(), format!("{done} of {total} done")]);
+    }
+    for result in job["results"].as_array().into_iter().flatten() {
+        lines.push(["published".to_owned(), outcome::line(&summary(result))]);
+    }
+    for problem in job["problems"].as_array().into_iter().flatten() {
+        lines.push(["reason".to_owned(), format!("{} [{}]", text(&problem["message"]), text(&problem["code"]))]);
+    }
+    lines.retain(|[_, value]| !value.is_empty());
+    aligned(&lines)
+}
+
+fn print(object: &Value, told: impl FnOnce() -> String, json: bool) -> Result<(), Failure> {
+    match json {
+        true => writeln!(io::stdout(), "{object}")?,
+        false => write!(io::stdout(), "{}", told())?,
+    }
+    Ok(())
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}

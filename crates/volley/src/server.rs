@@ -1,0 +1,103 @@
+//! `volley server`: the front door of a cluster.
+
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use volley_engine::{Connection, EngineSettings, Places, Reach, SecretRef};
+use volley_registry::is_url;
+use volley_server::{Door, DoorSettings, Gateway, GatewaySettings, ServerError, Tls, Token};
+
+use crate::args::ServerArgs;
+use crate::engine::{FINISH_TIME_MAX, stopped};
+use crate::report::Failure;
+use crate::settings::{ServerTable, Settings};
+
+/// Only this machine reaches it.
+const LISTEN: &str = "127.0.0.1:8080";
+
+/// Enough that a small job does not wait for a large one, and few enough that each gets on.
+const JOBS_AT_ONCE: NonZeroUsize = NonZeroUsize::new(4).expect("four is not zero");
+
+/// Serves until it is stopped.
+pub async fn server(args: &ServerArgs, settings: Settings) -> Result<(), Failure> {
+    let settled = match &args.config {
+        Some(file) => settings.settle_file(file)?,
+        None => settings.settle_with(None)?,
+    };
+    let (mut engine, table) = (settled.engine, settled.server);
+    let door = door(args, &table, &engine)?;
+    engine.reach = Reach::Only(places(&door, &table, &engine));
+    let jobs_at_once = table.jobs_at_once.unwrap_or(JOBS_AT_ONCE);
+    // Before anything is opened that others may have: a second server ends here.
+    let door = Door::open(door).await?;
+    // Whoever runs splits elsewhere is given to the engine here.
+    let gateway = Gateway::open(GatewaySettings { engine, jobs_at_once }, |engine| engine).await?;
+    for line in gateway.recovered() {
+        tell(line);
+    }
+    tell(&format!("volley listens on {}", door.url()));
+    let stopping = gateway.clone();
+    let until = async {
+        stopped().await;
+        tell("stopping: what is under way goes on when the server is there again");
+        // What cannot stop in time is gone on with by the next server all the same.
+        let _ = tokio::time::timeout(FINISH_TIME_MAX, stopping.stop()).await;
+    };
+    Ok(door.serve(gateway, until).await?)
+}
+
+fn tell(line: &str) {
+    // A log that cannot be written is no reason not to serve.
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
+fn door(args: &ServerArgs, table: &ServerTable, engine: &EngineSettings) -> Result<DoorSettings, Failure> {
+    let default = || LISTEN.parse().expect("the constant is an address");
+    let listen: SocketAddr = args.listen.or(table.listen).unwrap_or_else(default);
+    let token = match &table.token {
+        Some(token) => Some(read_token(token, engine)?),
+        None => None,
+    };
+    let tls = match (&table.tls_certificate, &table.tls_key) {
+        (Some(certificate), Some(key)) => Some(Tls { certificate: certificate.clone(), key: key.clone() }),
+        (None, None) => None,
+        _ => {
+            return Err(Failure::new("invalid_setting", "`tls_certificate` and `tls_key` of [server] go together"));
+        }
+    };
+    Ok(DoorSettings { listen, token, tls, insecure: args.insecure })
+}
+
+fn read_token(token: &SecretRef, engine: &EngineSettings) -> Result<Token, Failure> {
+    let unusable =
+        |reason: &str| Failure::new("invalid_setting", format!("`token` of [server] cannot be used: {reason}"));
+    let text = token.text(&engine.environment).map_err(|reason| unusable(&reason))?;
+    Token::new(&text).ok_or_else(|| unusable("it is empty"))
+}
+
+/// What statements reach: what the connections lead to; and the working folder, where only this machine asks and
+/// nobody has to prove who they are.
+fn places(door: &DoorSettings, table: &ServerTable, engine: &EngineSettings) -> Places {
+    let is_open = door.token.is_none() && door.is_local();
+    let secret = |secret: &SecretRef| match secret {
+        SecretRef::File(file) => Some(file.clone()),
+        SecretRef::Env(_) => None,
+    };
+    let registry = Some(PathBuf::from(&engine.registry)).filter(|_| !is_url(&engine.registry));
+    let own =
+        [Some(PathBuf::from(&engine.state)), registry, table.tls_key.clone(), table.token.as_ref().and_then(secret)];
+    let of_connections = engine.connections.values().flat_map(Connection::secrets).filter_map(secret);
+    Places {
+        folders: if is_open { vec![engine.base.clone()] } else { vec![] },
+        closed: own.into_iter().flatten().chain(of_connections).map(|path| engine.base.join(path)).collect(),
+        connections: engine.connections.values().map(|connection| connection.url.clone()).collect(),
+    }
+}
+
+impl From<ServerError> for Failure {
+    fn from(error: ServerError) -> Self {
+        Self::of_server(error.problems)
+    }
+}

@@ -1,0 +1,53 @@
+//! What a settings file says of a server, and of how one is reached.
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use volley_engine::SecretRef;
+
+/// `[server]`
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ServerTable {
+    /// Where it listens.
+    pub listen: Option<SocketAddr>,
+    /// What users prove themselves with.
+    pub token: Option<SecretRef>,
+    /// What the server proves itself with: PEM.
+    pub tls_certificate: Option<PathBuf>,
+    /// The key of the certificate: PEM.
+    pub tls_key: Option<PathBuf>,
+    /// How many jobs are under way at a time.
+    pub jobs_at_once: Option<NonZeroUsize>,
+}
+
+/// `[cluster]`
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ClusterTable {
+    /// What the server asks for.
+    pub token: Option<SecretRef>,
+    /// Whose certificates are trusted beside those of the system: PEM.
+    pub ca: Option<PathBuf>,
+}
+
+impl ServerTable {
+    /// The same, with relative paths below `folder`.
+    pub(super) fn in_folder(self, folder: &Path) -> Self {
+        Self {
+            token: self.token.map(|token| token.in_folder(folder)),
+            tls_certificate: self.tls_certificate.map(|file| folder.join(file)),
+            tls_key: self.tls_key.map(|file| folder.join(file)),
+            ..self
+        }
+    }
+}
+
+impl ClusterTable {
+    /// The same, with relative paths below `folder`.
+    pub(super) fn in_folder(self, folder: &Path) -> Self {
+        Self { token: self.token.map(|token| token.in_folder(folder)), ca: self.ca.map(|file| folder.join(file)) }
+    }
+}
