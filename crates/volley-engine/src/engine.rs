@@ -12,6 +12,7 @@ use volley_predict::{ModelHost, Pins};
 use volley_registry::Registry;
 
 use crate::assembly;
+use crate::driver::Driver;
 use crate::error::EngineError;
 use crate::fit::FitStores;
 use crate::locks::JobLocks;
@@ -42,6 +43,7 @@ pub(crate) struct Shared {
     pub fit: FitStores,
     pub locks: JobLocks,
     pub running: Running,
+    pub driver: Option<Arc<dyn Driver>>,
 }
 
 impl Engine {
@@ -53,21 +55,18 @@ impl Engine {
 
     /// The same for a command that may go on with a job, which is then left to it in any case.
     pub async fn open_for(settings: EngineSettings, intent: &Intent) -> Result<Self, EngineError> {
-        let stores = Stores::new(&settings.connections, settings.environment.clone(), settings.store_budget);
-        let stores = Arc::new(stores.map_err(volley_connect::ConnectError::from)?);
-        let runtime = runtime(&settings, stores.clone())?;
-        let folder = std::path::absolute(settings.base.join(&settings.state)).map_err(|e| bad_state(&settings, &e))?;
-        std::fs::create_dir_all(&folder).map_err(|error| bad_state(&settings, &error))?;
-        let locks = JobLocks::open(&folder).map_err(|error| bad_state(&settings, &error))?;
-        let url = Url::from_directory_path(&folder).map_err(|()| EngineError::new("bad_state", "no absolute path"))?;
-        let state = volley_connect::location(url.as_str(), &runtime)?;
-        let registry = Arc::new(registry(&settings, &runtime)?.with_base(&settings.base));
-        let host = ModelHost::new(registry.clone(), Limits::default()).with_runtimes(settings.runtimes());
-        let host = Arc::new(host);
-        let (fit, running) = (FitStores::default(), Running::default());
-        let shared = Shared { settings, state, registry, host, runtime, stores, fit, locks, running };
+        let shared = Shared::open(settings)?;
         let recovered = finish_dead(&shared, intent).await?.told();
         Ok(Self { shared: Arc::new(shared), recovered })
+    }
+
+    /// The same engine, which has the splits of its jobs run by a driver wherever another process can run them. To be
+    /// called before the first session.
+    #[must_use]
+    pub fn with_driver(mut self, driver: Arc<dyn Driver>) -> Self {
+        let shared = Arc::get_mut(&mut self.shared).expect("sessions come after the driver");
+        shared.driver = Some(driver);
+        self
     }
 
     /// The run that a key stands for: the same for the same request, however often it is asked for. What is done
@@ -122,6 +121,25 @@ impl Engine {
     /// that writes it then ends by itself.
     pub fn stop(&self) -> Stopping<'_> {
         self.shared.running.stop()
+    }
+}
+
+impl Shared {
+    /// Opens stores and registry, and the state, which is made if it is not there.
+    pub(crate) fn open(settings: EngineSettings) -> Result<Self, EngineError> {
+        let stores = Stores::new(&settings.connections, settings.environment.clone(), settings.store_budget);
+        let stores = Arc::new(stores.map_err(volley_connect::ConnectError::from)?);
+        let runtime = runtime(&settings, stores.clone())?;
+        let folder = std::path::absolute(settings.base.join(&settings.state)).map_err(|e| bad_state(&settings, &e))?;
+        std::fs::create_dir_all(&folder).map_err(|error| bad_state(&settings, &error))?;
+        let locks = JobLocks::open(&folder).map_err(|error| bad_state(&settings, &error))?;
+        let url = Url::from_directory_path(&folder).map_err(|()| EngineError::new("bad_state", "no absolute path"))?;
+        let state = volley_connect::location(url.as_str(), &runtime)?;
+        let registry = Arc::new(registry(&settings, &runtime)?.with_base(&settings.base));
+        let host = ModelHost::new(registry.clone(), Limits::default()).with_runtimes(settings.runtimes());
+        let host = Arc::new(host);
+        let (fit, running, driver) = (FitStores::default(), Running::default(), None);
+        Ok(Self { settings, state, registry, host, runtime, stores, fit, locks, running, driver })
     }
 }
 
