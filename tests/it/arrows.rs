@@ -47,7 +47,7 @@ struct Room {
     never_itself: &'static [&'static str],
 }
 
-const ROOMS: [Room; 8] = [
+const ROOMS: [Room; 9] = [
     Room {
         name: "volley-onnx",
         never: &["arrow", "parquet", "datafusion", "object_store", "reqwest", "tokio"],
@@ -75,7 +75,12 @@ const ROOMS: [Room; 8] = [
         never: &["axum", "ballista", "clap", "indicatif", "rusqlite"],
         never_itself: &["anyhow"],
     },
-    Room { name: "volley", never: &["ballista"], never_itself: &["datafusion", "object_store"] },
+    Room {
+        name: "volley-cluster",
+        never: &["clap", "indicatif", "rusqlite"],
+        never_itself: &["anyhow", "object_store", "tract"],
+    },
+    Room { name: "volley", never: &[], never_itself: &["ballista", "datafusion", "object_store"] },
 ];
 
 /// A crate as its manifest has it; dependencies for tests and builds aside.

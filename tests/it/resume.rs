@@ -102,7 +102,7 @@ pub fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 }
 
 /// Forgets all jobs, and what they published, but not which job a key stands for.
-fn forget(folder: &Path) {
+pub fn forget(folder: &Path) {
     for name in [".volley/state/jobs", ".volley/state/open", ".volley/state/dests", ".volley-staging", "out", "bad"] {
         let _ = std::fs::remove_dir_all(folder.join(name));
     }

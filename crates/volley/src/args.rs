@@ -12,6 +12,7 @@ use volley_engine::JobId;
 use volley_model::{NullRule, Runtime};
 use volley_registry::{AliasName, ModelName, ModelRef};
 
+use crate::executor::ExecutorArgs;
 use crate::models::trial;
 use crate::rows::Format;
 use crate::settings::{Settings, above_zero};
@@ -47,9 +48,8 @@ pub enum Command {
     /// Not built yet
     #[command(hide = true)]
     Server(Anything),
-    /// Not built yet
-    #[command(hide = true)]
-    Executor(Anything),
+    /// Run splits of the jobs of a server
+    Executor(ExecutorArgs),
     /// Not built yet
     #[command(hide = true)]
     Executors(Anything),
@@ -70,9 +70,8 @@ impl Command {
             Self::Models(ModelsCommand::Import(_)) => Some("volley models import"),
             Self::Jobs(JobsCommand::Watch(_)) => Some("volley jobs watch"),
             Self::Jobs(JobsCommand::Cancel(_)) => Some("volley jobs cancel"),
-            Self::Models(_) | Self::Jobs(_) | Self::TryModel => None,
+            Self::Models(_) | Self::Jobs(_) | Self::Executor(_) | Self::TryModel => None,
             Self::Server(_) => Some("volley server"),
-            Self::Executor(_) => Some("volley executor"),
             Self::Executors(_) => Some("volley executors"),
             Self::Up(_) => Some("volley up"),
         }
@@ -406,7 +405,6 @@ mod tests {
             ("volley run a.sql --detach", "--detach"),
             ("volley sql --cluster x -c q", "--cluster"),
             ("volley server --insecure", "volley server"),
-            ("volley executor --server h:1", "volley executor"),
             ("volley executors list", "volley executors"),
             ("volley up --executors 2", "volley up"),
             ("volley jobs watch 0197", "volley jobs watch"),

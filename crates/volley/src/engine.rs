@@ -67,7 +67,7 @@ pub async fn until_stopped<T>(
 
 /// Ends when the user, or whatever started us, asks us to stop.
 #[cfg(unix)]
-async fn stopped() {
+pub async fn stopped() {
     use tokio::signal::unix::{SignalKind, signal};
     match signal(SignalKind::terminate()) {
         Ok(mut terminate) => {
@@ -82,7 +82,7 @@ async fn stopped() {
 
 /// Ends when the user asks us to stop.
 #[cfg(not(unix))]
-async fn stopped() {
+pub async fn stopped() {
     drop(tokio::signal::ctrl_c().await);
 }
 

@@ -2,6 +2,7 @@
 
 mod args;
 mod engine;
+mod executor;
 mod job_file;
 mod jobs;
 mod models;
@@ -76,7 +77,8 @@ async fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Models(command) => models::models(&command, settings, json).await,
         Command::Jobs(command) => jobs::jobs(&command, settings, json).await,
         Command::TryModel => unreachable!("it was answered before anything was set up"),
-        Command::Server(_) | Command::Executor(_) | Command::Executors(_) | Command::Up(_) => {
+        Command::Executor(args) => executor::executor(args, settings).await,
+        Command::Server(_) | Command::Executors(_) | Command::Up(_) => {
             unreachable!("what is not built was refused")
         }
     }

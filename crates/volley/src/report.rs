@@ -18,7 +18,7 @@ pub struct Failure {
 
 /// The codes of a command that is wrong, or of its arguments, the files that they name, or its settings. Every
 /// other code says that the work failed.
-const WRONG: [&str; 23] = [
+const WRONG: [&str; 26] = [
     "bad_state",
     "credentials_in_url",
     "file_not_found",
@@ -36,6 +36,9 @@ const WRONG: [&str; 23] = [
     "not_built",
     "parameter_not_used",
     "runtime_unavailable",
+    "server_invalid",
+    "token_invalid",
+    "token_required",
     "unknown_file_type",
     "unknown_output",
     "unknown_scheme",

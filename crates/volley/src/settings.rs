@@ -19,7 +19,7 @@ use crate::toml_file::TomlFile;
 const FILE_NAME: &str = "volley.toml";
 const INVALID: &str = "invalid_setting";
 const PREFIX: &str = "VOLLEY_";
-const VARIABLES: [&str; 11] = [
+const VARIABLES: [&str; 12] = [
     "VOLLEY_REGISTRY",
     "VOLLEY_STATE",
     "VOLLEY_CORES",
@@ -31,6 +31,8 @@ const VARIABLES: [&str; 11] = [
     "VOLLEY_STORE_TIMEOUT_SECONDS",
     "VOLLEY_STORE_SETTLE_SECONDS",
     "VOLLEY_KEEP_CUT_OFF_HOURS",
+    // A secret, so no flag and no line of a file.
+    "VOLLEY_CLUSTER_TOKEN",
 ];
 
 /// What one source of settings says; flags, environment and files all say the same things.
