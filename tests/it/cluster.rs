@@ -243,7 +243,9 @@ async fn who_has_not_the_token_of_the_cluster_is_no_executor() {
     std::fs::create_dir_all(folder.path().join(".volley/state")).unwrap();
     let executor = |token: Option<&str>| {
         let mut command = command(folder.path(), &["executor", "--server", &cluster.address().to_string()]);
-        token.into_iter().for_each(|token| drop(command.env("VOLLEY_CLUSTER_TOKEN", token)));
+        if let Some(token) = token {
+            command.env("VOLLEY_CLUSTER_TOKEN", token);
+        }
         Executor::spawn(command)
     };
     for wrong in [None, Some("another-token-of-this-test")] {

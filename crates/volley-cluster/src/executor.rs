@@ -73,7 +73,6 @@ impl Member {
         stopped: &mut (impl Future<Output = ()> + Unpin),
     ) -> Result<(), ClusterError> {
         let server = &self.settings.server;
-        let mut drain = self.pulses.drain.subscribe();
         for times in 0_u64.. {
             let joined = tokio::select! {
                 joined = self.join(times, tell) => joined,
@@ -90,7 +89,7 @@ impl Member {
                     tell(&format!("{server} does not know this executor any more: joining again"));
                 }
                 () = &mut *stopped => return self.leave(membership, tell).await,
-                Ok(_) = drain.wait_for(|drain| *drain) => return self.leave(membership, tell).await,
+                () = self.pulses.is_to_leave() => return self.leave(membership, tell).await,
             }
         }
         unreachable!("it joins as often as it takes")

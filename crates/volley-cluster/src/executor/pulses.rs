@@ -26,7 +26,7 @@ pub(super) struct Pulses {
     turn: Mutex<()>,
     pub(super) phase: watch::Sender<Phase>,
     /// Whether the server wants this executor to leave.
-    pub(super) drain: watch::Sender<bool>,
+    drain: watch::Sender<bool>,
 }
 
 /// Why a pulse was not answered.
@@ -98,6 +98,12 @@ impl Pulses {
                 return refused;
             }
         }
+    }
+
+    /// Ends when the server wants this executor to leave.
+    pub(super) async fn is_to_leave(&self) {
+        // What comes out holds a lock of the sender, which lives in `self`.
+        drop(self.drain.subscribe().wait_for(|drain| *drain).await);
     }
 
     /// The last pulse: nothing runs here any more.
