@@ -83,7 +83,11 @@ const ROOMS: [Room; 11] = [
         never: &["arrow", "axum", "ballista", "datafusion", "object_store", "reqwest", "tract"],
         never_itself: &["anyhow"],
     },
-    Room { name: "volley-cluster", never: &["clap", "indicatif", "rusqlite"], never_itself: &["anyhow", "reqwest"] },
+    Room {
+        name: "volley-cluster",
+        never: &["clap", "indicatif", "rusqlite"],
+        never_itself: &["anyhow", "object_store", "tract"],
+    },
     Room {
         name: "volley-server",
         never: &["clap", "indicatif"],

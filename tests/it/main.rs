@@ -2,6 +2,8 @@
 
 mod arrows;
 mod binary;
+mod cluster;
+mod cluster_ground;
 mod coercions;
 mod docs;
 mod expire;

@@ -1,6 +1,6 @@
 //! A job: begun, sealed split by split, decided once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -328,6 +328,13 @@ impl Job {
     pub async fn sealed(&self) -> Result<usize> {
         let names = self.records.names(&record::receipts_folder(self.id())).await?;
         Ok(names.iter().filter(|name| name.ends_with(".json")).count())
+    }
+
+    /// The splits that are not sealed, in order.
+    pub async fn unsealed(&self) -> Result<Vec<u32>> {
+        let names = self.records.names(&record::receipts_folder(self.id())).await?;
+        let sealed: BTreeSet<u32> = names.iter().filter_map(|name| name.strip_suffix(".json")?.parse().ok()).collect();
+        Ok((0..self.plan.spec.splits).filter(|split| !sealed.contains(split)).collect())
     }
 
     /// When the last record of the job was written, by the store's clock.

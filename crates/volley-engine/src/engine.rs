@@ -13,6 +13,7 @@ use volley_predict::{ModelHost, Pins};
 use volley_registry::Registry;
 
 use crate::assembly;
+use crate::driver::Driver;
 use crate::error::EngineError;
 use crate::fit::FitStores;
 use crate::locks::JobLocks;
@@ -46,6 +47,8 @@ pub(crate) struct Shared {
     pub locks: JobLocks,
     /// What is running. A session has its own below that of the engine, so that it can be stopped alone.
     pub running: Arc<Running>,
+    /// Who has the splits of jobs run elsewhere, if anybody does.
+    pub driver: Option<Arc<dyn Driver>>,
 }
 
 impl Engine {
@@ -57,22 +60,22 @@ impl Engine {
 
     /// The same for a command that may go on with a job, which is then left to it in any case.
     pub async fn open_for(settings: EngineSettings, intent: &Intent) -> Result<Self, EngineError> {
-        let stores = Stores::new(&settings.connections, settings.environment.clone(), settings.store_budget);
-        let stores = Arc::new(stores.map_err(volley_connect::ConnectError::from)?);
-        let runtime = runtime(&settings, stores.clone())?;
-        let (state, locks) = state::open(&settings, &runtime).await?;
-        let registry = Arc::new(registry(&settings, &runtime)?.with_base(&settings.base));
-        let host = ModelHost::new(registry.clone(), Limits::default()).with_runtimes(settings.runtimes());
-        let host = Arc::new(host);
-        let (fit, running, settings) = (Arc::default(), Arc::default(), Arc::new(settings));
-        let shared = Shared { settings, state, registry, host, runtime, stores, fit, locks, running };
-        let shared = Arc::new(shared);
+        let shared = Arc::new(Shared::open(settings).await?);
         let waits = shared.locks.owner().map_or(Duration::ZERO, |owner| owner.waits_for());
         let (recovered, finishing) = match waits.is_zero() {
             true => (finish_dead(&shared, intent).await?.told(), None),
             false => (vec![], Some(tokio::spawn(finish_later(shared.clone(), intent.clone())))),
         };
         Ok(Self { shared, recovered, finishing: Mutex::new(finishing) })
+    }
+
+    /// The same engine, which has the splits of its jobs run by a driver wherever another process can run them. To be
+    /// called before the first session.
+    #[must_use]
+    pub fn with_driver(mut self, driver: Arc<dyn Driver>) -> Self {
+        let shared = Arc::get_mut(&mut self.shared).expect("sessions come after the driver");
+        shared.driver = Some(driver);
+        self
     }
 
     /// The run that a key stands for: the same for the same request, however often it is asked for. What is done
@@ -165,6 +168,21 @@ impl Engine {
     /// that writes it then ends by itself.
     pub fn stop(&self) -> Stopping<'_> {
         self.shared.running.stop()
+    }
+}
+
+impl Shared {
+    /// Opens stores and registry, and the state, which is made if it is not there.
+    pub(crate) async fn open(settings: EngineSettings) -> Result<Self, EngineError> {
+        let stores = Stores::new(&settings.connections, settings.environment.clone(), settings.store_budget);
+        let stores = Arc::new(stores.map_err(volley_connect::ConnectError::from)?);
+        let runtime = runtime(&settings, stores.clone())?;
+        let (state, locks) = state::open(&settings, &runtime).await?;
+        let registry = Arc::new(registry(&settings, &runtime)?.with_base(&settings.base));
+        let host = ModelHost::new(registry.clone(), Limits::default()).with_runtimes(settings.runtimes());
+        let host = Arc::new(host);
+        let (fit, running, settings, driver) = (Arc::default(), Arc::default(), Arc::new(settings), None);
+        Ok(Self { settings, state, registry, host, runtime, stores, fit, locks, running, driver })
     }
 }
 

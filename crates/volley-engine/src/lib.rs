@@ -1,4 +1,4 @@
-//! Turns a statement into pinned plans over predict and connect, and drives their splits in this process.
+//! Turns a statement into pinned plans over predict and connect, and drives their splits in this process or by others.
 //!
 //! An [`Engine`] holds what a process has once: state, registry, models, stores. A [`Session`] holds tables,
 //! views and settings, and runs statements: [`parse_script`] reads them, they are prepared (models pinned,
@@ -7,6 +7,7 @@
 
 mod assembly;
 mod codec;
+mod driver;
 mod engine;
 mod error;
 mod expire;
@@ -34,9 +35,11 @@ mod state;
 mod table_as;
 mod verify;
 mod views;
+mod worker;
 mod write;
 
 pub use codec::PlanCodec;
+pub use driver::{Driver, Splits};
 pub use engine::Engine;
 pub use error::EngineError;
 pub use expire::Forgotten;
@@ -56,4 +59,5 @@ pub use verify::{Difference, Verified};
 pub use volley_commit::JobId;
 pub use volley_connect::{Budget, Connection, Environment, Places, Reach, SecretRef};
 pub use volley_predict::{Place, Problem};
+pub use worker::Worker;
 pub use write::{ModelUse, Summary};

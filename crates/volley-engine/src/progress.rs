@@ -21,6 +21,8 @@ struct Running {
     rows_total: Option<u64>,
     splits_total: usize,
     splits_done: usize,
+    /// Rows that other processes wrote, of splits that are done and of those that are not.
+    elsewhere: (u64, u64),
     start: Instant,
 }
 
@@ -66,7 +68,7 @@ impl Progress {
     /// Where the job is now; none while no job runs.
     pub fn moment(&self) -> Option<Moment> {
         self.running().as_ref().map(|running| Moment {
-            rows: metric_sum(running.plan.as_ref(), "rows_written"),
+            rows: metric_sum(running.plan.as_ref(), "rows_written") + running.elsewhere.0 + running.elsewhere.1,
             rows_total: running.rows_total,
             splits_done: running.splits_done,
             splits_total: running.splits_total,
@@ -75,8 +77,20 @@ impl Progress {
     }
 
     pub(crate) fn begin(&self, plan: Arc<dyn ExecutionPlan>, splits_total: usize, rows_total: Option<u64>) {
-        let running = Running { plan, rows_total, splits_total, splits_done: 0, start: Instant::now() };
-        *self.running() = Some(running);
+        let (splits_done, elsewhere, start) = (0, (0, 0), Instant::now());
+        *self.running() = Some(Running { plan, rows_total, splits_total, splits_done, elsewhere, start });
+    }
+
+    pub(crate) fn rows_done_elsewhere(&self, rows: u64) {
+        if let Some(running) = self.running().as_mut() {
+            running.elsewhere.0 += rows;
+        }
+    }
+
+    pub(crate) fn rows_under_way_elsewhere(&self, rows: u64) {
+        if let Some(running) = self.running().as_mut() {
+            running.elsewhere.1 = rows;
+        }
     }
 
     pub(crate) fn split_done(&self) {

@@ -2,33 +2,30 @@
 
 mod decision;
 mod splits;
+mod work;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
 use datafusion::error::DataFusionError;
-use datafusion::execution::{SessionState, TaskContext};
+use datafusion::execution::SessionState;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use volley_commit::{Job, JobId, JobSpec, Origin, Outcome, Pinned, Tally, is_disk_full};
-use volley_connect::{
-    Inputs, PackedPlan, PinnedStores, WriteContext, WriteExec, pack_splits, reading_through, with_write_context,
-    writes_the_same_rows,
-};
+use volley_connect::{Inputs, WriteExec, pack_splits};
 use volley_predict::{Pins, Site, rejects_schema};
 
 use crate::codec::PlanCodec;
 use crate::engine::Shared;
 use crate::error::EngineError;
-use crate::located;
 use crate::locks::JobLock;
 use crate::progress::{Progress, metric_sum};
 use crate::recovery::{release, unlockable};
 use crate::rejecting;
 use crate::resume::{self, Found, Slot, Step};
 use crate::running::{Entry, kept};
+pub(crate) use work::Work;
 
 /// What a write did.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -79,28 +76,6 @@ pub(crate) struct WriteJob<'a> {
     pub sites: &'a [Site],
     /// The place in a run that can be gone on with; none for what is given up when it is stopped.
     pub step: Option<Step>,
-}
-
-/// A job that is begun, and how its splits are run.
-pub(crate) struct Work {
-    job: Job,
-    plan: Arc<dyn ExecutionPlan>,
-    independent: bool,
-    repeats: bool,
-    inputs: Inputs,
-    stores: Arc<PinnedStores>,
-    task: Arc<TaskContext>,
-}
-
-impl Work {
-    /// Whether it gives the same rows, in any order, each time it runs over the same files.
-    pub(crate) fn repeats(&self) -> bool {
-        self.repeats
-    }
-
-    fn splits(&self) -> usize {
-        self.plan.output_partitioning().partition_count()
-    }
 }
 
 impl WriteJob<'_> {
@@ -170,8 +145,8 @@ impl WriteJob<'_> {
             origin,
             version: Some(env!("CARGO_PKG_VERSION").to_owned()),
             settings: resume::settings(self.shared, self.state),
-            // What nobody can go on with needs no plan.
-            physical: physical.clone().filter(|_| self.step.is_some()),
+            // What nobody can go on with needs no plan, unless others run it.
+            physical: physical.clone().filter(|_| self.step.is_some() || self.shared.driver.is_some()),
         };
         let job = self.begin(id, packed.plan.as_ref(), pinned).await?;
         let work = self.work(&job, inputs, physical.as_deref(), Some(packed), 0);
@@ -200,52 +175,10 @@ impl WriteJob<'_> {
 
     /// The work of a job that was begun before, by the plan that was stored then.
     async fn work_again(&self, job: &Job) -> Result<Work, EngineError> {
-        let id = job.id();
-        let sealed = job.sealed().await?;
+        let (id, sealed) = (job.id(), job.sealed().await?);
         self.progress.note(format!("going on with job {id}: {sealed} of {} splits are done", job.plan().spec.splits));
-        let unreadable = || EngineError::new("not_resumable", format!("the plan of job {id} cannot be read any more"));
-        let inputs = serde_json::from_value(job.plan().pinned.inputs.clone()).map_err(|_| unreadable())?;
-        let physical = job.physical().await?.ok_or_else(unreadable)?;
         let done = job.receipts().await?.into_iter().flatten();
-        self.work(job, inputs, Some(&physical), None, done.map(|receipt| receipt.tally.rejected).sum())
-    }
-
-    /// Makes a plan ready to be run. It is decoded from its stored bytes, so that whoever goes on with the job
-    /// later runs what was run at first; a plan that cannot be stored runs as it is. `rejected` rows are in the
-    /// receipts already.
-    pub(crate) fn work(
-        &self,
-        job: &Job,
-        inputs: Inputs,
-        physical: Option<&[u8]>,
-        packed: Option<PackedPlan>,
-        rejected: u64,
-    ) -> Result<Work, EngineError> {
-        let told = |error| self.told(error);
-        let stores = PinnedStores::new(&inputs, &self.shared.runtime);
-        let runtime = stores.runtime(&self.shared.runtime).map_err(told)?;
-        let task = Arc::new(TaskContext::from(self.state).with_runtime(runtime.clone()));
-        let independent = packed.as_ref().is_none_or(|packed| packed.independent);
-        let plan = match (physical, packed) {
-            (Some(bytes), _) => self.codec().decode(bytes, &task),
-            (None, Some(packed)) => reading_through(packed.plan, &runtime),
-            (None, None) => unreachable!("a job that is gone on with has a stored plan"),
-        };
-        let mut context = WriteContext::new(job.id(), job.state().url.clone());
-        let models = models_of(job);
-        context.provenance = footer(&models);
-        context.model = digests(&models);
-        context.inputs = inputs.clone();
-        let plan = with_write_context(plan.map_err(told)?, &Arc::new(context)).map_err(told)?;
-        let plan = match self.shared.settings.round_trip_plans {
-            true => self.codec().round_trip(plan, &task).map_err(told)?,
-            false => plan,
-        };
-        let repeats = writes_the_same_rows(&plan);
-        // What is hidden in a plan does not travel: whoever runs it puts it in.
-        let plan = located::with_locations(plan).map_err(told)?;
-        let task = rejecting::task(&task, job, &plan, rejected);
-        Ok(Work { job: job.clone(), plan, independent, repeats, inputs, stores, task })
+        self.work_of_stored(job, done.map(|receipt| receipt.tally.rejected).sum()).await
     }
 
     fn codec(&self) -> PlanCodec {
@@ -270,7 +203,7 @@ impl WriteJob<'_> {
         let job = &work.job;
         self.progress.begin(work.plan.clone(), work.splits(), rows_total);
         let written = match self.shared.fit.check(job).await {
-            Ok(()) => self.write(&work, 0..work.splits()).await,
+            Ok(()) => self.drive(&work).await,
             Err(unfit) => Err(unfit.into()),
         };
         self.or_leave(job, written).await?;
@@ -399,22 +332,6 @@ fn summary(job: &Job, done: Done, start: Instant) -> Summary {
 pub(crate) fn models_of(job: &Job) -> Vec<ModelUse> {
     let models = job.plan().spec.provenance.get("models").cloned().unwrap_or(Value::Null);
     serde_json::from_value(models).unwrap_or_default()
-}
-
-/// What the footer of each file says about its models.
-fn footer(models: &[ModelUse]) -> BTreeMap<String, String> {
-    let label = |model: &ModelUse| match model.version {
-        Some(version) => format!("{}/{version} sha256:{}", model.name, model.sha256),
-        None => format!("{} sha256:{}", model.name, model.sha256),
-    };
-    let labels: Vec<_> = models.iter().map(label).collect();
-    BTreeMap::from_iter((!labels.is_empty()).then(|| ("volley.models".to_string(), labels.join(", "))))
-}
-
-/// What a receipt says about the models of its split.
-fn digests(models: &[ModelUse]) -> Option<String> {
-    let digests: Vec<_> = models.iter().map(|model| model.sha256.as_str()).collect();
-    (!digests.is_empty()).then(|| digests.join(","))
 }
 
 /// The write of a plan, if it is one: its root, or below the node that holds the results of scalar subqueries.

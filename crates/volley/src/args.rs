@@ -14,6 +14,7 @@ use volley_engine::JobId;
 use volley_model::{NullRule, Runtime};
 use volley_registry::{AliasName, ModelName, ModelRef};
 
+use crate::executor::ExecutorArgs;
 use crate::models::trial;
 use crate::rows::Format;
 use crate::settings::{Settings, above_zero};
@@ -48,9 +49,8 @@ pub enum Command {
     TryModel,
     /// Serve jobs and statements of others: the front door of a cluster
     Server(ServerArgs),
-    /// Not built yet
-    #[command(hide = true)]
-    Executor(Anything),
+    /// Run splits of the jobs of a server
+    Executor(ExecutorArgs),
     /// Not built yet
     #[command(hide = true)]
     Executors(Anything),
@@ -66,8 +66,8 @@ impl Command {
     pub fn not_built(&self) -> Option<&'static str> {
         match self {
             Self::Models(ModelsCommand::Import(_)) => Some("volley models import"),
-            Self::Run(_) | Self::Sql(_) | Self::Models(_) | Self::Jobs(_) | Self::Server(_) | Self::TryModel => None,
-            Self::Executor(_) => Some("volley executor"),
+            Self::Run(_) | Self::Sql(_) | Self::Models(_) | Self::Jobs(_) | Self::TryModel => None,
+            Self::Server(_) | Self::Executor(_) => None,
             Self::Executors(_) => Some("volley executors"),
             Self::Up(_) => Some("volley up"),
         }
@@ -435,7 +435,6 @@ mod tests {
     #[test]
     fn what_is_planned_and_not_built_is_known_by_name() {
         for (line, what) in [
-            ("volley executor --server h:1", "volley executor"),
             ("volley executors list", "volley executors"),
             ("volley up --executors 2", "volley up"),
             ("volley models import models:/a/1", "volley models import"),

@@ -3,6 +3,7 @@
 mod args;
 mod cluster;
 mod engine;
+mod executor;
 mod job_file;
 mod jobs;
 mod models;
@@ -79,7 +80,8 @@ async fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Jobs(args) => jobs::jobs(&args, settings, json).await,
         Command::Server(args) => server::server(&args, settings).await,
         Command::TryModel => unreachable!("it was answered before anything was set up"),
-        Command::Executor(_) | Command::Executors(_) | Command::Up(_) => {
+        Command::Executor(args) => executor::executor(args, settings).await,
+        Command::Executors(_) | Command::Up(_) => {
             unreachable!("what is not built was refused")
         }
     }

@@ -19,7 +19,7 @@ pub struct Failure {
 
 /// The codes of a command that is wrong, or of its arguments, the files that they name, or its settings. Every
 /// other code says that the work failed.
-const WRONG: [&str; 25] = [
+const WRONG: [&str; 28] = [
     "bad_state",
     "credentials_in_url",
     "file_not_found",
@@ -39,6 +39,9 @@ const WRONG: [&str; 25] = [
     "parameter_not_used",
     "runtime_unavailable",
     "unauthenticated",
+    "server_invalid",
+    "token_invalid",
+    "token_required",
     "unknown_file_type",
     "unknown_output",
     "unknown_scheme",

@@ -22,7 +22,7 @@ pub use tables::{ClusterTable, ServerTable};
 const FILE_NAME: &str = "volley.toml";
 const INVALID: &str = "invalid_setting";
 const PREFIX: &str = "VOLLEY_";
-const VARIABLES: [&str; 13] = [
+const VARIABLES: [&str; 14] = [
     "VOLLEY_REGISTRY",
     "VOLLEY_STATE",
     "VOLLEY_CORES",
@@ -37,6 +37,8 @@ const VARIABLES: [&str; 13] = [
     // Of a client alone; a server names the variables of its own secrets.
     "VOLLEY_TOKEN",
     "VOLLEY_CA",
+    // A secret, so no flag and no line of a file.
+    "VOLLEY_CLUSTER_TOKEN",
 ];
 
 /// What one source of settings says; flags, environment and files all say the same things.

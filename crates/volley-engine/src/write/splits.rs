@@ -1,4 +1,4 @@
-//! The splits of a job, run to their receipts in this process.
+//! The splits of a job, run to their receipts: by the engine's driver, or in this process.
 
 use std::sync::Arc;
 
@@ -10,10 +10,26 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::{Work, WriteJob};
+use crate::driver::Splits;
 use crate::error::EngineError;
 use crate::running::interrupted;
 
+/// What is told where a driver is there and has to stay out.
+const HERE: &str = "note: the splits of this job depend on each other, on chance or on rows in memory: they run in the process that planned them";
+
 impl WriteJob<'_> {
+    /// Runs all splits, those of a stored plan by the driver if there is one.
+    pub(super) async fn drive(&self, work: &Work) -> Result<(), EngineError> {
+        let Some(driver) = &self.shared.driver else { return self.write(work, 0..work.splits()).await };
+        if !work.is_stored {
+            self.progress.note(HERE.to_owned());
+            return self.write(work, 0..work.splits()).await;
+        }
+        let splits = Splits::of(&work.job, self.progress, &self.shared.running).await?;
+        driver.drive(&splits).await?;
+        Ok(work.inputs.check_rest(&self.shared.runtime).await?)
+    }
+
     /// Runs splits to their receipts; one that has a receipt is not computed again. As many independent splits run
     /// at a time as there are cores; those of a plan with a shuffle wait for each other, so all run.
     pub(crate) async fn write(&self, work: &Work, splits: impl IntoIterator<Item = usize>) -> Result<(), EngineError> {

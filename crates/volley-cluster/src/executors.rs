@@ -1,0 +1,226 @@
+//! The executors that there are, as they tell it themselves.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use tokio::sync::watch;
+use volley_engine::JobId;
+
+use crate::pulse::{Answer, Instance, Phase, Pulse};
+use crate::queries::{SharedQueries, Signal};
+use crate::settings::Timers;
+
+/// All executors that are not known to be dead.
+pub(crate) struct Executors {
+    queries: SharedQueries,
+    timers: Timers,
+    known: Mutex<BTreeMap<Instance, Known>>,
+    /// How many splits they can run at a time.
+    capacity: watch::Sender<usize>,
+}
+
+struct Known {
+    pulse: Pulse,
+    address: IpAddr,
+    heard: Instant,
+    /// Whether it is asked to leave.
+    drain: bool,
+}
+
+/// An executor, for people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ExecutorStatus {
+    /// Its id: another one each time it is started.
+    pub id: String,
+    /// Where it comes from.
+    pub address: IpAddr,
+    /// `working` or `draining`.
+    pub state: &'static str,
+    /// How many splits it runs at a time.
+    pub vcores: usize,
+    /// The splits that it runs now: job and number.
+    pub running: Vec<(JobId, u32)>,
+}
+
+impl Executors {
+    pub(crate) fn new(queries: SharedQueries, timers: Timers) -> Self {
+        Self { queries, timers, known: Mutex::default(), capacity: watch::Sender::new(0) }
+    }
+
+    /// Takes what an executor says.
+    pub(crate) fn hear(&self, pulse: Pulse, address: IpAddr) -> Answer {
+        for split in &pulse.ended {
+            self.queries.signal(&split.query, Signal::Ended(split.failure.clone()));
+        }
+        // A query on its way to the executor is not there yet.
+        let age = match pulse.phase {
+            Phase::Gone => Duration::ZERO,
+            Phase::Working | Phase::Draining => self.timers.missing_after,
+        };
+        for query in self.queries.launched_on(pulse.instance, age) {
+            if !pulse.running.iter().any(|running| running.query == query) {
+                self.queries.signal(&query, Signal::Missing);
+            }
+        }
+        let mut known = self.lock();
+        let drain = known.get(&pulse.instance).is_some_and(|known| known.drain);
+        match pulse.phase {
+            Phase::Gone => drop(known.remove(&pulse.instance)),
+            Phase::Working | Phase::Draining => {
+                drop(known.insert(pulse.instance, Known { pulse, address, heard: Instant::now(), drain }));
+            }
+        }
+        self.count(&known);
+        Answer { drain }
+    }
+
+    /// Gives up executors that have said nothing for too long, and tells whoever waits for what they ran.
+    pub(crate) fn bury(&self) {
+        let mut known = self.lock();
+        let is_dead = |known: &Known| known.heard.elapsed() >= self.timers.dead_after;
+        let dead: Vec<_> = known.iter().filter(|(_, known)| is_dead(known)).map(|(id, _)| *id).collect();
+        for instance in dead {
+            known.remove(&instance);
+            for query in self.queries.launched_on(instance, Duration::ZERO) {
+                self.queries.signal(&query, Signal::Lost);
+            }
+        }
+        self.count(&known);
+    }
+
+    fn count(&self, known: &BTreeMap<Instance, Known>) {
+        let takes = |known: &&Known| known.pulse.phase == Phase::Working && !known.drain;
+        let capacity = known.values().filter(takes).map(|known| known.pulse.vcores).sum();
+        self.capacity.send_if_modified(|before| std::mem::replace(before, capacity) != capacity);
+    }
+
+    /// How many splits can run at a time, and when that changes.
+    pub(crate) fn capacity(&self) -> watch::Receiver<usize> {
+        self.capacity.subscribe()
+    }
+
+    /// The rows of a job's splits that are at work, written so far.
+    pub(crate) fn rows_under_way(&self, job: JobId) -> u64 {
+        let known = self.lock();
+        let running = known.values().flat_map(|known| &known.pulse.running);
+        running.filter(|running| running.name.job == job).map(|running| running.rows).sum()
+    }
+
+    /// Whether an executor says that it runs a split of a job.
+    pub(crate) fn run(&self, job: JobId) -> bool {
+        self.lock().values().any(|known| known.pulse.running.iter().any(|running| running.name.job == job))
+    }
+
+    pub(crate) fn list(&self) -> Vec<ExecutorStatus> {
+        let status = |(id, known): (&Instance, &Known)| ExecutorStatus {
+            id: id.to_string(),
+            address: known.address,
+            state: match known.pulse.phase {
+                Phase::Working if !known.drain => "working",
+                _ => "draining",
+            },
+            vcores: known.pulse.vcores,
+            running: known.pulse.running.iter().map(|running| (running.name.job, running.name.split)).collect(),
+        };
+        self.lock().iter().map(status).collect()
+    }
+
+    /// Asks an executor to leave, with its next pulse. Whether there is such an executor.
+    pub(crate) fn drain(&self, id: Instance) -> bool {
+        let mut known = self.lock();
+        let found = known.get_mut(&id).map(|known| known.drain = true).is_some();
+        self.count(&known);
+        found
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Instance, Known>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Executors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.list()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::pulse::{EndedSplit, RunningSplit};
+    use crate::queries::Queries;
+    use crate::task::SplitName;
+
+    const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+    fn executors(dead_after: Duration) -> (Arc<Queries>, Executors) {
+        let queries = Arc::new(Queries::default());
+        let timers = Timers { dead_after, missing_after: Duration::ZERO, ..Timers::default() };
+        (queries.clone(), Executors::new(queries, timers))
+    }
+
+    fn pulse(instance: Instance, phase: Phase) -> Pulse {
+        Pulse { instance, vcores: 2, phase, running: vec![], ended: vec![] }
+    }
+
+    fn running(query: &str, rows: u64) -> RunningSplit {
+        RunningSplit { query: query.to_owned(), name: SplitName { job: JobId::new(), split: 0 }, rows }
+    }
+
+    #[test]
+    fn only_those_that_take_splits_count() {
+        let (_queries, executors) = executors(Duration::from_secs(60));
+        let (one, two) = (Instance::new(), Instance::new());
+        executors.hear(pulse(one, Phase::Working), HERE);
+        executors.hear(pulse(two, Phase::Working), HERE);
+        assert_eq!(*executors.capacity().borrow(), 4);
+        assert!(executors.drain(one) && !executors.drain(Instance::new()));
+        assert_eq!(*executors.capacity().borrow(), 2, "at once");
+        assert!(executors.hear(pulse(one, Phase::Working), HERE).drain, "it is told");
+        executors.hear(pulse(two, Phase::Draining), HERE);
+        assert_eq!(*executors.capacity().borrow(), 0);
+        executors.hear(pulse(one, Phase::Gone), HERE);
+        assert_eq!(executors.list().len(), 1);
+    }
+
+    #[test]
+    fn what_a_dead_executor_ran_is_lost_and_what_a_living_one_does_not_run_is_missing() {
+        let (queries, executors) = executors(Duration::ZERO);
+        let instance = Instance::new();
+        let (_waiting, mut heard) = queries.enter("q".to_owned());
+        queries.launch("q", &instance.executor(0));
+        executors.hear(Pulse { running: vec![running("q", 5)], ..pulse(instance, Phase::Working) }, HERE);
+        assert!(heard.try_recv().is_err(), "it is running");
+        executors.hear(pulse(instance, Phase::Working), HERE);
+        assert_eq!(heard.try_recv(), Ok(Signal::Missing));
+        executors.bury();
+        assert_eq!(heard.try_recv(), Ok(Signal::Lost));
+        assert!(executors.list().is_empty());
+    }
+
+    #[test]
+    fn how_a_split_ended_is_heard() {
+        let (queries, executors) = executors(Duration::from_secs(60));
+        let (_waiting, mut heard) = queries.enter("q".to_owned());
+        let ended = vec![EndedSplit { query: "q".to_owned(), failure: None }];
+        executors.hear(Pulse { ended, ..pulse(Instance::new(), Phase::Working) }, HERE);
+        assert_eq!(heard.try_recv(), Ok(Signal::Ended(None)));
+    }
+
+    #[test]
+    fn rows_of_a_job_are_those_of_its_splits_at_work() {
+        let (_queries, executors) = executors(Duration::from_secs(60));
+        let (a, b) = (running("a", 5), running("b", 7));
+        let job = a.name.job;
+        executors.hear(Pulse { running: vec![a, b], ..pulse(Instance::new(), Phase::Working) }, HERE);
+        assert_eq!(executors.rows_under_way(job), 5);
+        assert!(executors.run(job) && !executors.run(JobId::new()));
+    }
+}

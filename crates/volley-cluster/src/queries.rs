@@ -1,0 +1,152 @@
+//! The queries that are under way: one for each attempt of the server to have a split run.
+//!
+//! A query is launched once. Where Ballista would launch it again, because it took an executor for dead, nothing
+//! happens: whether a split is to run elsewhere is decided by whoever waits for it.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use ballista_scheduler::scheduler_server::JobIdGenerator;
+use tokio::sync::mpsc;
+use uuid::Uuid;
+
+use crate::failure::Failure;
+use crate::pulse::Instance;
+
+/// All of a cluster.
+#[derive(Debug, Default)]
+pub(crate) struct Queries(Mutex<HashMap<String, Entry>>);
+
+#[derive(Debug)]
+struct Entry {
+    waiter: mpsc::Sender<Signal>,
+    launched: Option<Launch>,
+}
+
+#[derive(Debug)]
+struct Launch {
+    /// The name by which Ballista knows the executor.
+    executor: String,
+    at: Instant,
+}
+
+/// What is heard of a query, other than from Ballista.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Signal {
+    /// It has ended on its executor.
+    Ended(Option<Failure>),
+    /// Its executor has died.
+    Lost,
+    /// Its executor lives, and does not run it.
+    Missing,
+    /// It did not reach an executor.
+    NotLaunched,
+}
+
+/// A query, until it is dropped.
+pub(crate) struct Waiting<'a> {
+    queries: &'a Queries,
+    id: String,
+}
+
+impl Queries {
+    /// A new query, and what is heard of it.
+    pub(crate) fn enter(&self, id: String) -> (Waiting<'_>, mpsc::Receiver<Signal>) {
+        // More than is ever said of one query.
+        let (waiter, heard) = mpsc::channel(8);
+        self.lock().insert(id.clone(), Entry { waiter, launched: None });
+        (Waiting { queries: self, id }, heard)
+    }
+
+    /// Whether a query is to be launched, for the first and only time.
+    pub(crate) fn launch(&self, id: &str, executor: &str) -> bool {
+        match self.lock().get_mut(id) {
+            Some(entry) if entry.launched.is_none() => {
+                entry.launched = Some(Launch { executor: executor.to_owned(), at: Instant::now() });
+                true
+            }
+            _ => false,
+        }
+    }
+
+    pub(crate) fn signal(&self, id: &str, signal: Signal) {
+        if let Some(entry) = self.lock().get(id) {
+            // Whoever waits has heard enough if there is no room.
+            let _ = entry.waiter.try_send(signal);
+        }
+    }
+
+    /// The queries that were launched on an instance, at least `age` ago.
+    pub(crate) fn launched_on(&self, instance: Instance, age: Duration) -> Vec<String> {
+        let is_there = |entry: &Entry| {
+            let launch = entry.launched.as_ref();
+            launch.is_some_and(|launch| instance.is(&launch.executor) && launch.at.elapsed() >= age)
+        };
+        self.lock().iter().filter(|(_, entry)| is_there(entry)).map(|(id, _)| id.clone()).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Entry>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Waiting<'_> {
+    pub(crate) fn id(&self) -> &str {
+        &self.id
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.queries.lock().remove(&self.id);
+    }
+}
+
+tokio::task_local! {
+    /// The name of the query that the running task submits.
+    pub(crate) static NAME: String;
+}
+
+/// Names queries as their submitters do: Ballista asks for a name within the call that submits.
+#[derive(Debug)]
+pub(crate) struct Names;
+
+#[async_trait]
+impl JobIdGenerator for Names {
+    async fn next_id(&self) -> String {
+        NAME.try_with(Clone::clone).unwrap_or_else(|_| Uuid::now_v7().to_string())
+    }
+}
+
+/// Shared by all who hear of queries.
+pub(crate) type SharedQueries = Arc<Queries>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_is_launched_once_and_only_while_someone_waits_for_it() {
+        let queries = Queries::default();
+        let (waiting, _heard) = queries.enter("q".to_owned());
+        assert!(queries.launch("q", "e1"));
+        assert!(!queries.launch("q", "e2"), "not again");
+        drop(waiting);
+        assert!(!queries.launch("q", "e1"), "nobody waits");
+    }
+
+    #[test]
+    fn what_is_said_of_a_query_reaches_whoever_waits_for_it() {
+        let queries = Queries::default();
+        let (_waiting, mut heard) = queries.enter("q".to_owned());
+        let instance = Instance::new();
+        assert!(queries.launch("q", &instance.executor(1)));
+        assert_eq!(queries.launched_on(instance, Duration::ZERO), ["q"]);
+        assert!(queries.launched_on(instance, Duration::from_secs(60)).is_empty());
+        assert!(queries.launched_on(Instance::new(), Duration::ZERO).is_empty());
+        queries.signal("q", Signal::Lost);
+        assert_eq!(heard.try_recv(), Ok(Signal::Lost));
+    }
+}

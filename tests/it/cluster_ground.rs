@@ -1,0 +1,195 @@
+//! A cluster in this process with an engine of its own, and executors that are processes.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use tempfile::TempDir;
+use volley_cluster::{Cluster, ClusterSettings, Timers};
+use volley_engine::{Answer, Engine, EngineError, EngineSettings, Params, Request, Summary, parse_script};
+
+use crate::harness::{House, model};
+use crate::process::command;
+
+pub const SPLITS: usize = 100;
+pub const ROWS_OF_SPLIT: usize = 2_000;
+
+/// What is waited for takes so long at most.
+const TIMERS: Timers = Timers {
+    heartbeat: Duration::from_secs(1),
+    pulse: Duration::from_millis(100),
+    dead_after: Duration::from_secs(3),
+    missing_after: Duration::from_secs(3),
+    retry: Duration::from_secs(60),
+};
+
+/// A folder with `input/`, its state, and the server's side of a cluster.
+pub struct Ground {
+    pub folder: TempDir,
+    pub cluster: Cluster,
+    pub engine: Engine,
+}
+
+/// One `volley executor`, which is killed when it is dropped.
+pub struct Executor {
+    child: Child,
+    lines: mpsc::Receiver<String>,
+}
+
+impl Ground {
+    /// An input of [`SPLITS`] row groups with the ids from 1, in splits of one row group.
+    pub async fn new() -> Self {
+        let mut house = House::with(|settings| settings.state = "state of the input".into()).await;
+        let rows = SPLITS * ROWS_OF_SPLIT;
+        house
+            .run(&format!(
+                "COPY (SELECT value AS id, 1.0 AS a, 2.0 AS b, value / 3.0 AS c, value % 2 AS d
+                       FROM generate_series(1, {rows}))
+                 TO 'input/' STORED AS PARQUET OPTIONS (max_row_group_size {ROWS_OF_SPLIT})"
+            ))
+            .await;
+        let settings = ClusterSettings { timers: TIMERS, ..ClusterSettings::default() };
+        let cluster = Cluster::start(settings).await.unwrap();
+        let engine = engine(house.folder.path()).await.with_driver(cluster.driver());
+        Self { folder: house.folder, cluster, engine }
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Starts an executor for one split at a time.
+    pub fn executor(&self) -> Executor {
+        let address = self.cluster.address().to_string();
+        let arguments = ["executor", "--server", &address, "--cores", "1", "--heartbeat-seconds", "1"];
+        let mut command = command(self.folder.path(), &arguments);
+        command.args(["--pulse-milliseconds", "100"]);
+        Executor::spawn(command)
+    }
+
+    /// Starts so many executors, and waits until all of them take splits.
+    pub async fn executors(&self, count: usize) -> Vec<Executor> {
+        let started = (0..count).map(|_| self.executor()).collect();
+        self.cluster.has_capacity(count).await;
+        started
+    }
+
+    /// Runs a statement as the run of a key, on the cluster.
+    pub async fn run(&self, key: &str, sql: &str) -> Result<Summary, EngineError> {
+        run(&self.engine, key, sql).await
+    }
+
+    /// The same in this process.
+    pub async fn run_here(&self, key: &str, sql: &str) -> Result<Summary, EngineError> {
+        run(&engine(self.folder.path()).await, key, sql).await
+    }
+
+    /// Forgets all jobs and what they published, but not which job a key stands for.
+    pub fn forget(&self) {
+        crate::resume::forget(self.folder.path());
+    }
+
+    /// How many receipts the newest job has.
+    pub fn sealed(&self) -> usize {
+        crate::resume::jobs(self.folder.path()).last().map_or(0, |job| crate::resume::receipts(job).len())
+    }
+
+    /// Waits until the newest job has so many receipts.
+    pub async fn has_sealed(&self, count: usize) {
+        while self.sealed() < count {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// That `out/` holds every id of the input once.
+    pub async fn has_every_id_once(&self) {
+        let mut house = House::with(|settings| settings.base = self.folder.path().to_path_buf()).await;
+        let all = "SELECT count(*) AS n, count(DISTINCT id) AS ids, min(id) AS first, max(id) AS last FROM 'out/'";
+        let rows = SPLITS * ROWS_OF_SPLIT;
+        let same = format!("SELECT count(*) FROM ({all}) WHERE n = {rows} AND ids = n AND first = 1 AND last = n");
+        assert_eq!(house.number(&same).await, 1.0, "{}", house.text(all).await);
+    }
+}
+
+/// An engine of the folder, whose jobs run in this process.
+async fn engine(folder: &Path) -> Engine {
+    let settings = EngineSettings {
+        base: folder.to_path_buf(),
+        registry_base: folder.to_path_buf(),
+        state: folder.join(".volley/state"),
+        cores: 2,
+        split_rows: ROWS_OF_SPLIT as u64,
+        ..EngineSettings::default()
+    };
+    Engine::open(settings).await.unwrap()
+}
+
+async fn run(engine: &Engine, key: &str, sql: &str) -> Result<Summary, EngineError> {
+    let mut session = engine.session();
+    session.set_run(engine.run_of_key(key, &Request::new(key, sql.as_bytes())).await?);
+    let mut published = None;
+    for statement in parse_script(sql)? {
+        if let Answer::Published(summary) = session.run(&statement, &Params::default()).await? {
+            published = Some(summary);
+        }
+    }
+    Ok(published.expect("a statement that writes"))
+}
+
+/// Scores the input into `out/`.
+pub fn scored() -> String {
+    let model = model("linear_onnx_double");
+    format!("COPY (SELECT id, d, predict('{model}') AS score FROM 'input/') TO 'out/' STORED AS PARQUET")
+}
+
+impl Executor {
+    pub fn spawn(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let said = BufReader::new(child.stderr.take().unwrap());
+        let (tell, lines) = mpsc::channel();
+        std::thread::spawn(move || said.lines().map_while(Result::ok).try_for_each(|line| tell.send(line)));
+        Self { child, lines }
+    }
+
+    /// The id that it has told.
+    pub fn id(&self) -> String {
+        let line = self.lines.iter().find(|line| line.starts_with("executor ")).expect("it joined");
+        line.split(' ').nth(1).unwrap().to_owned()
+    }
+
+    pub fn signal(&self, name: &str) {
+        let process = self.child.id().to_string();
+        assert!(Command::new("kill").args([&format!("-{name}"), &process]).status().unwrap().success());
+    }
+
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Whether the process has ended.
+    pub fn is_over(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
+    /// Waits for its end: its status, and what it told last.
+    pub async fn ended(mut self) -> (Option<i32>, String) {
+        let status = loop {
+            match self.child.try_wait().unwrap() {
+                Some(status) => break status,
+                None => tokio::time::sleep(Duration::from_millis(20)).await,
+            }
+        };
+        (status.code(), self.lines.iter().last().unwrap_or_default())
+    }
+}
+
+impl Drop for Executor {
+    fn drop(&mut self) {
+        // One that has ended cannot be killed.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
