@@ -116,6 +116,7 @@ async fn errors_are_problem_details_with_our_codes() {
         assert_eq!(server.get(path).code(), "unknown_job", "{path}");
     }
     assert_eq!(server.get("/v1/sql/x").code(), "unknown_statement");
+    assert_eq!(server.get("/v1/jobs?limit=many").code(), "invalid_request");
     let large = json!({ "sql": format!("SELECT '{}'", "x".repeat(2 << 20)) }).to_string();
     // The server may close before all of it is sent.
     let refused = std::panic::catch_unwind(|| ask(server.address(), "POST", "/v1/sql", &[], &large).code());

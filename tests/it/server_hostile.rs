@@ -122,6 +122,36 @@ fn no_hostile_statement_is_run() {
 }
 
 #[test]
+fn a_statement_of_any_depth_leaves_the_server_alive() {
+    let ground = ground();
+    let server = Server::start(&ground.path().join("server"));
+    // Those that no parser of ours bounds are as deep as a statement may be.
+    let deep = 60_000;
+    for statement in [
+        format!("SELECT {}1", "1+".repeat(1_990)),
+        format!("SELECT 1 WHERE {}true", "true AND ".repeat(1_990)),
+        format!("SELECT 1{}", " UNION ALL SELECT 1".repeat(120)),
+        format!("SELECT 1 FROM (VALUES (1)) t{}", ", (VALUES (1)) t".repeat(240)),
+        format!("WITH t AS (SELECT 1) SELECT 1 FROM t{}", ", t".repeat(deep)),
+        format!("SELECT {}1", "1+".repeat(deep)),
+        format!("SELECT {}1{}", "(".repeat(deep), ")".repeat(deep)),
+        format!("SELECT {}true", "NOT ".repeat(deep)),
+        format!("SELECT 1 WHERE {}true", "true AND ".repeat(deep)),
+        format!("SELECT 1{}", " UNION ALL SELECT 1".repeat(deep / 2)),
+        format!("SELECT {}1{}", "abs(".repeat(deep), ")".repeat(deep)),
+        format!("SELECT {}", "-".repeat(deep)),
+        format!("SELECT {}NULL{}", "[".repeat(deep), "]".repeat(deep)),
+        format!("SELECT {}1{}", "CASE WHEN true THEN ".repeat(deep / 4), " END".repeat(deep / 4)),
+        format!("SELECT * FROM {}(SELECT 1){}", "(SELECT * FROM ".repeat(deep / 4), ")".repeat(deep / 4)),
+    ] {
+        let (_, said) = asked(&server, &statement);
+        assert!(!said.is_empty());
+        let alive = ask(server.address(), "GET", "/healthz", &[], "");
+        assert_eq!(alive.status, 200, "{}… ended it", &statement[..40]);
+    }
+}
+
+#[test]
 fn a_server_that_only_its_machine_reaches_keeps_its_own_files() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);

@@ -16,14 +16,8 @@ use volley_registry::ModelRef;
 use crate::error::EngineError;
 
 /// Settings that concern the session's own statements and nothing that it shares with others.
-const SETTINGS: [&str; 6] = [
-    "datafusion.catalog.has_header",
-    "datafusion.execution.time_zone",
-    "datafusion.sql_parser.map_string_types_to_utf8view",
-    "volley.coercion",
-    "volley.null_rules",
-    "time_zone",
-];
+const SETTINGS: [&str; 4] =
+    ["datafusion.catalog.has_header", "datafusion.execution.time_zone", "volley.coercion", "volley.null_rules"];
 
 /// Refuses models at locations that statements may not name. Errors: `local_path`, `location_not_allowed`.
 pub(crate) fn check_models(sites: &[Site], base: &Base) -> Result<(), EngineError> {

@@ -78,7 +78,84 @@ pub fn is_complete(text: &str) -> bool {
     tokens.into_iter().rfind(|token| !matches!(token, Token::Whitespace(_) | Token::EOF)) == Some(Token::SemiColon)
 }
 
+/// How deep a statement may be, in operators. Statements are walked through level by level, which takes room on a
+/// thread's stack: a text without end would end the process.
+const DEPTH_MAX: usize = 4_000;
+/// A query in a statement, or a table beside another, takes as much room as so many operators.
+const QUERY_DEPTH: usize = 8;
+
+/// What stands in a bracket that is open.
+#[derive(Debug, Default)]
+struct Bracket {
+    /// Of the item of a list that is being read: each may lie one deeper than the one before.
+    operators: usize,
+    is_list_of_tables: bool,
+}
+
+/// Refuses a statement that is too deep. How deep brackets lie in brackets is bounded by the parser.
+fn check_depth(tokens: &[TokenWithSpan]) -> Result<(), EngineError> {
+    // Queries are joined to each other wherever they stand; operators are those of all brackets that are open.
+    let (mut queries, mut operators) = (0, 0);
+    let mut open = vec![Bracket::default()];
+    for (at, token) in tokens.iter().enumerate() {
+        let is_test = at > 0 && keyword(&tokens[at - 1]) == Some(Keyword::DISTINCT);
+        match (&token.token, open.last_mut()) {
+            (Token::LParen, _) => open.push(Bracket::default()),
+            (Token::RParen, _) => operators -= open.pop().map_or(0, |bracket| bracket.operators),
+            (Token::Comma, Some(bracket)) if bracket.is_list_of_tables => queries += 1,
+            (Token::Comma, Some(bracket)) => operators -= std::mem::take(&mut bracket.operators),
+            (token, Some(bracket)) => {
+                queries += usize::from(is_query(token));
+                bracket.operators += usize::from(is_operator(token));
+                operators += usize::from(is_operator(token));
+                bracket.is_list_of_tables = begins_tables(token, is_test).unwrap_or(bracket.is_list_of_tables);
+            }
+            // More brackets are closed than were open, as the parser will say.
+            (_, None) => {}
+        }
+        if operators + queries * QUERY_DEPTH > DEPTH_MAX {
+            let message = format!(
+                "the statement is deeper than {DEPTH_MAX} operators, of which a query or a join counts as {QUERY_DEPTH}: put values into a table, or write IN (…)"
+            );
+            return Err(EngineError::at("statement_too_deep", message, Some(place(token.span.start))));
+        }
+    }
+    Ok(())
+}
+
+/// Whether a list of tables begins or ends at a word; `is_test` if the word ends an IS DISTINCT FROM.
+fn begins_tables(token: &Token, is_test: bool) -> Option<bool> {
+    match token {
+        Token::Word(word) => match word.keyword {
+            Keyword::FROM => Some(!is_test),
+            Keyword::WHERE | Keyword::GROUP | Keyword::ORDER | Keyword::SELECT | Keyword::UNION => Some(false),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+fn is_query(token: &Token) -> bool {
+    use Keyword::{EXCEPT, INTERSECT, JOIN, SELECT, UNION, VALUES};
+    matches!(token, Token::Word(word) if [EXCEPT, INTERSECT, JOIN, SELECT, UNION, VALUES].contains(&word.keyword))
+}
+
+fn is_operator(token: &Token) -> bool {
+    use Keyword::{AND, AT, BETWEEN, CASE, COLLATE, DIV, ILIKE, IN, IS, LIKE, NOT, OR, XOR};
+    match token {
+        Token::Word(word) => {
+            let operators = [AND, AT, BETWEEN, CASE, COLLATE, DIV, ILIKE, IN, IS, LIKE, NOT, OR, XOR];
+            word.quote_style.is_none() && operators.contains(&word.keyword)
+        }
+        Token::Number(..) | Token::Placeholder(_) | Token::SingleQuotedString(_) | Token::EscapedStringLiteral(_) => {
+            false
+        }
+        token => *token != Token::Period,
+    }
+}
+
 fn parse_statement(text: &str, tokens: &[TokenWithSpan]) -> Result<ScriptStatement, EngineError> {
+    check_depth(tokens)?;
     match position_of_as(tokens) {
         None => parse_one(text, tokens).map(|statement| ScriptStatement::Sql(Box::new(statement))),
         Some(at) => {
@@ -214,6 +291,28 @@ mod tests {
         let error = parse_script("SELECT 1;\nSELECT a FORM t").unwrap_err();
         assert_eq!(error.code(), "syntax");
         assert_eq!(error.problems[0].place.map(|place| place.line), Some(2));
+    }
+
+    #[test]
+    fn a_statement_is_as_long_as_its_lists_are_and_not_as_deep() {
+        let many = |item: &str| vec![item; 20_000].join(", ");
+        for text in [
+            format!("SELECT 1 IN ({})", many("'x'")),
+            format!("SELECT {} FROM t", many("CASE WHEN t.a IS NULL THEN -t.b ELSE t.c * 2 + 1 END")),
+            format!("SELECT 1 IS DISTINCT FROM a, {}", many("a")),
+            format!("SELECT extract(day FROM d), {}", many("a")),
+            format!("SELECT 1 FROM t ORDER BY {}", many("a")),
+            format!("INSERT INTO t VALUES {}", many("(1, 'x')")),
+        ] {
+            assert_eq!(kinds(&text), ["sql"], "{}", &text[..40]);
+        }
+        let deep = |text: String| assert_eq!(parse_script(&text).unwrap_err().code(), "statement_too_deep");
+        for operator in ["+", " AND ", " || ", " UNION ALL SELECT ", ") + (", "), (SELECT "] {
+            deep(format!("SELECT (({}1))", format!("1{operator}").repeat(4_001)));
+        }
+        for table in ["(VALUES (1)) t", "t"] {
+            deep(format!("SELECT 1 FROM {}", vec![table; 502].join(", ")));
+        }
     }
 
     #[test]

@@ -39,6 +39,10 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 /// What a stopped command may still be doing: at most a slice of rows in a model.
 const STOP_TIME_MAX: Duration = Duration::from_secs(5);
 
+/// Statements are walked through and dropped level by level: room for the deepest that are parsed. Only what is used
+/// of it is taken.
+const STACK_BYTES: usize = 64 << 20;
+
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
@@ -58,10 +62,24 @@ fn execute(cli: Cli) -> Result<(), Failure> {
     if matches!(cli.command, Command::TryModel) {
         return models::trial::answer();
     }
+    // The main thread has the stack that the system gives it.
+    let roomy = std::thread::Builder::new().stack_size(STACK_BYTES).spawn(|| execute_here(cli));
+    match roomy.map_err(no_threads)?.join() {
+        Ok(done) => done,
+        Err(panic) => std::panic::resume_unwind(panic),
+    }
+}
+
+fn no_threads(error: std::io::Error) -> Failure {
+    Failure::new("no_threads", format!("threads cannot be started: {error}"))
+}
+
+fn execute_here(cli: Cli) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
+        .thread_stack_size(STACK_BYTES)
         .build()
-        .map_err(|error| Failure::new("no_threads", format!("threads cannot be started: {error}")))?;
+        .map_err(no_threads)?;
     let done = runtime.block_on(dispatch(cli));
     runtime.shutdown_timeout(STOP_TIME_MAX);
     done

@@ -1,6 +1,7 @@
 //! Jobs over HTTP: submit, list, show, cancel, resume.
 
 use axum::Json;
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use serde::Deserialize;
@@ -29,7 +30,11 @@ pub(super) async fn submit(
     Ok((status, shown(&shared, &submitted.job)))
 }
 
-pub(super) async fn list(State(shared): State<Shared>, Query(query): Query<ListQuery>) -> Answer<Json<Value>> {
+pub(super) async fn list(
+    State(shared): State<Shared>,
+    query: Result<Query<ListQuery>, QueryRejection>,
+) -> Answer<Json<Value>> {
+    let Query(query) = query?;
     let jobs = shared.gateway.jobs(query.limit.unwrap_or(LISTED).min(LISTED_MAX))?;
     Ok(Json(json!({ "jobs": jobs })))
 }

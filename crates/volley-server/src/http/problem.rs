@@ -1,7 +1,7 @@
 //! Errors as problem details (RFC 9457), with our stable codes.
 
 use axum::Json;
-use axum::extract::rejection::JsonRejection;
+use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{FromRequest, Request};
 use axum::http::header::{CONTENT_TYPE, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
@@ -94,10 +94,20 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
 
 impl From<JsonRejection> for Failed {
     fn from(rejection: JsonRejection) -> Self {
-        let code = match rejection.status() {
-            StatusCode::PAYLOAD_TOO_LARGE => "request_too_large",
-            _ => "invalid_request",
-        };
-        Self(ServerError::new(code, rejection.body_text().split('\n').collect::<Vec<_>>().join(" ")))
+        let told = one_line(&rejection.body_text());
+        Self(match rejection.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => ServerError::new("request_too_large", told),
+            _ => ServerError::new("invalid_request", told),
+        })
     }
+}
+
+impl From<QueryRejection> for Failed {
+    fn from(rejection: QueryRejection) -> Self {
+        Self(ServerError::new("invalid_request", one_line(&rejection.body_text())))
+    }
+}
+
+fn one_line(text: &str) -> String {
+    text.split('\n').map(str::trim).collect::<Vec<_>>().join(" ")
 }
