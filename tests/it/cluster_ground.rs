@@ -118,7 +118,7 @@ async fn engine(folder: &Path) -> Engine {
     let settings = EngineSettings {
         base: folder.to_path_buf(),
         registry_base: folder.to_path_buf(),
-        state: folder.join(".volley/state"),
+        state: folder.join(".volley/state").display().to_string(),
         cores: 2,
         split_rows: ROWS_OF_SPLIT as u64,
         ..EngineSettings::default()

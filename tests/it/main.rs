@@ -37,6 +37,7 @@ mod server_hostile;
 mod server_runs;
 mod tidy;
 mod tree;
+mod up;
 mod verify;
 mod views;
 mod wide;

@@ -27,9 +27,18 @@ impl Server {
         Self::start_with(folder, &[], &[])
     }
 
+    /// The same with executors beside it.
+    pub fn up(folder: &Path, arguments: &[&str]) -> Self {
+        Self::start_as("up", folder, arguments, &[])
+    }
+
     pub fn start_with(folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
+        Self::start_as("server", folder, arguments, variables)
+    }
+
+    fn start_as(what: &str, folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         let listen: &[&str] = if arguments.contains(&"--listen") { &[] } else { &["--listen", "127.0.0.1:0"] };
-        let mut command = command(folder, &[&["server"], listen, arguments].concat());
+        let mut command = command(folder, &[&[what], listen, arguments].concat());
         command.envs(variables.iter().copied());
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);

@@ -73,8 +73,7 @@ impl Engine {
     /// called before the first session.
     #[must_use]
     pub fn with_driver(mut self, driver: Arc<dyn Driver>) -> Self {
-        let shared = Arc::get_mut(&mut self.shared).expect("sessions come after the driver");
-        shared.driver = Some(driver);
+        self.shared = Arc::new(Shared { driver: Some(driver), ..self.shared.as_ref().clone() });
         self
     }
 

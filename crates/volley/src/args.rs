@@ -1,7 +1,6 @@
 //! What can be written on the command line.
 
 use std::ffi::OsString;
-use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -17,7 +16,9 @@ use volley_registry::{AliasName, ModelName, ModelRef};
 use crate::executor::ExecutorArgs;
 use crate::models::trial;
 use crate::rows::Format;
+use crate::server::ServerArgs;
 use crate::settings::{Settings, above_zero};
+use crate::up::UpArgs;
 
 /// Scores tables with registered models, in SQL.
 #[derive(Debug, Parser)]
@@ -54,9 +55,8 @@ pub enum Command {
     /// Not built yet
     #[command(hide = true)]
     Executors(Anything),
-    /// Not built yet
-    #[command(hide = true)]
-    Up(Anything),
+    /// Serve, and run splits by executors of this machine
+    Up(UpArgs),
     /// Look at jobs, and go on with those that were cut off
     Jobs(JobsArgs),
 }
@@ -67,9 +67,8 @@ impl Command {
         match self {
             Self::Models(ModelsCommand::Import(_)) => Some("volley models import"),
             Self::Run(_) | Self::Sql(_) | Self::Models(_) | Self::Jobs(_) | Self::TryModel => None,
-            Self::Server(_) | Self::Executor(_) => None,
+            Self::Server(_) | Self::Executor(_) | Self::Up(_) => None,
             Self::Executors(_) => Some("volley executors"),
-            Self::Up(_) => Some("volley up"),
         }
     }
 }
@@ -102,20 +101,6 @@ pub struct RunArgs {
     /// Leave it to the server once that has accepted it, and print its id
     #[arg(long, requires = "cluster")]
     pub detach: bool,
-}
-
-/// `volley server`.
-#[derive(Debug, Args)]
-pub struct ServerArgs {
-    /// Where to listen [default: 127.0.0.1:8080]
-    #[arg(long, value_name = "ADDRESS:PORT")]
-    pub listen: Option<SocketAddr>,
-    /// The settings file, instead of `volley.toml` in the working folder
-    #[arg(long, value_name = "FILE")]
-    pub config: Option<PathBuf>,
-    /// Listen beyond this machine without a token or a certificate
-    #[arg(long)]
-    pub insecure: bool,
 }
 
 /// `volley jobs`.
@@ -436,7 +421,6 @@ mod tests {
     fn what_is_planned_and_not_built_is_known_by_name() {
         for (line, what) in [
             ("volley executors list", "volley executors"),
-            ("volley up --executors 2", "volley up"),
             ("volley models import models:/a/1", "volley models import"),
         ] {
             assert_eq!(parse(line).unwrap().command.not_built(), Some(what), "{line}");

@@ -23,6 +23,9 @@ pub struct ExecutorArgs {
     /// The server to work for
     #[arg(long, value_name = "HOST:PORT")]
     pub server: String,
+    /// The settings file, instead of `volley.toml` in the working folder
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
     /// The address at which the server reaches this executor
     #[arg(long, value_name = "ADDRESS", default_value_t = Ipv4Addr::LOCALHOST.into())]
     pub bind: IpAddr,
@@ -38,6 +41,9 @@ pub struct ExecutorArgs {
     /// How long running splits may take to end when the executor is to leave
     #[arg(long, value_name = "SECONDS", default_value_t = 300)]
     pub drain_seconds: u64,
+    /// Leave when standard input ends: as whoever started this one does, however it ends
+    #[arg(long, hide = true)]
+    pub until_input_ends: bool,
     /// How often it says that it lives, to a server that is told the same
     #[arg(long, value_name = "SECONDS", hide_short_help = true, value_parser = above_zero::<NonZeroU64>)]
     pub heartbeat_seconds: Option<NonZeroU64>,
@@ -48,15 +54,39 @@ pub struct ExecutorArgs {
 
 /// Works until the user, or whatever started us, or the server wants this executor to leave.
 pub async fn executor(args: ExecutorArgs, settings: Settings) -> Result<(), Failure> {
-    let engine = settings.settle(None)?;
+    let engine = match &args.config {
+        Some(file) => settings.settle_file(file)?.engine,
+        None => settings.settle(None)?,
+    };
     let vcores = NonZeroUsize::new(engine.cores).unwrap_or(NonZeroUsize::MIN);
+    let until_input_ends = args.until_input_ends;
     let settings = args.settings(vcores)?;
     let worker = Worker::open(engine).await?;
     let tell = |line: &str| {
         // Told for information: whether anybody reads it changes nothing.
         let _ = writeln!(io::stderr(), "{line}");
     };
-    Ok(Executor::run(settings, worker, tell, stopped()).await?)
+    let until = async {
+        match until_input_ends {
+            true => tokio::select! {
+                () = stopped() => {}
+                () = input_ended() => {}
+            },
+            false => stopped().await,
+        }
+    };
+    Ok(Executor::run(settings, worker, tell, until).await?)
+}
+
+/// Ends when nobody can write to standard input any more.
+async fn input_ended() {
+    let (ended, seen) = tokio::sync::oneshot::channel();
+    // A thread of its own: a read that nothing ends would keep a runtime from ending.
+    std::thread::spawn(move || {
+        let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
+        ended.send(())
+    });
+    let _ = seen.await;
 }
 
 impl ExecutorArgs {
@@ -81,7 +111,7 @@ impl ExecutorArgs {
 }
 
 /// The token of the cluster: that of a file, else that of the environment.
-fn token(file: Option<PathBuf>) -> Result<Option<Token>, Failure> {
+pub fn token(file: Option<PathBuf>) -> Result<Option<Token>, Failure> {
     let text = match file {
         Some(file) => Some(std::fs::read_to_string(&file).map_err(|error| Failure::unreadable(&file, &error))?),
         None => std::env::var(TOKEN).ok().filter(|text| !text.is_empty()),

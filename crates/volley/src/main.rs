@@ -20,6 +20,7 @@ mod settings;
 mod sql;
 mod text_table;
 mod toml_file;
+mod up;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -99,7 +100,8 @@ async fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Server(args) => server::server(&args, settings).await,
         Command::TryModel => unreachable!("it was answered before anything was set up"),
         Command::Executor(args) => executor::executor(args, settings).await,
-        Command::Executors(_) | Command::Up(_) => {
+        Command::Up(args) => up::up(args, settings).await,
+        Command::Executors(_) => {
             unreachable!("what is not built was refused")
         }
     }

@@ -5,12 +5,15 @@ use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use volley_engine::{Connection, EngineSettings, Places, Reach, SecretRef};
+use volley_engine::{Connection, Engine, EngineSettings, Places, Reach, SecretRef};
 use volley_registry::is_url;
 use volley_server::{Door, DoorSettings, Gateway, GatewaySettings, ServerError, Tls, Token};
 
-use crate::args::ServerArgs;
+use clap::Args;
+use volley_cluster::{Cluster, ClusterSettings};
+
 use crate::engine::{FINISH_TIME_MAX, stopped};
+use crate::executor;
 use crate::report::Failure;
 use crate::settings::{ServerTable, Settings};
 
@@ -20,8 +23,34 @@ const LISTEN: &str = "127.0.0.1:8080";
 /// Enough that a small job does not wait for a large one, and few enough that each gets on.
 const JOBS_AT_ONCE: NonZeroUsize = NonZeroUsize::new(4).expect("four is not zero");
 
+/// `volley server`.
+#[derive(Debug, Args)]
+pub struct ServerArgs {
+    /// Where to listen [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub listen: Option<SocketAddr>,
+    /// Where executors come to, as 127.0.0.1:50050 [default: the server runs splits itself]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub cluster_listen: Option<SocketAddr>,
+    /// The settings file, instead of `volley.toml` in the working folder
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Listen beyond this machine without a token or a certificate
+    #[arg(long)]
+    pub insecure: bool,
+}
+
 /// Serves until it is stopped.
 pub async fn server(args: &ServerArgs, settings: Settings) -> Result<(), Failure> {
+    serve(args, settings, |_| Ok(())).await
+}
+
+/// The same, with what `joined` starts once executors can come, and which ends with the server.
+pub async fn serve<T>(
+    args: &ServerArgs,
+    settings: Settings,
+    joined: impl FnOnce(SocketAddr) -> Result<T, Failure>,
+) -> Result<(), Failure> {
     let settled = match &args.config {
         Some(file) => settings.settle_file(file)?,
         None => settings.settle_with(None)?,
@@ -32,11 +61,28 @@ pub async fn server(args: &ServerArgs, settings: Settings) -> Result<(), Failure
     let jobs_at_once = table.jobs_at_once.unwrap_or(JOBS_AT_ONCE);
     // Before anything is opened that others may have: a second server ends here.
     let door = Door::open(door).await?;
-    // Whoever runs splits elsewhere is given to the engine here.
-    let gateway = Gateway::open(GatewaySettings { engine, jobs_at_once }, |engine| engine).await?;
+    let cluster = match args.cluster_listen.or(table.cluster_listen) {
+        Some(bind) => {
+            let token = executor::token(None)?;
+            Some(Cluster::start(ClusterSettings { bind, token, ..ClusterSettings::default() }).await?)
+        }
+        None => None,
+    };
+    let driven = |engine: Engine| match &cluster {
+        Some(cluster) => engine.with_driver(cluster.driver()),
+        None => engine,
+    };
+    let gateway = Gateway::open(GatewaySettings { engine, jobs_at_once }, driven).await?;
     for line in gateway.recovered() {
         tell(line);
     }
+    let _joined = match &cluster {
+        Some(cluster) => {
+            tell(&format!("executors come to {}", cluster.address()));
+            Some(joined(cluster.address())?)
+        }
+        None => None,
+    };
     tell(&format!("volley listens on {}", door.url()));
     let stopping = gateway.clone();
     let until = async {

@@ -138,6 +138,21 @@ impl Settings {
         Ok(Settled { engine, server, cluster })
     }
 
+    /// What these settings say of an engine, as variables for another process; its connections are in a file.
+    pub fn variables(&self) -> Vec<(&'static str, String)> {
+        let number = |value: Option<NonZeroU64>| value.map(|value| value.to_string());
+        let size = |value: Option<NonZeroUsize>| value.map(|value| value.to_string());
+        let said = [
+            ("VOLLEY_REGISTRY", self.registry.clone()),
+            ("VOLLEY_STATE", self.state.clone()),
+            ("VOLLEY_MEMORY_BYTES", size(self.memory_bytes)),
+            ("VOLLEY_ONNXRUNTIME", self.onnxruntime.as_ref().map(|file| file.display().to_string())),
+            ("VOLLEY_STORE_RETRY_SECONDS", number(self.store_retry_seconds)),
+            ("VOLLEY_STORE_TIMEOUT_SECONDS", number(self.store_timeout_seconds)),
+        ];
+        said.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+    }
+
     /// What the variables say, by name and value. One with our prefix that we do not know is a slip.
     fn of_environment(variables: impl Iterator<Item = (String, String)>) -> Result<Self, Failure> {
         let ours: BTreeMap<_, _> = variables.filter(|(name, _)| name.starts_with(PREFIX)).collect();

@@ -13,6 +13,8 @@ use volley_engine::SecretRef;
 pub struct ServerTable {
     /// Where it listens.
     pub listen: Option<SocketAddr>,
+    /// Where executors come to.
+    pub cluster_listen: Option<SocketAddr>,
     /// What users prove themselves with.
     pub token: Option<SecretRef>,
     /// What the server proves itself with: PEM.
