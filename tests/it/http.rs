@@ -41,10 +41,10 @@ impl Answered {
     }
 }
 
-/// Sends a request to `127.0.0.1:PORT` and leaves the answer to be read.
+/// Sends a request to `127.0.0.1:PORT` and leaves the answer to be read, over a connection that is kept.
 pub fn send(address: &str, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> TcpStream {
     let mut stream = TcpStream::connect(address).unwrap();
-    let mut head = format!("{method} {path} HTTP/1.1\r\nconnection: close\r\ncontent-length: {}\r\n", body.len());
+    let mut head = format!("{method} {path} HTTP/1.1\r\ncontent-length: {}\r\n", body.len());
     let has = |name: &str| headers.iter().any(|(known, _)| *known == name);
     if !has("host") {
         head += &format!("host: {address}\r\n");
@@ -60,6 +60,8 @@ pub fn send(address: &str, method: &str, path: &str, headers: &[(&str, &str)], b
 /// Sends a request and reads the answer.
 pub fn ask(address: &str, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answered {
     let mut bytes = vec![];
+    // Nothing comes after the answer.
+    let headers = &[headers, &[("connection", "close")]].concat();
     let ended = send(address, method, path, headers, body).read_to_end(&mut bytes);
     let end = bytes.windows(4).position(|four| four == b"\r\n\r\n").unwrap_or_else(|| panic!("no answer: {ended:?}"));
     let head = String::from_utf8(bytes[..end].to_vec()).unwrap();

@@ -217,8 +217,9 @@ async fn who_goes_away_ends_a_statement_and_leaves_a_job() {
     until(|| (!unfinished(folder)).then_some(()));
     assert!(!folder.join("never").exists());
     let request = json!({ "sql": std::fs::read_to_string(folder.join("job.sql")).unwrap() });
-    drop(crate::http::send(server.address(), "POST", "/v1/jobs", &[], &request.to_string()));
+    let asking = crate::http::send(server.address(), "POST", "/v1/jobs", &[], &request.to_string());
     let id = until(|| server.get("/v1/jobs").json()["jobs"][0]["id"].as_str().map(str::to_owned));
+    drop(asking);
     assert_eq!(server.wait(&id)["state"], "succeeded");
 }
 
