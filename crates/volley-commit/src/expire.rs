@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use crate::collect::{COLLECT_AGE_MIN, over_since};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::job::{Job, JobId};
 use crate::key::Keyed;
 use crate::location::Location;
@@ -48,6 +48,15 @@ impl Keys {
 }
 
 impl Job {
+    /// Under the name of a job that is over nothing can begin: its decision would be taken for that of the new one.
+    pub(crate) async fn check_not_forgotten(&self) -> Result<()> {
+        let is_over = self.outcome().await?.is_some();
+        match is_over && !self.records.exists(&record::plan_key(self.id())).await? {
+            false => Ok(()),
+            true => Err(Error::JobMisused { job: self.id().to_string(), reason: "is over, and its plan is forgotten" }),
+        }
+    }
+
     /// Whether the job is over for at least `age`: decided, and published if it was committed. `age` counts from
     /// when the store wrote the last record, by the store's clock, until `now`; what is below [`COLLECT_AGE_MIN`]
     /// is raised to it.

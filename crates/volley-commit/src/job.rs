@@ -207,15 +207,6 @@ impl Job {
         Ok(job)
     }
 
-    /// Under the name of a job that is over nothing can begin: its decision would be taken for that of the new one.
-    async fn check_not_forgotten(&self) -> Result<()> {
-        let is_over = self.outcome().await?.is_some();
-        match is_over && !self.records.exists(&record::plan_key(self.id())).await? {
-            false => Ok(()),
-            true => Err(Error::JobMisused { job: self.id().to_string(), reason: "is over, and its plan is forgotten" }),
-        }
-    }
-
     async fn record(&self, physical: Option<Vec<u8>>) -> Result<()> {
         // First the mark, then the plan: a plan without a mark would never be recovered. And whoever finds the
         // plan finds the physical one too.
