@@ -32,6 +32,7 @@ mod post_transform;
 mod products;
 mod recurrent;
 mod reverse_sequence;
+mod root;
 mod scaler;
 mod searched;
 mod svm;
@@ -124,10 +125,11 @@ const STANDARD: [(&str, Builder); 26] = [
 const COMPLETED: [(&str, Builder); 2] = [("Equal", exact::build_equal), ("Pow", exact::build_pow)];
 
 /// Operators that only a rewrite of the graph uses.
-const OWN: [(&str, Builder); 5] = [
+const OWN: [(&str, Builder); 6] = [
     (crate::graph::distances::OPERATOR, distances::build),
     (crate::graph::exact::PRODUCT, exact::build_product),
     (crate::graph::exact::QUOTIENT, exact::build_quotient),
+    (crate::graph::exact::ROOT, root::build),
     (crate::graph::extremes::OPERATOR, extreme::build),
     (crate::graph::products::OPERATOR, products::build),
 ];
