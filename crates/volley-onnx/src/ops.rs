@@ -30,6 +30,7 @@ mod one_hot;
 mod one_hot_encoder;
 mod post_transform;
 mod products;
+mod quantize;
 mod recurrent;
 mod reverse_sequence;
 mod root;
@@ -92,7 +93,7 @@ const ML: [(&str, Builder); 18] = [
 ];
 
 /// Standard operators that tract does not have, or wrong or not for all types.
-const STANDARD: [(&str, Builder); 26] = [
+const STANDARD: [(&str, Builder); 27] = [
     ("Acosh", activation::build_acosh),
     ("Asinh", activation::build_asinh),
     ("Cast", cast::build),
@@ -106,6 +107,7 @@ const STANDARD: [(&str, Builder); 26] = [
     ("LSTM", recurrent::build),
     ("LeakyRelu", double::build_leaky_relu),
     ("LogSoftmax", log_of_exp::build_log_softmax),
+    ("QuantizeLinear", quantize::build),
     ("RNN", recurrent::build),
     ("ReduceLogSumExp", log_of_exp::build_reduce),
     ("RegexFullMatch", text::build_full_match),
