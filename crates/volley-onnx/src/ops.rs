@@ -22,6 +22,7 @@ mod imputer;
 mod is_inf;
 mod label_encoder;
 mod larger;
+mod layer_normalization;
 mod linear;
 mod log_of_exp;
 mod node;
@@ -36,6 +37,7 @@ mod reverse_sequence;
 mod root;
 mod scaler;
 mod searched;
+mod squares;
 mod svm;
 mod text;
 mod top;
@@ -60,6 +62,7 @@ pub(crate) use node::{Refusal, refuse};
 pub(crate) use one_hot::Places;
 pub(crate) use post_transform::{PostTransform, logistic};
 pub(crate) use searched::{Answer, Searched};
+pub(crate) use squares::{ByRootOfMean, MeanOfSquares};
 pub(crate) use top::Top;
 pub(crate) use wide::{Work, widely};
 
@@ -123,8 +126,12 @@ const STANDARD: [(&str, Builder); 27] = [
     ("Upsample", upsample::build),
 ];
 
-/// Standard operators that are tract's, but for some types.
-const COMPLETED: [(&str, Builder); 2] = [("Equal", exact::build_equal), ("Pow", exact::build_pow)];
+/// Standard operators that are tract's, but for some types or values.
+const COMPLETED: [(&str, Builder); 3] = [
+    ("Equal", exact::build_equal),
+    ("LayerNormalization", layer_normalization::build),
+    ("Pow", exact::build_pow),
+];
 
 /// Operators that only a rewrite of the graph uses.
 const OWN: [(&str, Builder); 6] = [

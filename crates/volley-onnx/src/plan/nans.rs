@@ -1,18 +1,18 @@
 //! NaN kept where tract would lose it: in the larger and the smaller of two numbers, Relu and Clip among them, in
 //! Sigmoid and in Tanh. A row that has no score would get one. Searches for an extreme treat NaN as ONNX Runtime does,
-//! and what is no place of a OneHot is none.
+//! and what is no place of a OneHot is none. Sums are made in their own type.
 //!
 //! What follows a product of matrices of tract's own is done together with it, in instructions that keep the NaN.
 
 use tract_onnx::tract_core::ops::array::{OneHot, Topk};
 use tract_onnx::tract_core::ops::binary::TypedBinOp;
 use tract_onnx::tract_core::ops::element_wise::ElementWiseOp;
-use tract_onnx::tract_core::ops::nn::{Reduce, Reducer};
+use tract_onnx::tract_core::ops::nn::{Reduce, Reducer, RmsNorm};
 use tract_onnx::tract_core::ops::scan::Scan;
 use tract_onnx::tract_hir::internal::*;
 
 use super::thin::follows_product;
-use crate::ops::{Answer, Chosen, NanOf, Places, Searched, Top, typed, typed_of_several};
+use crate::ops::{Answer, ByRootOfMean, Chosen, MeanOfSquares, NanOf, Places, Searched, Top, typed, typed_of_several};
 
 /// Puts operators that keep NaN in the place of those of a decluttered model that do not.
 pub(super) fn keep(model: &mut TypedModel) -> TractResult<()> {
@@ -45,6 +45,9 @@ fn replacement(model: &TypedModel, node: &TypedNode) -> TractResult<Option<Box<d
     if let Some(op) = node.op_as::<OneHot>() {
         return Ok(Some(typed(Places::from(op))));
     }
+    if let Some(op) = other_sum(node, model.outlet_fact(node.inputs[0])?.datum_type)? {
+        return Ok(Some(op));
+    }
     // Elements of other types are all numbers.
     if !model.outlet_fact(node.inputs[0])?.datum_type.is_float() {
         return Ok(None);
@@ -54,6 +57,17 @@ fn replacement(model: &TypedModel, node: &TypedNode) -> TractResult<Option<Box<d
         None => top(model, node)?.map(|op| typed_of_several(op, 1, 2)),
         found => found,
     })
+}
+
+/// Sums that tract makes in another type than they are written in.
+fn other_sum(node: &TypedNode, element: DatumType) -> TractResult<Option<Box<dyn TypedOp>>> {
+    if let (Some(op), DatumType::F64) = (node.op_as::<RmsNorm>(), element) {
+        return Ok(Some(typed(ByRootOfMean { axis: op.axis, epsilon: op.eps.cast_to_scalar()? })));
+    }
+    Ok(node.op_as::<Reduce>().and_then(|op| match (op.reducer, element) {
+        (Reducer::MeanOfSquares, DatumType::F64) => Some(typed(MeanOfSquares { axes: op.axes.clone() })),
+        _ => None,
+    }))
 }
 
 /// A search for the first few, of which it is known how many they are.
