@@ -18,6 +18,7 @@ mod extreme;
 mod feature_vectorizer;
 mod gemm;
 mod global_lp_pool;
+mod hardmax;
 mod imputer;
 mod is_inf;
 mod label_encoder;
@@ -127,8 +128,9 @@ const STANDARD: [(&str, Builder); 27] = [
 ];
 
 /// Standard operators that are tract's, but for some types or values.
-const COMPLETED: [(&str, Builder); 3] = [
+const COMPLETED: [(&str, Builder); 4] = [
     ("Equal", exact::build_equal),
+    ("Hardmax", hardmax::build),
     ("LayerNormalization", layer_normalization::build),
     ("Pow", exact::build_pow),
 ];
