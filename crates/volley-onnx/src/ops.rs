@@ -38,6 +38,7 @@ mod reverse_sequence;
 mod root;
 mod scaler;
 mod searched;
+mod shift;
 mod squares;
 mod svm;
 mod text;
@@ -128,7 +129,8 @@ const STANDARD: [(&str, Builder); 27] = [
 ];
 
 /// Standard operators that are tract's, but for some types or values.
-const COMPLETED: [(&str, Builder); 4] = [
+const COMPLETED: [(&str, Builder); 5] = [
+    ("BitShift", shift::build),
     ("Equal", exact::build_equal),
     ("Hardmax", hardmax::build),
     ("LayerNormalization", layer_normalization::build),
