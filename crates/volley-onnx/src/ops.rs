@@ -45,6 +45,7 @@ mod text;
 mod top;
 mod tree_ensemble;
 mod upsample;
+mod whole_sum;
 mod wide;
 
 use std::fmt;
@@ -66,6 +67,7 @@ pub(crate) use post_transform::{PostTransform, logistic};
 pub(crate) use searched::{Answer, Searched};
 pub(crate) use squares::{ByRootOfMean, MeanOfSquares};
 pub(crate) use top::Top;
+pub(crate) use whole_sum::WholeSum;
 pub(crate) use wide::{Work, widely};
 
 use crate::direct::{self, Cells, Given};

@@ -12,7 +12,9 @@ use tract_onnx::tract_core::ops::scan::Scan;
 use tract_onnx::tract_hir::internal::*;
 
 use super::thin::follows_product;
-use crate::ops::{Answer, ByRootOfMean, Chosen, MeanOfSquares, NanOf, Places, Searched, Top, typed, typed_of_several};
+use crate::ops::{
+    Answer, ByRootOfMean, Chosen, MeanOfSquares, NanOf, Places, Searched, Top, WholeSum, typed, typed_of_several,
+};
 
 /// Puts operators that keep NaN in the place of those of a decluttered model that do not.
 pub(super) fn keep(model: &mut TypedModel) -> TractResult<()> {
@@ -59,13 +61,14 @@ fn replacement(model: &TypedModel, node: &TypedNode) -> TractResult<Option<Box<d
     })
 }
 
-/// Sums that tract makes in another type than they are written in.
+/// Sums that tract makes in another type than they are written in, and sums that may be too large for theirs.
 fn other_sum(node: &TypedNode, element: DatumType) -> TractResult<Option<Box<dyn TypedOp>>> {
     if let (Some(op), DatumType::F64) = (node.op_as::<RmsNorm>(), element) {
         return Ok(Some(typed(ByRootOfMean { axis: op.axis, epsilon: op.eps.cast_to_scalar()? })));
     }
     Ok(node.op_as::<Reduce>().and_then(|op| match (op.reducer, element) {
         (Reducer::MeanOfSquares, DatumType::F64) => Some(typed(MeanOfSquares { axes: op.axes.clone() })),
+        (Reducer::Sum, DatumType::I32) => Some(typed(WholeSum { axes: op.axes.clone() })),
         _ => None,
     }))
 }
