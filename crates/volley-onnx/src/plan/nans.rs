@@ -13,7 +13,8 @@ use tract_onnx::tract_hir::internal::*;
 
 use super::thin::follows_product;
 use crate::ops::{
-    Answer, ByRootOfMean, Chosen, MeanOfSquares, NanOf, Places, Searched, Top, WholeSum, typed, typed_of_several,
+    Answer, ByRootOfMean, Chosen, DynamicQuantize, MeanOfSquares, NanOf, Places, Searched, Top, WholeSum, typed,
+    typed_of_several,
 };
 
 /// Puts operators that keep NaN in the place of those of a decluttered model that do not.
@@ -46,6 +47,10 @@ fn replacement(model: &TypedModel, node: &TypedNode) -> TractResult<Option<Box<d
     }
     if let Some(op) = node.op_as::<OneHot>() {
         return Ok(Some(typed(Places::from(op))));
+    }
+    // The operator has no name but this in what tract tells of itself.
+    if node.op.name() == "DynamicQuantizeLinearU8" {
+        return Ok(Some(typed_of_several(DynamicQuantize, 1, 3)));
     }
     if let Some(op) = other_sum(node, model.outlet_fact(node.inputs[0])?.datum_type)? {
         return Ok(Some(op));
