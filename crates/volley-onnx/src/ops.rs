@@ -41,6 +41,7 @@ mod scaler;
 mod searched;
 mod shift;
 mod squares;
+mod steps;
 mod svm;
 mod text;
 mod top;
@@ -133,12 +134,13 @@ const STANDARD: [(&str, Builder); 27] = [
 ];
 
 /// Standard operators that are tract's, but for some types or values.
-const COMPLETED: [(&str, Builder); 5] = [
+const COMPLETED: [(&str, Builder); 6] = [
     ("BitShift", shift::build),
     ("Equal", exact::build_equal),
     ("Hardmax", hardmax::build),
     ("LayerNormalization", layer_normalization::build),
     ("Pow", exact::build_pow),
+    ("Slice", steps::build),
 ];
 
 /// Operators that only a rewrite of the graph uses.
