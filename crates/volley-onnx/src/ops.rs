@@ -62,7 +62,7 @@ pub(crate) use by_column::{Arithmetic, ByColumn};
 pub(crate) use cast::{int, long};
 pub(crate) use distances::{LANES, Squarable, squared};
 pub(crate) use dynamic_quantize::DynamicQuantize;
-pub(crate) use larger::{Chosen, NanOf};
+pub(crate) use larger::{Chosen, NanOf, WithoutTail};
 pub(crate) use linear::product;
 pub(crate) use node::{Refusal, refuse};
 pub(crate) use one_hot::Places;
