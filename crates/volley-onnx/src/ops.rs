@@ -13,15 +13,18 @@ mod cdist;
 mod constant_of_shape;
 mod distances;
 mod double;
+mod dynamic_quantize;
 mod exact;
 mod extreme;
 mod feature_vectorizer;
 mod gemm;
 mod global_lp_pool;
+mod hardmax;
 mod imputer;
 mod is_inf;
 mod label_encoder;
 mod larger;
+mod layer_normalization;
 mod linear;
 mod log_of_exp;
 mod node;
@@ -30,15 +33,21 @@ mod one_hot;
 mod one_hot_encoder;
 mod post_transform;
 mod products;
+mod quantize;
 mod recurrent;
 mod reverse_sequence;
+mod root;
 mod scaler;
 mod searched;
+mod shift;
+mod squares;
+mod steps;
 mod svm;
 mod text;
 mod top;
 mod tree_ensemble;
 mod upsample;
+mod whole_sum;
 mod wide;
 
 use std::fmt;
@@ -52,13 +61,16 @@ use tract_onnx::tract_hir::internal::*;
 pub(crate) use by_column::{Arithmetic, ByColumn};
 pub(crate) use cast::{int, long};
 pub(crate) use distances::{LANES, Squarable, squared};
-pub(crate) use larger::{Chosen, NanOf};
+pub(crate) use dynamic_quantize::DynamicQuantize;
+pub(crate) use larger::{Chosen, NanOf, WithoutTail};
 pub(crate) use linear::product;
 pub(crate) use node::{Refusal, refuse};
 pub(crate) use one_hot::Places;
 pub(crate) use post_transform::{PostTransform, logistic};
 pub(crate) use searched::{Answer, Searched};
+pub(crate) use squares::{ByRootOfMean, MeanOfSquares};
 pub(crate) use top::Top;
+pub(crate) use whole_sum::WholeSum;
 pub(crate) use wide::{Work, widely};
 
 use crate::direct::{self, Cells, Given};
@@ -91,7 +103,7 @@ const ML: [(&str, Builder); 18] = [
 ];
 
 /// Standard operators that tract does not have, or wrong or not for all types.
-const STANDARD: [(&str, Builder); 26] = [
+const STANDARD: [(&str, Builder); 27] = [
     ("Acosh", activation::build_acosh),
     ("Asinh", activation::build_asinh),
     ("Cast", cast::build),
@@ -105,6 +117,7 @@ const STANDARD: [(&str, Builder); 26] = [
     ("LSTM", recurrent::build),
     ("LeakyRelu", double::build_leaky_relu),
     ("LogSoftmax", log_of_exp::build_log_softmax),
+    ("QuantizeLinear", quantize::build),
     ("RNN", recurrent::build),
     ("ReduceLogSumExp", log_of_exp::build_reduce),
     ("RegexFullMatch", text::build_full_match),
@@ -120,14 +133,22 @@ const STANDARD: [(&str, Builder); 26] = [
     ("Upsample", upsample::build),
 ];
 
-/// Standard operators that are tract's, but for some types.
-const COMPLETED: [(&str, Builder); 2] = [("Equal", exact::build_equal), ("Pow", exact::build_pow)];
+/// Standard operators that are tract's, but for some types or values.
+const COMPLETED: [(&str, Builder); 6] = [
+    ("BitShift", shift::build),
+    ("Equal", exact::build_equal),
+    ("Hardmax", hardmax::build),
+    ("LayerNormalization", layer_normalization::build),
+    ("Pow", exact::build_pow),
+    ("Slice", steps::build),
+];
 
 /// Operators that only a rewrite of the graph uses.
-const OWN: [(&str, Builder); 5] = [
+const OWN: [(&str, Builder); 6] = [
     (crate::graph::distances::OPERATOR, distances::build),
     (crate::graph::exact::PRODUCT, exact::build_product),
     (crate::graph::exact::QUOTIENT, exact::build_quotient),
+    (crate::graph::exact::ROOT, root::build),
     (crate::graph::extremes::OPERATOR, extreme::build),
     (crate::graph::products::OPERATOR, products::build),
 ];

@@ -109,6 +109,8 @@ fn onnx_type(element: DatumType) -> DataType {
         DatumType::I32 => DataType::Int32,
         DatumType::String => DataType::String,
         DatumType::Bool => DataType::Bool,
+        DatumType::I8 => DataType::Int8,
+        DatumType::U8 => DataType::Uint8,
         other => panic!("no test needs {other:?}"),
     }
 }
@@ -128,6 +130,8 @@ fn proto(tensor: &Tensor) -> TensorProto {
         DatumType::F64 => proto.double_data = list(tensor),
         DatumType::I64 => proto.int64_data = list(tensor),
         DatumType::I32 => proto.int32_data = list(tensor),
+        DatumType::I8 => proto.int32_data = list::<i8>(tensor).into_iter().map(i32::from).collect(),
+        DatumType::U8 => proto.int32_data = list::<u8>(tensor).into_iter().map(i32::from).collect(),
         DatumType::String => {
             proto.string_data = list::<String>(tensor).into_iter().map(String::into_bytes).collect();
         }

@@ -103,7 +103,12 @@ impl<T: Real> Step for Few<T> {
         let mut values: Vec<Vec<T>> = self.values.iter().map(|&slot| memory.take::<T>(slot)).collect();
         let mut positions: Vec<Vec<i64>> = self.positions.iter().map(|&slot| memory.take::<i64>(slot)).collect();
         let columns: Vec<&[T]> = self.from.iter().map(|&slot| memory.column::<T>(slot, rows)).collect();
-        widely(Search { step: self, columns: &columns, values: &mut values, positions: &mut positions, rows });
+        let mut refusal = None;
+        let (found, at) = (&mut values, &mut positions);
+        widely(Search { step: self, columns: &columns, values: found, positions: at, rows, refusal: &mut refusal });
+        if let Some(refusal) = refusal {
+            return Err(refusal);
+        }
         self.values.iter().zip(values).for_each(|(&slot, column)| memory.put(slot, column));
         self.positions.iter().zip(positions).for_each(|(&slot, column)| memory.put(slot, column));
         Ok(())
@@ -121,6 +126,8 @@ struct Search<'a, T> {
     values: &'a mut [Vec<T>],
     positions: &'a mut [Vec<i64>],
     rows: usize,
+    /// Why there is no answer for some row.
+    refusal: &'a mut Option<TractError>,
 }
 
 impl<T: Real> Work for Search<'_, T> {
@@ -176,8 +183,13 @@ impl<T: Real> Search<'_, T> {
             return;
         }
         let top = Top { axis: 1, count: self.values.len(), largest: !self.step.smallest };
-        for (rank, place) in top.places(&all, |value| value.is_no_number()).into_iter().enumerate() {
-            (self.values[rank][row], self.positions[rank][row]) = (all[place], place as i64);
+        match top.places(&all, |value| value.is_no_number()) {
+            Ok(places) => {
+                for (rank, place) in places.into_iter().enumerate() {
+                    (self.values[rank][row], self.positions[rank][row]) = (all[place], place as i64);
+                }
+            }
+            Err(refusal) => *self.refusal = Some(refusal),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Gives a `Clip` with one bound the other one too: without it ONNX Runtime bounds by the ends of the type, and an
-//! infinity becomes the largest number.
+//! infinity becomes the largest number. A bound that is NaN bounds nothing there; an infinity takes its place.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use tract_onnx::pb::attribute_proto::AttributeType;
 use tract_onnx::pb::tensor_proto::DataType;
@@ -12,8 +12,10 @@ use super::walk::{is_standard, stored};
 /// Adds what is missing, as an attribute or as a constant, where it can be told which of the two and of what type.
 pub(super) fn bound_both_sides(graph: &mut GraphProto) {
     let types = stored_types(graph);
+    let no_numbers = stored(graph).filter(|(_, it)| is_nan(it)).map(|(name, _)| name.to_owned()).collect();
     let mut constants = vec![];
     for node in graph.node.iter_mut().filter(|node| is_standard(node, "Clip")) {
+        constants.extend(open_nan(node, &types, &no_numbers));
         match node.input.iter().skip(1).find(|name| !name.is_empty()).map(|name| types.get(name).copied()) {
             Some(Some(element)) => constants.extend(add_inputs(node, element)),
             Some(None) => {}
@@ -25,6 +27,42 @@ pub(super) fn bound_both_sides(graph: &mut GraphProto) {
 
 fn stored_types(graph: &GraphProto) -> HashMap<String, DataType> {
     stored(graph).filter_map(|(name, it)| Some((name.to_owned(), DataType::try_from(it.data_type).ok()?))).collect()
+}
+
+/// Whether a stored bound is NaN.
+fn is_nan(bound: &TensorProto) -> bool {
+    let raw = &bound.raw_data;
+    match DataType::try_from(bound.data_type) {
+        Ok(DataType::Float) => {
+            let raw = raw.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes));
+            raw.chain(bound.float_data.iter().copied()).any(f32::is_nan)
+        }
+        Ok(DataType::Double) => {
+            let raw = raw.as_chunks().0.iter().map(|&bytes| f64::from_le_bytes(bytes));
+            raw.chain(bound.double_data.iter().copied()).any(f64::is_nan)
+        }
+        _ => false,
+    }
+}
+
+/// Infinities for the bounds of `node` that are NaN.
+fn open_nan(node: &mut NodeProto, types: &HashMap<String, DataType>, no_numbers: &HashSet<String>) -> Vec<TensorProto> {
+    for bound in &mut node.attribute {
+        match bound.name.as_str() {
+            "min" if bound.f.is_nan() => bound.f = f32::NEG_INFINITY,
+            "max" if bound.f.is_nan() => bound.f = f32::INFINITY,
+            _ => {}
+        }
+    }
+    let output = node.output.first().cloned().unwrap_or_default();
+    let bounds = node.input.iter_mut().zip([0.0, f64::NEG_INFINITY, f64::INFINITY]).skip(1);
+    let infinities = bounds.filter(|(name, _)| no_numbers.contains(*name)).filter_map(|(name, infinity)| {
+        let element = *types.get(name.as_str())?;
+        let open = constant(format!("{}.{output}.open{infinity}", node.name), element, infinity)?;
+        *name = open.name.clone();
+        Some(open)
+    });
+    infinities.collect()
 }
 
 /// In the first versions the bounds are attributes. Where there is none, a later version may be meant.
@@ -45,23 +83,31 @@ fn add_attributes(node: &mut NodeProto) {
 fn add_inputs(node: &mut NodeProto, element: DataType) -> Option<TensorProto> {
     let missing = (1..=2).find(|&at| node.input.get(at).is_none_or(String::is_empty))?;
     let name = format!("{}.{}.bound", node.name, node.output.first()?);
-    let mut bound = TensorProto { name: name.clone(), data_type: element as i32, ..TensorProto::default() };
-    let lowest = missing == 1;
+    let end = match element {
+        DataType::Float => f64::from(f32::MAX),
+        _ => f64::MAX,
+    };
+    let bound = constant(name, element, if missing == 1 { -end } else { end })?;
+    node.input.resize(3, String::new());
+    node.input[missing] = bound.name.clone();
+    Some(bound)
+}
+
+/// A bound; integers have neither NaN nor infinities, and need none.
+fn constant(name: String, element: DataType, value: f64) -> Option<TensorProto> {
+    let mut bound = TensorProto { name, data_type: element as i32, ..TensorProto::default() };
     match element {
-        DataType::Float => bound.float_data = vec![if lowest { f32::MIN } else { f32::MAX }],
-        DataType::Double => bound.double_data = vec![if lowest { f64::MIN } else { f64::MAX }],
-        // Integers have no infinities.
+        DataType::Float => bound.float_data = vec![value as f32],
+        DataType::Double => bound.double_data = vec![value],
         _ => return None,
     }
-    node.input.resize(3, String::new());
-    node.input[missing] = name;
     Some(bound)
 }
 
 #[cfg(test)]
 mod tests {
     use crate::Element;
-    use crate::testing::{ModelBuilder, assert_close, tensor};
+    use crate::testing::{ModelBuilder, assert_close, standard, tensor};
 
     #[test]
     fn an_infinity_on_the_side_without_a_bound_becomes_the_largest_number() {
@@ -79,5 +125,15 @@ mod tests {
             let got = model(&inputs).run(3, vec![rows.clone()]).expect("a sound model");
             assert_close(&got[0], &tensor(&[3, 1], &expected));
         }
+    }
+
+    #[test]
+    fn a_bound_that_is_nan_bounds_nothing() {
+        let (infinity, nan) = (f32::INFINITY, f32::NAN);
+        let row = tensor(&[1, 4], &[-infinity, 0.5, 7.0, nan]);
+        let clip = |low: f32, high: f32| standard("Clip", vec![]).with(tensor(&[], &[low])).with(tensor(&[], &[high]));
+        clip(nan, 1.0).gives(row.clone(), tensor(&[1, 4], &[-infinity, 0.5, 1.0, nan]));
+        clip(1.0, nan).gives(row.clone(), tensor(&[1, 4], &[1.0, 1.0, 7.0, nan]));
+        clip(nan, nan).gives(row.clone(), row);
     }
 }

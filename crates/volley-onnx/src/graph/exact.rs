@@ -1,15 +1,16 @@
-//! Marks the divisions, the products with zero and the squares of which tract would make other arithmetic.
+//! Marks the divisions, the products with zero, the squares and the roots of which tract would make other arithmetic.
 
 use std::collections::{HashMap, HashSet};
 
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{GraphProto, NodeProto, TensorProto};
 
-use super::walk::{is_standard, stored};
+use super::walk::{is_standard, nodes, stored};
 
 /// The names in our register of the operators that take their place; no file may use them.
 pub(crate) const QUOTIENT: &str = "volley.Quotient";
 pub(crate) const PRODUCT: &str = "volley.Product";
+pub(crate) const ROOT: &str = "volley.Root";
 
 pub(super) fn keep(graph: &mut GraphProto) {
     let found: Vec<(usize, &str)> = {
@@ -25,6 +26,8 @@ struct View<'g> {
     zeros: HashSet<&'g str>,
     /// What an error function is taken of.
     bent: HashSet<&'g str>,
+    /// What is used otherwise than to divide by it.
+    used: HashSet<&'g str>,
 }
 
 impl<'g> View<'g> {
@@ -35,10 +38,15 @@ impl<'g> View<'g> {
             makers: makers.collect(),
             zeros: stored(graph).filter(|(_, tensor)| is_zero(tensor)).map(|(name, _)| name).collect(),
             bent: bends.flat_map(|node| &node.input).map(String::as_str).collect(),
+            used: nodes(graph).into_iter().flat_map(used).collect(),
         }
     }
 
     fn exact(&self, node: &NodeProto) -> Option<&'static str> {
+        if is_standard(node, "Sqrt") {
+            // tract has instructions for the reciprocal of a root, and makes them of its own roots only.
+            return node.output.iter().any(|root| self.used.contains(root.as_str())).then_some(ROOT);
+        }
         let ([a, b], [output]) = (node.input.as_slice(), node.output.as_slice()) else { return None };
         if is_standard(node, "Mul") {
             let with_zero = self.zeros.contains(a.as_str()) || self.zeros.contains(b.as_str());
@@ -54,6 +62,12 @@ impl<'g> View<'g> {
     fn is_made_by(&self, name: &str, op_types: &[&str]) -> bool {
         self.makers.get(name).is_some_and(|node| op_types.iter().any(|op_type| is_standard(node, op_type)))
     }
+}
+
+/// The inputs of a node but for what it divides by.
+fn used(node: &NodeProto) -> impl Iterator<Item = &str> {
+    let divisor = if is_standard(node, "Div") { Some(1) } else { is_standard(node, "Reciprocal").then_some(0) };
+    node.input.iter().enumerate().filter(move |(at, _)| Some(*at) != divisor).map(|(_, name)| name.as_str())
 }
 
 /// Of floats: integers have no NaN.

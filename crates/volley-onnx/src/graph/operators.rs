@@ -1,10 +1,11 @@
 //! Checks that every operator is there, and names all that are not.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
-use tract_onnx::pb::{GraphProto, NodeProto, OperatorSetIdProto};
+use tract_onnx::pb::{GraphProto, NodeProto, OperatorSetIdProto, TensorProto};
 
-use super::walk::{is_standard, nodes};
+use super::labels::ints;
+use super::walk::{is_standard, nodes, stored};
 use crate::error::Error;
 use crate::ops::{framework, is_known};
 
@@ -18,6 +19,9 @@ pub(super) fn check(graph: &GraphProto, versions: &[OperatorSetIdProto]) -> Resu
     unknown.extend(nodes.iter().filter_map(|node| unknown_form(node)));
     if has_computed_scale(graph) {
         unknown.push("DequantizeLinear with a computed scale".into());
+    }
+    if has_negative_pad(graph) {
+        unknown.push("Pad with fewer elements than none".into());
     }
     if !unknown.is_empty() {
         return Err(Error::UnsupportedOperator { operators: unknown });
@@ -60,7 +64,29 @@ fn unknown_form(node: &NodeProto) -> Option<String> {
     if is_standard(node, "SpaceToDepth") && attribute("mode").is_some_and(|it| it.s != b"DCR") {
         return Some("SpaceToDepth with columns before rows".into());
     }
+    if is_standard(node, "Einsum") && attribute("equation").is_some_and(|it| has_diagonal(&it.s)) {
+        return Some("Einsum with an index twice in one term".into());
+    }
     None
+}
+
+/// Whether a term of the equation of an `Einsum` names an index twice.
+fn has_diagonal(equation: &[u8]) -> bool {
+    equation.split(|letter| matches!(letter, b',' | b'-' | b'>')).any(|term| {
+        let mut seen = HashSet::new();
+        term.iter().filter(|letter| letter.is_ascii_alphabetic()).any(|letter| !seen.insert(letter))
+    })
+}
+
+/// Whether some `Pad` takes away what it should add to, which tract has no way for.
+fn has_negative_pad(graph: &GraphProto) -> bool {
+    let stored: HashMap<&str, &TensorProto> = stored(graph).collect();
+    let mut pads = nodes(graph).into_iter().filter(|node| is_standard(node, "Pad"));
+    pads.any(|node| {
+        let attribute = node.attribute.iter().find(|it| it.name == "pads").map(|it| it.ints.clone());
+        let constant = node.input.get(1).and_then(|name| ints(stored.get(name.as_str())?));
+        attribute.or(constant).is_some_and(|counts| counts.iter().any(|&count| count < 0))
+    })
 }
 
 /// Whether some scale of a `DequantizeLinear` depends on the data, which tract cannot have.

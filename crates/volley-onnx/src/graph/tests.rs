@@ -405,6 +405,16 @@ fn a_scale_that_is_computed_from_the_data_is_not_supported() {
 }
 
 #[test]
+fn a_diagonal_of_einsum_and_a_pad_that_takes_away_are_refused() {
+    let diagonal = ModelBuilder::default().input("x", Element::F32, &[-1, 2, 2]).output("y", Element::F32);
+    let diagonal = diagonal.node("", "Einsum", &["x"], &["y"], vec![string("equation", "bii->bi")]);
+    check_refused(&diagonal, "unsupported_operator", "Einsum with an index twice");
+    let pads = ints_in(&[4], &[0, -1, 0, 1]);
+    let pad = floats_in().constant("pads", &pads).node("", "Pad", &["x", "pads"], &["y"], vec![]);
+    check_refused(&pad, "unsupported_operator", "Pad with fewer elements than none");
+}
+
+#[test]
 fn a_model_that_draws_lots_is_refused() {
     let attributes = vec![ints("shape", &[1, 2])];
     let model =

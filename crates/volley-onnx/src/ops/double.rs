@@ -34,6 +34,11 @@ pub(super) fn build_is_nan(_: &ParsingContext, _: &NodeProto) -> Built {
     Ok((expand(Function::IsNan), vec![]))
 }
 
+/// Truths: which elements of a float are NaN.
+pub(super) fn wire_is_nan(prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> TractResult<TVec<OutletId>> {
+    Function::IsNan.wire(prefix, model, inputs)
+}
+
 impl Function {
     fn result(self, from: DatumType) -> DatumType {
         if matches!(self, Function::IsNan) { DatumType::Bool } else { from }

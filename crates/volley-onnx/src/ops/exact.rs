@@ -3,7 +3,8 @@
 //! tract divides by multiplying with the reciprocal, which rounds twice: 49 / 49 is less than one then, and what cuts
 //! off or compares behind it finds another number. To it zero times anything is zero, though NaN and infinities are
 //! none. It squares integers of 32 bits as singles, and those of 64 not at all. Powers of integers it has for few
-//! exponents, and equality not for truths.
+//! exponents, and the power of a half is a root to it, which negative infinity does not have. Equality it has not for
+//! truths.
 
 use std::collections::HashMap;
 use std::ops::{Div, Mul};
@@ -85,7 +86,11 @@ impl Exact {
     }
 }
 
-fn in_place<T: Datum + Copy, U: Datum + Copy>(a: &mut Tensor, b: &Tensor, of: impl Fn(T, U) -> T) -> TractResult<()> {
+pub(super) fn in_place<T: Datum + Copy, U: Datum + Copy>(
+    a: &mut Tensor,
+    b: &Tensor,
+    of: impl Fn(T, U) -> T,
+) -> TractResult<()> {
     let alike = a.shape() == b.shape();
     let mut a = a.try_as_plain_ram_mut()?;
     match values::<U>(b)? {
@@ -99,7 +104,7 @@ fn in_place<T: Datum + Copy, U: Datum + Copy>(a: &mut Tensor, b: &Tensor, of: im
     Ok(())
 }
 
-fn into<T: Datum + Copy, U: Datum + Copy>(
+pub(super) fn into<T: Datum + Copy, U: Datum + Copy>(
     c: &mut Tensor,
     a: &Tensor,
     b: &Tensor,
@@ -162,7 +167,7 @@ pub(super) fn build_equal(context: &ParsingContext, node: &NodeProto) -> Built {
 }
 
 pub(super) fn build_pow(context: &ParsingContext, node: &NodeProto) -> Built {
-    completed(context, node, power_of_integers)
+    completed(context, node, power)
 }
 
 fn completed(
@@ -170,10 +175,14 @@ fn completed(
     node: &NodeProto,
     wire: fn(&str, &mut TypedModel, &[OutletId]) -> TractResult<Option<TVec<OutletId>>>,
 ) -> Built {
-    let tract: HashMap<String, Builder> = tract_onnx::onnx().op_register.0;
-    let build = tract.get(&node.op_type).with_context(|| format!("tract has {}", node.op_type))?;
-    let (tract, closed_over) = build(context, node)?;
+    let (tract, closed_over) = of_tract(context, node)?;
     Ok((expand(Completed { tract, wire }), closed_over))
+}
+
+/// What tract makes of `node` by itself.
+pub(super) fn of_tract(context: &ParsingContext, node: &NodeProto) -> Built {
+    let tract: HashMap<String, Builder> = tract_onnx::onnx().op_register.0;
+    tract.get(&node.op_type).with_context(|| format!("tract has {}", node.op_type))?(context, node)
 }
 
 impl Expansion for Completed {
@@ -210,16 +219,30 @@ fn equal_truths(prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> Tr
     model.wire_node(prefix, logic::not(), &differ).map(Some)
 }
 
-fn power_of_integers(prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> TractResult<Option<TVec<OutletId>>> {
-    if !matches!(model.outlet_fact(inputs[0])?.datum_type, DatumType::I32 | DatumType::I64) {
-        return Ok(None);
-    }
+/// Of integers, and of floats with an exponent of which tract would make another operator.
+fn power(prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> TractResult<Option<TVec<OutletId>>> {
+    let element = model.outlet_fact(inputs[0])?.datum_type;
+    let exponents = match element {
+        DatumType::I32 | DatumType::I64 => DatumType::F64,
+        _ if element.is_float() && is_misread(model.outlet_fact(inputs[1])?, element)? => element,
+        _ => return Ok(None),
+    };
     let wires = wire_rank_broadcast(prefix, model, inputs)?;
-    let exponents = wire_cast(prefix, model, &wires[1..], DatumType::F64)?;
+    let exponents = wire_cast(prefix, model, &wires[1..], exponents)?;
     model.wire_node(prefix, TypedBinOp(Box::new(Power), None), &[wires[0], exponents[0]]).map(Some)
 }
 
-/// Of integers, by way of doubles. A square or a cube that no integer holds goes around, as in ONNX Runtime.
+/// Whether some exponent is one half, or a double that is two or one half to tract, which looks at it as a single.
+fn is_misread(exponent: &TypedFact, element: DatumType) -> TractResult<bool> {
+    let Some(constant) = exponent.konst.as_ref().filter(|_| exponent.datum_type == element) else { return Ok(false) };
+    let exponents = constant.cast_to::<f64>()?;
+    Ok(values::<f64>(&exponents)?.iter().any(|&exponent| match exponent as f32 {
+        2.0 => exponent != 2.0,
+        single => single == 0.5,
+    }))
+}
+
+/// Integers go by way of doubles. A square or a cube that no integer holds goes around, as in ONNX Runtime.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Power;
 
@@ -237,6 +260,10 @@ impl Power {
             2.0 | 3.0 => Power::of(base.into(), exponent) as i32,
             _ => int(f64::from(base).powf(exponent)),
         }
+    }
+
+    fn of_half(base: f16, exponent: f16) -> f16 {
+        f16::from_f32(base.to_f32().powf(exponent.to_f32()))
     }
 }
 
@@ -257,7 +284,10 @@ impl BinMiniOp for Power {
         match a.datum_type() {
             DatumType::I64 => in_place(a, b, Power::of),
             DatumType::I32 => in_place(a, b, Power::of_narrow),
-            other => bail!("integers are needed, not {other:?}"),
+            DatumType::F16 => in_place(a, b, Power::of_half),
+            DatumType::F32 => in_place(a, b, f32::powf),
+            DatumType::F64 => in_place(a, b, f64::powf),
+            other => bail!("numbers are needed, not {other:?}"),
         }
     }
 
@@ -265,7 +295,10 @@ impl BinMiniOp for Power {
         match a.datum_type() {
             DatumType::I64 => into(c, a, b, Power::of),
             DatumType::I32 => into(c, a, b, Power::of_narrow),
-            other => bail!("integers are needed, not {other:?}"),
+            DatumType::F16 => into(c, a, b, Power::of_half),
+            DatumType::F32 => into(c, a, b, f32::powf),
+            DatumType::F64 => into(c, a, b, f64::powf),
+            other => bail!("numbers are needed, not {other:?}"),
         }
     }
 }
@@ -349,6 +382,26 @@ mod tests {
         }
         let halves = standard("Pow", vec![]).with(tensor(&[1], &[0.5f32]));
         halves.gives(tensor(&[1, 2], &[16i32, 17]), tensor(&[1, 2], &[4i32, 4]));
+    }
+
+    #[test]
+    fn infinity_is_the_power_of_a_half_of_both_infinities() {
+        let (infinity, nan) = (f32::INFINITY, f32::NAN);
+        for rows in ROWS {
+            let row = [-infinity, infinity, 4.0, -4.0].repeat(rows);
+            let expected = [infinity, infinity, 2.0, nan].repeat(rows);
+            let halves = standard("Pow", vec![]).with(tensor(&[1], &[0.5f32]));
+            halves.gives(tensor(&[rows, 4], &row), tensor(&[rows, 4], &expected));
+            let doubles = |row: &[f32]| tensor(&[rows, 4], &row.iter().map(|&v| f64::from(v)).collect::<Vec<_>>());
+            let halves = standard("Pow", vec![]).with(tensor(&[1], &[0.5f64]));
+            halves.gives(doubles(&row), doubles(&expected));
+        }
+    }
+
+    #[test]
+    fn an_exponent_close_to_two_is_not_two() {
+        let nearly = standard("Pow", vec![]).with(tensor(&[1], &[2.0f64 + 1e-9]));
+        nearly.gives(tensor(&[1, 1], &[1e3f64]), tensor(&[1, 1], &[1e6 * (1e-9 * 1e3f64.ln()).exp()]));
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! The larger or the smaller of two numbers, and NaN if one of them is NaN: tract forgets the NaN, and a row that has
-//! no score would get one.
+//! no score would get one. What it makes of NaN, and of low numbers, in other functions is put right beside them.
 
 use tract_onnx::tract_hir::internal::tract_ndarray::Zip;
 use tract_onnx::tract_hir::internal::*;
@@ -63,9 +63,39 @@ impl Kernel for NanOf {
 }
 
 fn nan_of<T: Datum + Copy>(inputs: &[&Tensor], is_nan: impl Fn(T) -> bool) -> TractResult<Tensor> {
+    each(inputs, |value, from| if is_nan(from) { from } else { value })
+}
+
+fn each<T: Datum + Copy>(inputs: &[&Tensor], kept: impl Fn(T, T) -> T) -> TractResult<Tensor> {
     let pairs = values::<T>(inputs[0])?.iter().zip(values::<T>(inputs[1])?);
-    let kept = pairs.map(|(&value, &from)| if is_nan(from) { from } else { value });
-    Ok(crate::tensor_from(inputs[0].shape(), kept.collect()))
+    Ok(crate::tensor_from(inputs[0].shape(), pairs.map(|(&value, &from)| kept(value, from)).collect()))
+}
+
+/// The first of two inputs, the approximate GELU of the second, but with nothing left of numbers so low that its
+/// hyperbolic tangent is one: that of tract ends before, and the number is a factor.
+#[derive(Debug)]
+pub(crate) struct WithoutTail;
+
+impl WithoutTail {
+    /// Below this, what is left is less than any single.
+    const LOW: f32 = -10.0;
+}
+
+impl Kernel for WithoutTail {
+    fn name(&self) -> &'static str {
+        "WithoutTail"
+    }
+
+    fn outputs(&self, inputs: &[Signature]) -> TractResult<Vec<Signature>> {
+        Ok(vec![inputs[0].clone()])
+    }
+
+    fn eval(&self, inputs: &[&Tensor]) -> TractResult<Vec<Tensor>> {
+        Ok(vec![match inputs[0].datum_type() {
+            DatumType::F32 => each(inputs, |value, from: f32| if from < Self::LOW { from * 0.0 } else { value })?,
+            _ => inputs[0].clone(),
+        }])
+    }
 }
 
 impl Chosen {

@@ -1,18 +1,21 @@
 //! NaN kept where tract would lose it: in the larger and the smaller of two numbers, Relu and Clip among them, in
 //! Sigmoid and in Tanh. A row that has no score would get one. Searches for an extreme treat NaN as ONNX Runtime does,
-//! and what is no place of a OneHot is none.
+//! and what is no place of a OneHot is none. Sums are made in their own type, and GELU of a low number is zero.
 //!
 //! What follows a product of matrices of tract's own is done together with it, in instructions that keep the NaN.
 
 use tract_onnx::tract_core::ops::array::{OneHot, Topk};
 use tract_onnx::tract_core::ops::binary::TypedBinOp;
 use tract_onnx::tract_core::ops::element_wise::ElementWiseOp;
-use tract_onnx::tract_core::ops::nn::{Reduce, Reducer};
+use tract_onnx::tract_core::ops::nn::{Reduce, Reducer, RmsNorm};
 use tract_onnx::tract_core::ops::scan::Scan;
 use tract_onnx::tract_hir::internal::*;
 
 use super::thin::follows_product;
-use crate::ops::{Answer, Chosen, NanOf, Places, Searched, Top, typed, typed_of_several};
+use crate::ops::{
+    Answer, ByRootOfMean, Chosen, DynamicQuantize, MeanOfSquares, NanOf, Places, Searched, Top, WholeSum, WithoutTail,
+    typed, typed_of_several,
+};
 
 /// Puts operators that keep NaN in the place of those of a decluttered model that do not.
 pub(super) fn keep(model: &mut TypedModel) -> TractResult<()> {
@@ -24,7 +27,12 @@ pub(super) fn keep(model: &mut TypedModel) -> TractResult<()> {
         }
         let patch = match (chosen(model, node)?, node.op_as::<ElementWiseOp>(), node.op_as::<Scan>()) {
             (Some(chosen), ..) => choice(model, node, chosen)?,
-            (_, Some(op), _) if matches!(&*op.0.name(), "Sigmoid" | "Tanh") => with_nan_of_input(model, node)?,
+            (_, Some(op), _) if matches!(&*op.0.name(), "Sigmoid" | "Tanh") => {
+                beside_input(model, node, typed_of_several(NanOf, 2, 1))?
+            }
+            (_, Some(op), _) if op.0.name() == "GeluApproximate" => {
+                beside_input(model, node, typed_of_several(WithoutTail, 2, 1))?
+            }
             (_, _, Some(scan)) => {
                 let mut scan = scan.clone();
                 keep(&mut scan.body)?;
@@ -45,6 +53,13 @@ fn replacement(model: &TypedModel, node: &TypedNode) -> TractResult<Option<Box<d
     if let Some(op) = node.op_as::<OneHot>() {
         return Ok(Some(typed(Places::from(op))));
     }
+    // The operator has no name but this in what tract tells of itself.
+    if node.op.name() == "DynamicQuantizeLinearU8" {
+        return Ok(Some(typed_of_several(DynamicQuantize, 1, 3)));
+    }
+    if let Some(op) = other_sum(node, model.outlet_fact(node.inputs[0])?.datum_type)? {
+        return Ok(Some(op));
+    }
     // Elements of other types are all numbers.
     if !model.outlet_fact(node.inputs[0])?.datum_type.is_float() {
         return Ok(None);
@@ -54,6 +69,18 @@ fn replacement(model: &TypedModel, node: &TypedNode) -> TractResult<Option<Box<d
         None => top(model, node)?.map(|op| typed_of_several(op, 1, 2)),
         found => found,
     })
+}
+
+/// Sums that tract makes in another type than they are written in, and sums that may be too large for theirs.
+fn other_sum(node: &TypedNode, element: DatumType) -> TractResult<Option<Box<dyn TypedOp>>> {
+    if let (Some(op), DatumType::F64) = (node.op_as::<RmsNorm>(), element) {
+        return Ok(Some(typed(ByRootOfMean { axis: op.axis, epsilon: op.eps.cast_to_scalar()? })));
+    }
+    Ok(node.op_as::<Reduce>().and_then(|op| match (op.reducer, element) {
+        (Reducer::MeanOfSquares, DatumType::F64) => Some(typed(MeanOfSquares { axes: op.axes.clone() })),
+        (Reducer::Sum, DatumType::I32) => Some(typed(WholeSum { axes: op.axes.clone() })),
+        _ => None,
+    }))
 }
 
 /// A search for the first few, of which it is known how many they are.
@@ -112,18 +139,19 @@ fn choice(model: &TypedModel, node: &TypedNode, chosen: Chosen) -> TractResult<T
     TypedModelPatch::replace_single_op(model, node, &[a, b], typed(chosen))
 }
 
-fn with_nan_of_input(model: &TypedModel, node: &TypedNode) -> TractResult<TypedModelPatch> {
+/// What `op` makes of the output of the node and its input takes the place of the output.
+fn beside_input(model: &TypedModel, node: &TypedNode, op: Box<dyn TypedOp>) -> TractResult<TypedModelPatch> {
     let mut patch = TypedModelPatch::default();
     let input = patch.tap_model(model, node.inputs[0])?;
     let output = patch.wire_node(&node.name, node.op.clone(), &[input])?[0];
-    let kept = patch.wire_node(format!("{}.nan", node.name), typed(NanOf), &[output, input])?[0];
+    let kept = patch.wire_node(format!("{}.kept", node.name), op, &[output, input])?[0];
     patch.shunt_outside(model, node.id.into(), kept)?;
     Ok(patch)
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::{ModelBuilder, assert_close, standard, tensor};
+    use crate::testing::{ModelBuilder, assert_close, standard, string, tensor};
     use crate::{Element, tensor_values};
 
     const NAN: f32 = f32::NAN;
@@ -138,6 +166,13 @@ mod tests {
         }
         let clip = standard("Clip", vec![]).with(tensor(&[], &[0.0f32])).with(tensor(&[], &[1.0f32]));
         clip.gives(rows, tensor(&[3, 1], &[NAN, 0.0, 1.0]));
+    }
+
+    #[test]
+    fn gelu_of_a_low_number_is_zero() {
+        let row = tensor(&[1, 4], &[-1e6f32, -100.0, 2.0, NAN]);
+        let gelu = standard("Gelu", vec![string("approximate", "tanh")]);
+        gelu.gives(row, tensor(&[1, 4], &[0.0, 0.0, 1.954_597_7, NAN]));
     }
 
     #[test]
