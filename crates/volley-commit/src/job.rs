@@ -381,6 +381,8 @@ impl Job {
     }
 
     async fn try_commit(&self) -> Result<Outcome> {
+        // First of all: what was read before a wait for the owner before would be of before it.
+        self.check_owner().await?;
         if let Some(outcome) = self.outcome().await? {
             return Ok(outcome);
         }
@@ -432,6 +434,7 @@ impl Job {
     pub async fn abort(&self, reason: &str) -> Result<Outcome> {
         let stands = self.cancel(reason).await?;
         if matches!(stands, Outcome::Aborted { .. }) {
+            self.check_owner().await?;
             self.leave().await?;
             self.records.remove(&record::open_key(self.id())).await?;
         }

@@ -56,6 +56,8 @@ impl Job {
     /// Errors: `job_misused` if it is not committed, `staged_missing` if what is staged vanished and must be
     /// made again ([`Job::lost_splits`]), `owner_replaced`, and those of the store.
     pub async fn publish(&self) -> Result<Published> {
+        // Nothing is read before the owner before can do nothing any more: it would be of before the wait.
+        self.check_owner().await?;
         let (committed, mut claims) = self.committed_claims().await?;
         let published = match self.published().await? {
             Some(published) => published,
