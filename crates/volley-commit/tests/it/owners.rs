@@ -56,7 +56,7 @@ async fn an_owner_that_was_replaced_leaves_the_destination_alone() {
 
     job.clone().owned_by(new).publish().await.unwrap();
     let seen = world.destination().await;
-    job.publish().await.unwrap();
+    assert_eq!(job.publish().await.unwrap_err().code(), "owner_replaced", "even where nothing is left to do");
     assert_eq!(world.destination().await, seen);
 }
 
