@@ -29,6 +29,7 @@ mod linear;
 mod log_of_exp;
 mod node;
 mod normalizer;
+mod of_tract;
 mod one_hot;
 mod one_hot_encoder;
 mod post_transform;
@@ -249,6 +250,13 @@ pub(crate) struct Signature {
 impl Signature {
     pub(crate) fn new(element: DatumType, shape: impl IntoIterator<Item = TDim>) -> Signature {
         Signature { element, shape: shape.into_iter().collect() }
+    }
+
+    /// The same with a length of one along some axes.
+    pub(crate) fn ones_along(&self, axes: &[usize]) -> Signature {
+        let mut kept = self.clone();
+        axes.iter().for_each(|&axis| kept.shape[axis] = 1.to_dim());
+        kept
     }
 
     /// `[N]` for a matrix or a vector of `N` rows.

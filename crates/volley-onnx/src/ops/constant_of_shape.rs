@@ -4,13 +4,11 @@ use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::attribute_proto::AttributeType;
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{AttributeProto, NodeProto, TensorProto};
-use tract_onnx::tract_hir::internal::*;
 
 use super::Built;
+use super::of_tract::of_tract;
 
 pub(super) fn build(ctx: &ParsingContext, node: &NodeProto) -> Built {
-    let tract = tract_onnx::onnx().op_register.0;
-    let build = tract.get("ConstantOfShape").context("tract has ConstantOfShape")?;
     let mut node = node.clone();
     if node.attribute.iter().all(|attribute| attribute.name != "value") {
         let zero = TensorProto {
@@ -26,7 +24,7 @@ pub(super) fn build(ctx: &ParsingContext, node: &NodeProto) -> Built {
             ..AttributeProto::default()
         });
     }
-    build(ctx, &node)
+    of_tract(ctx, &node)
 }
 
 #[cfg(test)]

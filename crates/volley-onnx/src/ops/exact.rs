@@ -6,7 +6,6 @@
 //! exponents, and the power of a half is a root to it, which negative infinity does not have. Equality it has not for
 //! truths.
 
-use std::collections::HashMap;
 use std::ops::{Div, Mul};
 
 use tract_onnx::model::ParsingContext;
@@ -17,10 +16,10 @@ use tract_onnx::tract_hir::internal::tract_ndarray::Zip;
 use tract_onnx::tract_hir::internal::*;
 use tract_onnx::tract_hir::ops::binary::{InferenceBinOp, wire_cast, wire_rank_broadcast};
 
+use super::Built;
 use super::cast::{int, long};
-use super::log_of_exp::expansion;
 use super::node::values;
-use super::{Builder, Built};
+use super::of_tract::completed;
 
 /// A name of tract's, by which it is known elsewhere, and none of tract's rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -155,13 +154,6 @@ impl Expansion for Written {
     }
 }
 
-/// An operator of tract's, but for some types.
-#[derive(Debug, Clone)]
-struct Completed {
-    tract: Box<dyn InferenceOp>,
-    wire: fn(&str, &mut TypedModel, &[OutletId]) -> TractResult<Option<TVec<OutletId>>>,
-}
-
 pub(super) fn build_equal(context: &ParsingContext, node: &NodeProto) -> Built {
     completed(context, node, equal_truths)
 }
@@ -170,45 +162,13 @@ pub(super) fn build_pow(context: &ParsingContext, node: &NodeProto) -> Built {
     completed(context, node, power)
 }
 
-fn completed(
-    context: &ParsingContext,
-    node: &NodeProto,
-    wire: fn(&str, &mut TypedModel, &[OutletId]) -> TractResult<Option<TVec<OutletId>>>,
-) -> Built {
-    let (tract, closed_over) = of_tract(context, node)?;
-    Ok((expand(Completed { tract, wire }), closed_over))
-}
-
-/// What tract makes of `node` by itself.
-pub(super) fn of_tract(context: &ParsingContext, node: &NodeProto) -> Built {
-    let tract: HashMap<String, Builder> = tract_onnx::onnx().op_register.0;
-    tract.get(&node.op_type).with_context(|| format!("tract has {}", node.op_type))?(context, node)
-}
-
-impl Expansion for Completed {
-    fn name(&self) -> StaticName {
-        self.tract.name()
-    }
-
-    fn rules<'r, 'p: 'r, 's: 'r>(
-        &'s self,
-        s: &mut Solver<'r>,
-        inputs: &'p [TensorProxy],
-        outputs: &'p [TensorProxy],
-    ) -> InferenceResult {
-        expansion(self.tract.as_ref())?.rules(s, inputs, outputs)
-    }
-
-    fn wire(&self, prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> TractResult<TVec<OutletId>> {
-        match (self.wire)(prefix, model, inputs)? {
-            Some(wired) => Ok(wired),
-            None => expansion(self.tract.as_ref())?.wire(prefix, model, inputs),
-        }
-    }
-}
-
 /// Truths are equal where not exactly one of them holds.
-fn equal_truths(prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> TractResult<Option<TVec<OutletId>>> {
+fn equal_truths(
+    _: &dyn Expansion,
+    prefix: &str,
+    model: &mut TypedModel,
+    inputs: &[OutletId],
+) -> TractResult<Option<TVec<OutletId>>> {
     for input in inputs {
         if model.outlet_fact(*input)?.datum_type != DatumType::Bool {
             return Ok(None);
@@ -220,7 +180,12 @@ fn equal_truths(prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> Tr
 }
 
 /// Of integers, and of floats with an exponent of which tract would make another operator.
-fn power(prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> TractResult<Option<TVec<OutletId>>> {
+fn power(
+    _: &dyn Expansion,
+    prefix: &str,
+    model: &mut TypedModel,
+    inputs: &[OutletId],
+) -> TractResult<Option<TVec<OutletId>>> {
     let element = model.outlet_fact(inputs[0])?.datum_type;
     let exponents = match element {
         DatumType::I32 | DatumType::I64 => DatumType::F64,

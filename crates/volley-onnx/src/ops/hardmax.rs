@@ -8,42 +8,25 @@ use tract_onnx::tract_hir::internal::*;
 
 use super::Built;
 use super::double::wire_is_nan;
-use super::exact::of_tract;
-use super::log_of_exp::expansion;
-
-/// tract's, which is a search for a place.
-#[derive(Debug, Clone)]
-struct Hardmax {
-    tract: Box<dyn InferenceOp>,
-}
+use super::of_tract::completed;
 
 pub(super) fn build(context: &ParsingContext, node: &NodeProto) -> Built {
-    let (tract, closed_over) = of_tract(context, node)?;
-    Ok((expand(Hardmax { tract }), closed_over))
+    completed(context, node, with_no_one_at_nan)
 }
 
-impl Expansion for Hardmax {
-    fn name(&self) -> StaticName {
-        self.tract.name()
-    }
-
-    fn rules<'r, 'p: 'r, 's: 'r>(
-        &'s self,
-        s: &mut Solver<'r>,
-        inputs: &'p [TensorProxy],
-        outputs: &'p [TensorProxy],
-    ) -> InferenceResult {
-        expansion(self.tract.as_ref())?.rules(s, inputs, outputs)
-    }
-
-    fn wire(&self, prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> TractResult<TVec<OutletId>> {
-        let fact = model.outlet_fact(inputs[0])?.clone();
-        let found = expansion(self.tract.as_ref())?.wire(&format!("{prefix}.found"), model, inputs)?;
-        let no_number = wire_is_nan(&format!("{prefix}.no_number"), model, inputs)?;
-        let zero = Tensor::zero_dt(fact.datum_type, &[])?.broadcast_into_rank(fact.rank())?;
-        let zero = model.add_const(format!("{prefix}.zero"), zero)?;
-        model.wire_node(prefix, Iff, &[no_number[0], zero, found[0]])
-    }
+/// tract's is a search for a place.
+fn with_no_one_at_nan(
+    tract: &dyn Expansion,
+    prefix: &str,
+    model: &mut TypedModel,
+    inputs: &[OutletId],
+) -> TractResult<Option<TVec<OutletId>>> {
+    let fact = model.outlet_fact(inputs[0])?.clone();
+    let found = tract.wire(&format!("{prefix}.found"), model, inputs)?;
+    let no_number = wire_is_nan(&format!("{prefix}.no_number"), model, inputs)?;
+    let zero = Tensor::zero_dt(fact.datum_type, &[])?.broadcast_into_rank(fact.rank())?;
+    let zero = model.add_const(format!("{prefix}.zero"), zero)?;
+    model.wire_node(prefix, Iff, &[no_number[0], zero, found[0]]).map(Some)
 }
 
 #[cfg(test)]

@@ -2,13 +2,12 @@
 //! between: tract takes the default there at its word, and that is singles.
 
 use tract_onnx::model::ParsingContext;
+use tract_onnx::pb::NodeProto;
 use tract_onnx::pb::tensor_proto::DataType;
-use tract_onnx::pb::{AttributeProto, NodeProto, attribute_proto::AttributeType};
 use tract_onnx::tract_hir::internal::*;
 
 use super::Built;
-use super::exact::of_tract;
-use super::log_of_exp::expansion;
+use super::of_tract::{expansion, of_tract, with_int};
 
 /// tract's, as it is written and for doubles.
 #[derive(Debug, Clone)]
@@ -19,18 +18,8 @@ struct LayerNormalization {
 
 pub(super) fn build(context: &ParsingContext, node: &NodeProto) -> Built {
     let (written, closed_over) = of_tract(context, node)?;
-    let (double, _) = of_tract(context, &in_doubles(node))?;
+    let (double, _) = of_tract(context, &with_int(node, "stash_type", DataType::Double as i64))?;
     Ok((expand(LayerNormalization { written, double }), closed_over))
-}
-
-fn in_doubles(node: &NodeProto) -> NodeProto {
-    const TYPE: &str = "stash_type";
-    let mut node = node.clone();
-    node.attribute.retain(|it| it.name != TYPE);
-    let kind = AttributeType::Int as i32;
-    let i = DataType::Double as i64;
-    node.attribute.push(AttributeProto { name: TYPE.into(), r#type: kind, i, ..AttributeProto::default() });
-    node
 }
 
 impl Expansion for LayerNormalization {

@@ -3,11 +3,11 @@
 
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
-use tract_onnx::pb::attribute_proto::AttributeType;
 use tract_onnx::tract_core::ops::math;
 use tract_onnx::tract_core::ops::nn::{Reduce, Reducer};
 use tract_onnx::tract_hir::internal::*;
 
+use super::of_tract::{as_type, expansion, of_tract, with_int};
 use super::{Built, one_of_the_same_shape};
 
 /// `max(x, 0) + ln(1 + exp(-|x|))`
@@ -45,25 +45,9 @@ struct ReduceLogSumExp {
 /// The axes are written in another way in each version of the operator, but in the same way in all of its kind: so
 /// tract's own largest and sum are taken.
 pub(super) fn build_reduce(context: &ParsingContext, node: &NodeProto) -> Built {
-    let tract = tract_onnx::onnx().op_register.0;
-    let built = |op_type: &str, node: &NodeProto| match tract.get(op_type) {
-        Some(build) => Ok(build(context, &NodeProto { op_type: op_type.into(), ..node.clone() })?.0),
-        None => bail!("tract has no {op_type}"),
-    };
-    let (largest, reduced) = (built("ReduceMax", &with_dims_kept(node))?, built("ReduceMax", node)?);
+    let built = |op_type: &str, node: &NodeProto| Ok::<_, TractError>(of_tract(context, &as_type(op_type, node))?.0);
+    let (largest, reduced) = (built("ReduceMax", &with_int(node, "keepdims", 1))?, built("ReduceMax", node)?);
     Ok((expand(ReduceLogSumExp { largest, reduced, sum: built("ReduceL1", node)? }), vec![]))
-}
-
-fn with_dims_kept(node: &NodeProto) -> NodeProto {
-    let mut kept = node.clone();
-    kept.attribute.retain(|attribute| attribute.name != "keepdims");
-    kept.attribute.push(tract_onnx::pb::AttributeProto {
-        name: "keepdims".into(),
-        r#type: AttributeType::Int as i32,
-        i: 1,
-        ..Default::default()
-    });
-    kept
 }
 
 impl Expansion for Softplus {
@@ -149,11 +133,6 @@ impl Expansion for ReduceLogSumExp {
         let reduced = finite(model, &format!("{prefix}.reduced"), reduced)?;
         model.wire_node(format!("{prefix}.total"), math::add(), &[log, reduced])
     }
-}
-
-/// The form in which tract keeps what it builds.
-pub(super) fn expansion(op: &dyn InferenceOp) -> TractResult<&dyn Expansion> {
-    op.as_op().downcast_ref::<Box<dyn Expansion>>().map(|op| op.as_ref()).context("what tract builds is an expansion")
 }
 
 /// `x - largest` and its exponential, which is at most one.

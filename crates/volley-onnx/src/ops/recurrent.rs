@@ -10,6 +10,7 @@ use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
 
 use super::node::{floats, strings};
+use super::of_tract::of_tract;
 use super::{Built, Kernel, RowAxes, Signature, kernel_of_given};
 use activation::Activation;
 use layer::{Kind, Layer, Steps};
@@ -17,9 +18,7 @@ use layer::{Kind, Layer, Steps};
 /// Builds the operator where tract's own is right, and ours otherwise.
 pub(super) fn build(ctx: &ParsingContext, node: &NodeProto) -> Built {
     if is_plain(node)? {
-        let tract = tract_onnx::onnx().op_register.0;
-        let build = tract.get(&node.op_type).with_context(|| format!("tract has no {}", node.op_type))?;
-        return build(ctx, node);
+        return of_tract(ctx, node);
     }
     kernel_of_given(node, Recurrent::new(node)?)
 }

@@ -36,8 +36,7 @@ impl Kernel for Searched {
     }
 
     fn outputs(&self, inputs: &[Signature]) -> TractResult<Vec<Signature>> {
-        let mut output = inputs[0].clone();
-        self.axes.iter().for_each(|&axis| output.shape[axis] = 1.to_dim());
+        let mut output = inputs[0].ones_along(&self.axes);
         if self.answer != Answer::Value {
             output.element = DatumType::I64;
         }

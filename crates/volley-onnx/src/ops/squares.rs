@@ -25,9 +25,7 @@ impl Kernel for MeanOfSquares {
     }
 
     fn outputs(&self, inputs: &[Signature]) -> TractResult<Vec<Signature>> {
-        let mut output = inputs[0].clone();
-        self.axes.iter().for_each(|&axis| output.shape[axis] = 1.to_dim());
-        Ok(vec![output])
+        Ok(vec![inputs[0].ones_along(&self.axes)])
     }
 
     fn eval(&self, inputs: &[&Tensor]) -> TractResult<Vec<Tensor>> {

@@ -7,8 +7,8 @@ use tract_onnx::tract_core::ops::array::{Gather, Slice, StridedSlice};
 use tract_onnx::tract_hir::internal::*;
 
 use super::Built;
-use super::exact::of_tract;
 use super::node::values;
+use super::of_tract::of_tract;
 
 /// Since this version what is picked is an input, and may have steps.
 const STEPS_SINCE: i64 = 10;

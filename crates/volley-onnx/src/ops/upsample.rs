@@ -2,18 +2,16 @@
 
 use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
-use tract_onnx::tract_hir::internal::*;
 
 use super::Built;
+use super::of_tract::{as_type, of_tract};
 
 /// The first version of `Resize` is the last one of `Upsample`.
 const RESIZE: i64 = 10;
 
 pub(super) fn build(ctx: &ParsingContext, node: &NodeProto) -> Built {
-    let tract = tract_onnx::onnx().op_register.0;
-    let resize = tract.get("Resize").context("tract has Resize")?;
     let ctx = ParsingContext { onnx_operator_set_version: RESIZE, ..ctx.clone() };
-    resize(&ctx, &NodeProto { op_type: "Resize".into(), ..node.clone() })
+    of_tract(&ctx, &as_type("Resize", node))
 }
 
 #[cfg(test)]
