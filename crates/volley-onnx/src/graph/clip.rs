@@ -7,12 +7,16 @@ use tract_onnx::pb::attribute_proto::AttributeType;
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{AttributeProto, GraphProto, NodeProto, TensorProto};
 
-use super::walk::{is_standard, stored};
+use super::walk::{floats, is_standard, stored};
 
 /// Adds what is missing, as an attribute or as a constant, where it can be told which of the two and of what type.
 pub(super) fn bound_both_sides(graph: &mut GraphProto) {
     let types = stored_types(graph);
-    let no_numbers = stored(graph).filter(|(_, it)| is_nan(it)).map(|(name, _)| name.to_owned()).collect();
+    let clips = graph.node.iter().filter(|node| is_standard(node, "Clip"));
+    let bounds: HashSet<&str> = clips.flat_map(|node| node.input.iter().skip(1)).map(String::as_str).collect();
+    let is_nan = |bound: &TensorProto| floats(bound).is_some_and(|mut values| values.any(f64::is_nan));
+    let no_numbers = stored(graph).filter(|(name, it)| bounds.contains(name) && is_nan(it));
+    let no_numbers = no_numbers.map(|(name, _)| name.to_owned()).collect();
     let mut constants = vec![];
     for node in graph.node.iter_mut().filter(|node| is_standard(node, "Clip")) {
         constants.extend(open_nan(node, &types, &no_numbers));
@@ -27,22 +31,6 @@ pub(super) fn bound_both_sides(graph: &mut GraphProto) {
 
 fn stored_types(graph: &GraphProto) -> HashMap<String, DataType> {
     stored(graph).filter_map(|(name, it)| Some((name.to_owned(), DataType::try_from(it.data_type).ok()?))).collect()
-}
-
-/// Whether a stored bound is NaN.
-fn is_nan(bound: &TensorProto) -> bool {
-    let raw = &bound.raw_data;
-    match DataType::try_from(bound.data_type) {
-        Ok(DataType::Float) => {
-            let raw = raw.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes));
-            raw.chain(bound.float_data.iter().copied()).any(f32::is_nan)
-        }
-        Ok(DataType::Double) => {
-            let raw = raw.as_chunks().0.iter().map(|&bytes| f64::from_le_bytes(bytes));
-            raw.chain(bound.double_data.iter().copied()).any(f64::is_nan)
-        }
-        _ => false,
-    }
 }
 
 /// Infinities for the bounds of `node` that are NaN.

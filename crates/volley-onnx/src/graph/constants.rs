@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{GraphProto, NodeProto, TensorProto};
 
-use super::walk::{for_each_tensor, is_standard, nodes};
+use super::walk::{floats, for_each_tensor, is_standard, nodes};
 use crate::error::Error;
 use crate::port::Element;
 
@@ -158,11 +158,7 @@ fn numbers(tensor: &TensorProto) -> Option<Vec<f64>> {
         DataType::Int64 => raw.as_chunks().0.iter().map(|&b| i64::from_le_bytes(b) as f64).collect(),
         DataType::Int32 if raw.is_empty() => tensor.int32_data.iter().map(|&v| f64::from(v)).collect(),
         DataType::Int32 => raw.as_chunks().0.iter().map(|&b| f64::from(i32::from_le_bytes(b))).collect(),
-        DataType::Float if raw.is_empty() => tensor.float_data.iter().map(|&v| f64::from(v)).collect(),
-        DataType::Float => raw.as_chunks().0.iter().map(|&b| f64::from(f32::from_le_bytes(b))).collect(),
-        DataType::Double if raw.is_empty() => tensor.double_data.clone(),
-        DataType::Double => raw.as_chunks().0.iter().map(|&b| f64::from_le_bytes(b)).collect(),
-        _ => return None,
+        _ => floats(tensor)?.collect(),
     })
 }
 

@@ -2,10 +2,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{GraphProto, NodeProto, TensorProto};
 
-use super::walk::{is_standard, nodes, stored};
+use super::walk::{floats, is_standard, nodes, stored};
 
 /// The names in our register of the operators that take their place; no file may use them.
 pub(crate) const QUOTIENT: &str = "volley.Quotient";
@@ -72,21 +71,8 @@ fn used(node: &NodeProto) -> impl Iterator<Item = &str> {
 
 /// Of floats: integers have no NaN.
 fn is_zero(tensor: &TensorProto) -> bool {
-    let raw = &tensor.raw_data;
-    let is_stored = |len: usize| len > 0 || !raw.is_empty();
-    match DataType::try_from(tensor.data_type) {
-        Ok(DataType::Float) => {
-            let mut raw_values = raw.as_chunks().0.iter().map(|&b| f32::from_le_bytes(b));
-            is_stored(tensor.float_data.len())
-                && raw_values.all(|v| v == 0.0)
-                && tensor.float_data.iter().all(|&v| v == 0.0)
-        }
-        Ok(DataType::Double) => {
-            let mut raw_values = raw.as_chunks().0.iter().map(|&b| f64::from_le_bytes(b));
-            is_stored(tensor.double_data.len())
-                && raw_values.all(|v| v == 0.0)
-                && tensor.double_data.iter().all(|&v| v == 0.0)
-        }
-        _ => false,
-    }
+    floats(tensor).is_some_and(|values| {
+        let mut values = values.peekable();
+        values.peek().is_some() && values.all(|v| v == 0.0)
+    })
 }

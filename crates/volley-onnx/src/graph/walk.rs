@@ -1,5 +1,6 @@
 //! Ways through a graph and the subgraphs that its nodes carry.
 
+use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{GraphProto, NodeProto, TensorProto};
 
 use crate::error::Error;
@@ -52,6 +53,18 @@ pub(super) fn is_standard(node: &NodeProto, op_type: &str) -> bool {
 /// Whether `node` is the operator `op_type` of the machine learning domain.
 pub(super) fn is_ml(node: &NodeProto, op_type: &str) -> bool {
     node.op_type == op_type && node.domain == "ai.onnx.ml"
+}
+
+/// The elements of a tensor of singles or doubles; none of another one.
+pub(super) fn floats(tensor: &TensorProto) -> Option<Box<dyn Iterator<Item = f64> + '_>> {
+    let raw = &tensor.raw_data;
+    Some(match DataType::try_from(tensor.data_type).ok()? {
+        DataType::Float if raw.is_empty() => Box::new(tensor.float_data.iter().map(|&v| f64::from(v))),
+        DataType::Float => Box::new(raw.as_chunks().0.iter().map(|&b| f64::from(f32::from_le_bytes(b)))),
+        DataType::Double if raw.is_empty() => Box::new(tensor.double_data.iter().copied()),
+        DataType::Double => Box::new(raw.as_chunks().0.iter().map(|&b| f64::from_le_bytes(b))),
+        _ => return None,
+    })
 }
 
 /// The stored tensors of a graph by name, and those of its `Constant` nodes.
