@@ -167,7 +167,7 @@ pub struct Job {
     pub(crate) places: Vec<Place>,
     pub(crate) plan: Arc<JobPlan>,
     /// Whose right it is to touch the destination; none where a lock that dies with its holder says so.
-    owner: Option<Arc<Owner>>,
+    pub(crate) owner: Option<Arc<Owner>>,
 }
 
 impl Job {
@@ -255,25 +255,6 @@ impl Job {
         self.places.iter().find(|place| place.root == root).unwrap_or(&self.places[0])
     }
 
-    /// The same job, which from now on touches its destination only while `owner` is the state's owner.
-    #[must_use]
-    pub fn owned_by(mut self, owner: Arc<Owner>) -> Self {
-        self.owner = Some(owner);
-        self
-    }
-
-    pub(crate) fn owner(&self) -> Option<&Owner> {
-        self.owner.as_deref()
-    }
-
-    /// To be asked right before each call that would do harm under two owners.
-    pub(crate) async fn check_owner(&self) -> Result<()> {
-        match self.owner() {
-            Some(owner) => owner.check().await,
-            None => Ok(()),
-        }
-    }
-
     /// The job's name.
     pub fn id(&self) -> JobId {
         self.plan.spec.job
@@ -317,15 +298,18 @@ impl Job {
 
     /// How many splits are sealed.
     pub async fn sealed(&self) -> Result<usize> {
-        let names = self.records.names(&record::receipts_folder(self.id())).await?;
-        Ok(names.iter().filter(|name| name.ends_with(".json")).count())
+        Ok(self.sealed_splits().await?.len())
     }
 
     /// The splits that are not sealed, in order.
     pub async fn unsealed(&self) -> Result<Vec<u32>> {
-        let names = self.records.names(&record::receipts_folder(self.id())).await?;
-        let sealed: BTreeSet<u32> = names.iter().filter_map(|name| name.strip_suffix(".json")?.parse().ok()).collect();
+        let sealed = self.sealed_splits().await?;
         Ok((0..self.plan.spec.splits).filter(|split| !sealed.contains(split)).collect())
+    }
+
+    async fn sealed_splits(&self) -> Result<BTreeSet<u32>> {
+        let names = self.records.names(&record::receipts_folder(self.id())).await?;
+        Ok(names.iter().filter_map(|name| name.strip_suffix(".json")?.parse().ok()).collect())
     }
 
     /// When the last record of the job was written, by the store's clock.

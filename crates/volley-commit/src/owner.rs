@@ -11,7 +11,7 @@
 //! has sent has landed by then, or never will. What is safe under two owners goes on meanwhile: reading receipts,
 //! attempts, [`crate::Job::cancel`]. No two clocks are compared, they only have to run equally fast.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -19,6 +19,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::error::{Error, Result};
+use crate::job::Job;
 use crate::location::Location;
 use crate::mutants::{Mutant, planted};
 use crate::record::{self, Records};
@@ -159,5 +160,32 @@ impl Owner {
         }
         let slow = object_store::Error::Generic { store: "owner", source: "answers come later than the lease".into() };
         Err(self.records.0.failed(&self.records.0.path(&next)?, slow))
+    }
+}
+
+impl Job {
+    /// The same job, which from now on touches its destination only while `owner` is the state's owner.
+    #[must_use]
+    pub fn owned_by(mut self, owner: Arc<Owner>) -> Self {
+        self.owner = Some(owner);
+        self
+    }
+
+    /// The same where there may be no owner, because a lock that dies with its holder is the right.
+    #[must_use]
+    pub fn guarded_by(self, owner: Option<&Arc<Owner>>) -> Self {
+        Self { owner: owner.cloned().or(self.owner), ..self }
+    }
+
+    pub(crate) fn owner(&self) -> Option<&Owner> {
+        self.owner.as_deref()
+    }
+
+    /// To be asked right before each call that would do harm under two owners.
+    pub(crate) async fn check_owner(&self) -> Result<()> {
+        match self.owner() {
+            Some(owner) => owner.check().await,
+            None => Ok(()),
+        }
     }
 }

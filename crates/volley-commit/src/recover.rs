@@ -64,7 +64,7 @@ pub async fn recover_by(owner: Option<&Arc<Owner>>, state: &Location, job: JobId
     remove_cut_off(state, job).await;
     let failed = |error| Some(Recovered { job, destination: String::new(), side: Side::Failed(error) });
     let found = match begun(state, job, open).await {
-        Ok(Some(found)) => owner.into_iter().cloned().fold(found, Job::owned_by),
+        Ok(Some(found)) => found.guarded_by(owner),
         Ok(None) => return None,
         Err(error) => return failed(error),
     };

@@ -86,25 +86,23 @@ struct OverRun(Vec<(JobId, JobLock)>);
 impl OverRun {
     /// None if a job of the run is at work, or not over for long enough.
     async fn of(shared: &Shared, jobs: &[JobId], now: SystemTime, age: Duration) -> Result<Option<Self>, EngineError> {
-        let (mut held, mut is_over) = (vec![], true);
+        let mut held = vec![];
         for &id in jobs {
-            let Some(lock) = shared.locks.take_of_dead(id).map_err(|error| unlockable(&error))? else {
-                is_over = false;
-                break;
+            let is_over = match shared.locks.take_of_dead(id).map_err(|error| unlockable(&error))? {
+                Some(lock) => {
+                    held.push((id, lock));
+                    resume::recorded(shared, id).await?.is_over_for(now, age).await?
+                }
+                None => false,
             };
-            held.push((id, lock));
-            is_over = resume::recorded(shared, id).await?.is_over_for(now, age).await?;
             if !is_over {
-                break;
+                for (id, lock) in held {
+                    release(lock, &shared.state, id).await;
+                }
+                return Ok(None);
             }
         }
-        if is_over {
-            return Ok(Some(Self(held)));
-        }
-        for (id, lock) in held {
-            release(lock, &shared.state, id).await;
-        }
-        Ok(None)
+        Ok(Some(Self(held)))
     }
 
     async fn forget(self, shared: &Shared, now: SystemTime, age: Duration, forgotten: &mut Forgotten) {

@@ -54,7 +54,7 @@ impl JobLocks {
 
     /// The job, which touches its destination only as long as that is ours to do.
     pub(crate) fn guarded(&self, job: Job) -> Job {
-        self.owner().into_iter().cloned().fold(job, Job::owned_by)
+        job.guarded_by(self.owner())
     }
 
     /// The lock of a new job of this process. To be taken before anything is recorded of the job.

@@ -21,8 +21,10 @@ struct Running {
     rows_total: Option<u64>,
     splits_total: usize,
     splits_done: usize,
-    /// Rows that other processes wrote, of splits that are done and of those that are not.
-    elsewhere: (u64, u64),
+    /// Rows that other processes wrote, of splits that are done.
+    done_elsewhere: u64,
+    /// The same of splits that are not.
+    under_way_elsewhere: u64,
     start: Instant,
 }
 
@@ -64,11 +66,17 @@ impl Moment {
     }
 }
 
+impl Running {
+    fn rows(&self) -> u64 {
+        metric_sum(self.plan.as_ref(), "rows_written") + self.done_elsewhere + self.under_way_elsewhere
+    }
+}
+
 impl Progress {
     /// Where the job is now; none while no job runs.
     pub fn moment(&self) -> Option<Moment> {
         self.running().as_ref().map(|running| Moment {
-            rows: metric_sum(running.plan.as_ref(), "rows_written") + running.elsewhere.0 + running.elsewhere.1,
+            rows: running.rows(),
             rows_total: running.rows_total,
             splits_done: running.splits_done,
             splits_total: running.splits_total,
@@ -77,19 +85,26 @@ impl Progress {
     }
 
     pub(crate) fn begin(&self, plan: Arc<dyn ExecutionPlan>, splits_total: usize, rows_total: Option<u64>) {
-        let (splits_done, elsewhere, start) = (0, (0, 0), Instant::now());
-        *self.running() = Some(Running { plan, rows_total, splits_total, splits_done, elsewhere, start });
+        *self.running() = Some(Running {
+            plan,
+            rows_total,
+            splits_total,
+            splits_done: 0,
+            done_elsewhere: 0,
+            under_way_elsewhere: 0,
+            start: Instant::now(),
+        });
     }
 
     pub(crate) fn rows_done_elsewhere(&self, rows: u64) {
         if let Some(running) = self.running().as_mut() {
-            running.elsewhere.0 += rows;
+            running.done_elsewhere += rows;
         }
     }
 
     pub(crate) fn rows_under_way_elsewhere(&self, rows: u64) {
         if let Some(running) = self.running().as_mut() {
-            running.elsewhere.1 = rows;
+            running.under_way_elsewhere = rows;
         }
     }
 

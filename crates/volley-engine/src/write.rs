@@ -28,7 +28,8 @@ use crate::running::{Entry, kept};
 pub(crate) use work::Work;
 
 /// What a write did.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Summary {
     /// The job's id.
     pub job: String,
