@@ -1,5 +1,6 @@
 //! Opening records and index: where they differ, the records are right.
 
+use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::Path;
 
@@ -60,9 +61,9 @@ fn bring_up(index: &Index, records: &Records) -> Result<()> {
     let facts = |error: std::io::Error| Error::records(&error);
     let (requests, cancels) = (records.ids(Kind::Requests).map_err(facts)?, records.ids(Kind::Cancels).map_err(facts)?);
     let ends = records.ids(Kind::Ends).map_err(facts)?;
-    let known = index.states()?;
+    let known: BTreeSet<String> = index.states()?.into_iter().map(|(id, _)| id).collect();
     let mut lost: Vec<Job> = vec![];
-    for id in requests.iter().filter(|id| !known.iter().any(|(known, _)| known == *id)) {
+    for id in requests.difference(&known) {
         let record: Option<RequestRecord> = records.read(Kind::Requests, id).map_err(facts)?;
         lost.extend(record.map(|record| record.job(id)));
     }
@@ -71,8 +72,13 @@ fn bring_up(index: &Index, records: &Records) -> Result<()> {
         index.add(job, &event_of(job))?;
     }
     for (id, state) in index.states()? {
+        let (is_over, has_end) = (state.is_over(), ends.contains(&id));
+        let is_asked_to_stop = !is_over && !has_end && cancels.contains(&id) && state != State::Canceling;
+        if is_over == has_end && !is_asked_to_stop {
+            continue;
+        }
         let Some(mut job) = index.job(&id)? else { continue };
-        match (state.is_over(), ends.contains(&id)) {
+        match (is_over, has_end) {
             (false, true) => {
                 let Some(end) = records.read::<EndRecord>(Kind::Ends, &id).map_err(facts)? else { continue };
                 (job.state, job.ended_at) = (end.state, Some(end.ended_at));
@@ -82,8 +88,7 @@ fn bring_up(index: &Index, records: &Records) -> Result<()> {
             (true, false) => {
                 (job.state, job.ended_at, job.problems) = (State::Accepted, None, vec![]);
             }
-            (false, false) if cancels.contains(&id) && state != State::Canceling => job.state = State::Canceling,
-            _ => continue,
+            _ => job.state = State::Canceling,
         }
         index.update(&job, Some(&event_of(&job)))?;
     }
