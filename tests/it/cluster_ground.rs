@@ -41,15 +41,7 @@ pub struct Executor {
 impl Ground {
     /// An input of [`SPLITS`] row groups with the ids from 1, in splits of one row group.
     pub async fn new() -> Self {
-        let mut house = House::with(|settings| settings.state = "state of the input".into()).await;
-        let rows = SPLITS * ROWS_OF_SPLIT;
-        house
-            .run(&format!(
-                "COPY (SELECT value AS id, 1.0 AS a, 2.0 AS b, value / 3.0 AS c, value % 2 AS d
-                       FROM generate_series(1, {rows}))
-                 TO 'input/' STORED AS PARQUET OPTIONS (max_row_group_size {ROWS_OF_SPLIT})"
-            ))
-            .await;
+        let house = House::with_input(SPLITS, ROWS_OF_SPLIT).await;
         let settings = ClusterSettings { timers: TIMERS, ..ClusterSettings::default() };
         let cluster = Cluster::start(settings).await.unwrap();
         let engine = engine(house.folder.path()).await.with_driver(cluster.driver());

@@ -18,16 +18,7 @@ pub const ROWS_OF_SPLIT: usize = 1_000;
 
 /// A folder with an input of [`SPLITS`] row groups, and `job.sql`, which scores it.
 pub async fn folder() -> TempDir {
-    // With the records of its own job out of the way.
-    let mut house = House::with(|settings| settings.state = "state of the input".into()).await;
-    let rows = SPLITS * ROWS_OF_SPLIT;
-    house
-        .run(&format!(
-            "COPY (SELECT value AS id, 1.0 AS a, 2.0 AS b, value / 3.0 AS c, value % 2 AS d
-                   FROM generate_series(1, {rows}))
-             TO 'input/' STORED AS PARQUET OPTIONS (max_row_group_size {ROWS_OF_SPLIT})"
-        ))
-        .await;
+    let house = House::with_input(SPLITS, ROWS_OF_SPLIT).await;
     let job = format!(
         "COPY (SELECT id, d, predict('{}') AS score FROM 'input/') TO 'out/' STORED AS PARQUET",
         model("linear_onnx_double")

@@ -1,6 +1,7 @@
 //! The same commands in process and through a server: the same output, the same bytes, the same ends.
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -20,19 +21,22 @@ pub const ENDLESS: &str = "SELECT sum(value % 7) AS n FROM generate_series(1, 10
 
 /// A folder with an input of [`SPLITS`] row groups, a registered model `line`, and `job.sql`, which scores it.
 pub async fn folder() -> TempDir {
-    let mut house = House::with(|settings| settings.state = "state of the input".into()).await;
+    let house = House::with_input(SPLITS, ROWS_OF_SPLIT).await;
     house.register("line", "linear_onnx_double", None).await;
-    house
-        .run(&format!(
-            "COPY (SELECT value AS id, 1.0 AS a, 2.0 AS b, value / 3.0 AS c, value % 2 AS d
-                   FROM generate_series(1, {ROWS}))
-             TO 'input/' STORED AS PARQUET OPTIONS (max_row_group_size {ROWS_OF_SPLIT})"
-        ))
-        .await;
     let job = "COPY (SELECT id, d, predict('line') AS score FROM 'input/') TO 'out/' STORED AS PARQUET";
     std::fs::write(house.path("job.sql"), job).unwrap();
     std::fs::write(house.path("volley.toml"), format!("split_rows = {ROWS_OF_SPLIT}\ncores = 2\n")).unwrap();
     house.folder
+}
+
+/// Runs `job.sql` in process, and forgets it: all but what its key stands for, so that it is the same job elsewhere.
+/// Gives how it ended, and what it published.
+pub fn run_here(folder: &Path, arguments: &[&str]) -> (Ended, BTreeMap<PathBuf, Vec<u8>>) {
+    let here = volley(folder, arguments);
+    let published = files(&folder.join("out"));
+    assert_eq!(published.len(), SPLITS + 1, "{}", here.warned);
+    forget(folder);
+    (here, published)
 }
 
 /// The object that a run ends with, without what differs each time.
@@ -50,11 +54,7 @@ async fn a_run_on_a_server_publishes_the_same_bytes_as_in_process() {
     let folder = folder().await;
     let folder = folder.path();
     let arguments = ["run", "job.sql", "--key", "k", "--json"];
-    let here = volley(folder, &arguments);
-    let published = files(&folder.join("out"));
-    assert_eq!(published.len(), SPLITS + 1, "{}", here.warned);
-    // What the key stands for stays: so it is the same job.
-    forget(folder);
+    let (here, published) = run_here(folder, &arguments);
     let server = Server::start(folder);
     let there = server.succeed(folder, &arguments);
     assert_eq!(comparable(&there), comparable(&here));

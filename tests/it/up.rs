@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use crate::harness::root;
-use crate::process::{command, volley};
-use crate::resume::{files, forget, jobs, receipts};
+use crate::process::command;
+use crate::resume::{files, jobs, receipts};
 use crate::server::{Server, until};
-use crate::server_runs::{SPLITS, folder};
+use crate::server_runs::{SPLITS, folder, run_here};
 
 /// The processes of this machine whose command line holds all of these.
 fn processes(words: &[&str]) -> Vec<u32> {
@@ -32,10 +32,7 @@ async fn a_run_on_executors_publishes_the_same_bytes_as_in_process() {
     let folder = folder().await;
     let folder = folder.path();
     let arguments = ["run", "job.sql", "--key", "k", "--json"];
-    let here = volley(folder, &arguments);
-    let published = files(&folder.join("out"));
-    assert_eq!(published.len(), SPLITS + 1, "{}", here.warned);
-    forget(folder);
+    let (here, published) = run_here(folder, &arguments);
     let server = Server::up(folder, &["--executors", "3"]);
     let there = server.succeed(folder, &arguments);
     assert_eq!(there.json()["job"], here.json()["job"]);
@@ -68,8 +65,10 @@ fn copy(from: &Path, to: &Path) {
 async fn after_a_kill_of_the_server_its_executors_leave_and_new_ones_score_the_rest() {
     let folder = folder().await;
     let folder = folder.path();
+    std::fs::write(folder.join("volley.toml"), "split_rows = 1000\ncores = 6\n").unwrap();
     let server = Server::up(folder, &["--executors", "2"]);
     let theirs = until(|| Some(executors(&server)).filter(|found| found.len() == 2));
+    assert_eq!(processes(&["--until-input-ends", "--cores 3"]), theirs, "each has its share of what the settings say");
     let mut running = command(folder, &["run", "job.sql", "--cluster", &server.url]).spawn().unwrap();
     until(|| jobs(folder).first().filter(|job| receipts(job).len() >= 5).cloned());
     server.kill();

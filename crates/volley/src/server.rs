@@ -42,20 +42,22 @@ pub struct ServerArgs {
 
 /// Serves until it is stopped.
 pub async fn server(args: &ServerArgs, settings: Settings) -> Result<(), Failure> {
-    serve(args, settings, |_| Ok(())).await
+    serve(args, settings, |_, _| Ok(())).await
 }
 
-/// The same, with what `joined` starts once executors can come, and which ends with the server.
+/// The same, with what `joined` starts once executors can come, and which ends with the server. It is told where they
+/// come to, and how many splits are to run at a time.
 pub async fn serve<T>(
     args: &ServerArgs,
     settings: Settings,
-    joined: impl FnOnce(SocketAddr) -> Result<T, Failure>,
+    joined: impl FnOnce(SocketAddr, usize) -> Result<T, Failure>,
 ) -> Result<(), Failure> {
     let settled = match &args.config {
         Some(file) => settings.settle_file(file)?,
         None => settings.settle_with(None)?,
     };
     let (mut engine, table) = (settled.engine, settled.server);
+    let cores = engine.cores;
     let door = door(args, &table, &engine)?;
     engine.reach = Reach::Only(places(&door, &table, &engine));
     let jobs_at_once = table.jobs_at_once.unwrap_or(JOBS_AT_ONCE);
@@ -79,7 +81,7 @@ pub async fn serve<T>(
     let _joined = match &cluster {
         Some(cluster) => {
             tell(&format!("executors come to {}", cluster.address()));
-            Some(joined(cluster.address())?)
+            Some(joined(cluster.address(), cores)?)
         }
         None => None,
     };

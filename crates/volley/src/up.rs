@@ -34,18 +34,13 @@ pub async fn up(args: UpArgs, settings: Settings) -> Result<(), Failure> {
         config: args.config.clone(),
         insecure: false,
     };
-    let cores = settings.cores.map_or_else(all_cores, NonZeroUsize::get);
     let said = settings.variables();
-    serve(&server, settings, |address| {
+    serve(&server, settings, |address, cores| {
         let share = (cores / args.executors).max(1);
         let start = |_| Executor::start(address, share, args.config.as_deref(), &said);
         (0..args.executors.get()).map(start).collect::<Result<Vec<_>, _>>()
     })
     .await
-}
-
-fn all_cores() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// An executor of our own. It is killed when it is dropped: what it has not sealed then is run again.
