@@ -68,7 +68,7 @@ impl Gateway {
         let filled = script.filled()?;
         let statements = parse_script(&filled.text)?;
         check_statements(&statements, filled.output.is_some())?;
-        let digest = self.runner.request(&request)?.digest().to_owned();
+        let digest = self.runner.request(&request.name, &script.params, &filled).digest().to_owned();
         let (name, key) = (request.name.clone(), request.key.clone());
         let body = serde_json::to_value(&request).expect("a plain struct has JSON");
         let submitted = self.jobs.submit(Submission { name, key, digest, body }).await?;

@@ -112,8 +112,7 @@ impl JobRequest {
             partitioned_by: output.partitioned_by,
             options: output.options,
         });
-        let params = script.params.texts().map(|(name, value, text)| (name.to_owned(), ParamJson::of(value, text)));
-        Self { sql: script.text.clone(), params: params.collect(), output, ..Self::default() }
+        Self { sql: script.text.clone(), params: params_of(script), output, ..Self::default() }
     }
 }
 
@@ -121,6 +120,11 @@ impl StatementRequest {
     /// The script that it is. Error: `invalid_parameter`.
     pub fn script(&self) -> Result<Script, ServerError> {
         Ok(Script { text: self.sql.clone(), params: params(&self.params)?, output: None })
+    }
+
+    /// The request of a script, whose output it has no word for.
+    pub fn of(script: &Script) -> Self {
+        Self { sql: script.text.clone(), params: params_of(script) }
     }
 }
 
@@ -140,6 +144,10 @@ impl ParamJson {
             false => Self::Written { value: serde_json::to_value(plain).unwrap_or_default(), text: text.to_owned() },
         }
     }
+}
+
+fn params_of(script: &Script) -> BTreeMap<String, ParamJson> {
+    script.params.texts().map(|(name, value, text)| (name.to_owned(), ParamJson::of(value, text))).collect()
 }
 
 fn params(of: &BTreeMap<String, ParamJson>) -> Result<Params, ServerError> {

@@ -3,10 +3,10 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use serde::Serialize;
 use serde_json::json;
 use volley_engine::{Difference, Draw, Engine, Forgotten, Intent, JobId, JobStatus, Progress, Rescored, Verified};
 
+use crate::answer::print;
 use crate::args::{JobsArgs, JobsCommand};
 use crate::cluster::{self, Client};
 use crate::report::Failure;
@@ -186,12 +186,4 @@ async fn forget(engine: &Engine, age: Duration, json: bool) -> Result<(), Failur
         false => jobs.iter().map(|job| format!("job {job} is forgotten\n")).collect(),
     };
     print(&json!({ "forgotten": jobs }), told, json)
-}
-
-fn print(object: &impl Serialize, text: impl FnOnce() -> String, json: bool) -> Result<(), Failure> {
-    match json {
-        true => writeln!(io::stdout(), "{}", serde_json::to_string(object).expect("plain structs have JSON"))?,
-        false => write!(io::stdout(), "{}", text())?,
-    }
-    Ok(())
 }

@@ -1,5 +1,6 @@
 //! The command line of Volley: arguments, settings, exit codes, progress.
 
+mod answer;
 mod args;
 mod cluster;
 mod engine;

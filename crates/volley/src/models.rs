@@ -15,9 +15,6 @@ mod scoring;
 mod show;
 pub mod trial;
 
-use std::io::{self, Write};
-
-use serde::Serialize;
 use volley_engine::Engine;
 
 use crate::args::ModelsCommand;
@@ -43,10 +40,4 @@ pub async fn models(command: &ModelsCommand, settings: Settings, json: bool) -> 
         }
     })
     .await
-}
-
-/// Prints an answer: an object for programs, or text for people.
-fn print(answer: &impl Serialize, text: impl FnOnce() -> String, json: bool) -> Result<(), Failure> {
-    let told = if json { serde_json::to_string(answer).expect("an answer has text for keys") + "\n" } else { text() };
-    Ok(io::stdout().write_all(told.as_bytes())?)
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io::{self, Write};
+use std::time::Duration;
 
 use indicatif::HumanCount;
 use serde::Serialize;
@@ -9,6 +10,7 @@ use url::Url;
 use volley_engine::{ModelUse, Summary};
 
 use crate::progress::rate;
+use crate::report::Failure;
 
 /// Digits of a digest that people see.
 const DIGEST_DIGITS: usize = 12;
@@ -90,6 +92,14 @@ impl fmt::Display for Object<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&serde_json::to_string(self).map_err(|_| fmt::Error)?)
     }
+}
+
+/// Prints, for programs, how many rows there were where nothing was published last.
+pub fn print_rows(rows: u64, elapsed: Duration, json: bool) -> Result<(), Failure> {
+    if json {
+        writeln!(io::stdout(), "{}", Object::of_rows(rows, elapsed.as_secs_f64()))?;
+    }
+    Ok(())
 }
 
 /// Prints what was published. The work is done by then: a command that ended as failed, because nobody reads this,

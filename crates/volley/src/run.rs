@@ -1,6 +1,5 @@
 //! `volley run`: a job from its file to its published result.
 
-use std::io::{self, Write};
 use std::time::Instant;
 
 use volley_engine::{Filled, Intent, Run, Session};
@@ -50,8 +49,5 @@ async fn run_job(job: &Job, filled: &Filled, mut session: Session, run: Run, sho
         Shown::Rows(rows) => rows,
         Shown::Nothing => 0,
     };
-    if show.json {
-        writeln!(io::stdout(), "{}", outcome::Object::of_rows(rows, start.elapsed().as_secs_f64()))?;
-    }
-    Ok(())
+    outcome::print_rows(rows, start.elapsed(), show.json)
 }

@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use futures::TryStreamExt;
 use serde_json::{Value, json};
 use volley_engine::{
-    Answer, Engine, EngineError, JobId, Output, Params, Patience, Progress, Request, Run, ScriptStatement, Session,
-    Summary, parse_script,
+    Answer, Engine, EngineError, Filled, JobId, Output, Params, Patience, Progress, Request, Run, ScriptStatement,
+    Session, Summary, parse_script,
 };
 use volley_jobs::{Ended, Job, Problem, Teller, Work};
 
@@ -40,9 +40,8 @@ impl Runner {
     }
 
     /// What a request is to the engine: the same as for `volley run` with the same text, in the same folder.
-    pub(super) fn request(&self, request: &JobRequest) -> Result<Request, ServerError> {
-        let script = request.script()?;
-        Ok(script.filled()?.request(&request.name, &script.params, self.engine.base()))
+    pub(super) fn request(&self, name: &str, params: &Params, filled: &Filled) -> Request {
+        filled.request(name, params, self.engine.base())
     }
 
     async fn run_statements(
@@ -54,7 +53,7 @@ impl Runner {
         let request: JobRequest = parsed(job)?;
         let (script, attempts) = (request.script()?, request.attempts.unwrap_or(NonZeroU32::MIN));
         let filled = script.filled()?;
-        session.set_run(Run::named(id_of(job)?, &self.request(&request)?));
+        session.set_run(Run::named(id_of(job)?, &self.request(&request.name, &script.params, &filled)));
         let statements = parse_script(&filled.text)?;
         let mut summaries = vec![];
         for (at, statement) in statements.iter().enumerate() {
@@ -135,7 +134,9 @@ impl volley_jobs::Engine for Runner {
         let Some(key) = key else { return Ok(JobId::new().to_string()) };
         let request: JobRequest =
             serde_json::from_value(body.clone()).map_err(|error| Problem::new("invalid_request", error.to_string()))?;
-        let request = self.request(&request).map_err(first)?;
+        let script = request.script().map_err(first)?;
+        let filled = script.filled().map_err(|error| first(error.into()))?;
+        let request = self.request(&request.name, &script.params, &filled);
         let run = self.engine.run_of_key(key, &request).await.map_err(|error| first(error.into()))?;
         Ok(run.id().to_string())
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use volley_engine::{ModelUse, Moment, Summary};
+use volley_engine::{Moment, Summary};
 use volley_server::Problem;
 
 use super::client::Client;
@@ -140,21 +140,10 @@ fn moment(progress: &Value) -> Moment {
 
 /// What a statement published, as the server tells it.
 pub fn summary(result: &Value) -> Summary {
-    let number = |name: &str| result[name].as_u64().unwrap_or_default();
-    let models: Vec<ModelUse> = serde_json::from_value(result["models"].clone()).unwrap_or_default();
-    Summary {
-        job: text(&result["job"]),
-        rows: number("rows"),
-        rejected: number("rejected"),
-        null_scores: number("null_scores"),
-        seconds: result["seconds"].as_f64().unwrap_or_default(),
-        models,
-        destination: text(&result["destination"]),
-        rejects: result["rejects"].as_str().map(str::to_owned),
-        files: number("files") as usize,
-    }
+    serde_json::from_value(result.clone()).unwrap_or_default()
 }
 
-fn text(value: &Value) -> String {
+/// A text of an object, empty where there is none.
+pub fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }

@@ -1,11 +1,10 @@
 //! `volley jobs --cluster`: the jobs of a server.
 
-use std::io::{self, Write};
-
 use serde_json::Value;
 
 use super::client::Client;
-use super::follow::{follow, summary};
+use super::follow::{follow, summary, text};
+use crate::answer::print;
 use crate::args::JobsCommand;
 use crate::engine::stopped;
 use crate::outcome;
@@ -85,16 +84,4 @@ fn lines(job: &Value) -> String {
     }
     lines.retain(|[_, value]| !value.is_empty());
     aligned(&lines)
-}
-
-fn print(object: &Value, told: impl FnOnce() -> String, json: bool) -> Result<(), Failure> {
-    match json {
-        true => writeln!(io::stdout(), "{object}")?,
-        false => write!(io::stdout(), "{}", told())?,
-    }
-    Ok(())
-}
-
-fn text(value: &Value) -> String {
-    value.as_str().unwrap_or_default().to_owned()
 }

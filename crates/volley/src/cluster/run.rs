@@ -32,7 +32,7 @@ pub async fn run(job: &Job, args: &RunArgs, client: &Client, show: Show) -> Resu
             return Err(Failure::new("usage", message).in_file(&job.file));
         }
         let rows = sql::answer(client, &job.as_script(), show).await.map_err(located)?;
-        return tell_rows(show, rows, start);
+        return outcome::print_rows(rows, start.elapsed(), show.json);
     }
     // From here on: who stops this must know what became of the job.
     let mut stopped = pin!(stopped());
@@ -52,7 +52,7 @@ pub async fn run(job: &Job, args: &RunArgs, client: &Client, show: Show) -> Resu
     }
     follow(client, id, show.json, stopped).await.map_err(located)?;
     let publishes_last = job.output.is_some() || statements.last().is_some_and(|last| last.kind() == Kind::Write);
-    if publishes_last { Ok(()) } else { tell_rows(show, 0, start) }
+    if publishes_last { Ok(()) } else { outcome::print_rows(0, start.elapsed(), show.json) }
 }
 
 /// Submits a job, or goes on with the one that is named. One that failed or was canceled under this key before goes on, as it does in process.
@@ -78,11 +78,4 @@ async fn submit(job: &Job, args: &RunArgs, client: &Client) -> Result<Value, Fai
         }
         _ => Ok(submitted),
     }
-}
-
-fn tell_rows(show: Show, rows: u64, start: Instant) -> Result<(), Failure> {
-    if show.json {
-        writeln!(io::stdout(), "{}", outcome::Object::of_rows(rows, start.elapsed().as_secs_f64()))?;
-    }
-    Ok(())
 }

@@ -9,9 +9,8 @@ use arrow::ipc::reader::StreamDecoder;
 use arrow::record_batch::RecordBatch;
 use futures::stream;
 use reqwest::Response;
-use serde_json::json;
 use volley_engine::Script;
-use volley_server::JobRequest;
+use volley_server::StatementRequest;
 
 use super::client::Client;
 use super::follow::summary;
@@ -36,8 +35,7 @@ pub async fn answer(client: &Client, script: &Script, show: Show) -> Result<u64,
 }
 
 async fn answered(client: &Client, script: &Script, show: Show) -> Result<u64, Failure> {
-    let request = JobRequest::of(script);
-    let request = json!({ "sql": request.sql, "params": request.params });
+    let request = serde_json::to_value(StatementRequest::of(script)).expect("a plain struct has JSON");
     let response = client.answer("v1/sql", &request).await?;
     let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
     if header("content-type").is_some_and(|kind| kind.starts_with("application/json")) {

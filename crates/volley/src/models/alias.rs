@@ -3,8 +3,8 @@
 use serde_json::json;
 use volley_registry::Registry;
 
+use crate::answer::print;
 use crate::args::AliasArgs;
-use crate::models::print;
 use crate::report::Failure;
 
 /// Points an alias at a version, or removes it.

@@ -7,7 +7,7 @@ use serde::Serialize;
 use volley_model::{Artifact, Limits, ModelError, Runtime, Runtimes};
 use volley_registry::{ModelRef, Registry};
 
-use crate::models::print;
+use crate::answer::print;
 use crate::models::trial::{self, Terms};
 use crate::report::Failure;
 use crate::text_table::aligned;

@@ -4,9 +4,9 @@ use serde::Serialize;
 use volley_engine::Engine;
 use volley_registry::{Pin, Registry};
 
+use crate::answer::print;
 use crate::args::CheckArgs;
 use crate::models::comparison::{Comparison, Differing, Fault};
-use crate::models::print;
 use crate::models::sample::Sample;
 use crate::models::scoring;
 use crate::report::{Error, Failure};

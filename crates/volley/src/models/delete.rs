@@ -3,7 +3,7 @@
 use serde_json::json;
 use volley_registry::{ModelRef, Registry};
 
-use crate::models::print;
+use crate::answer::print;
 use crate::report::Failure;
 
 /// Deletes one version, or a model with all its versions.

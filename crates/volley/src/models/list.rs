@@ -2,7 +2,7 @@
 
 use volley_registry::{Model, Registry};
 
-use crate::models::print;
+use crate::answer::print;
 use crate::report::Failure;
 use crate::text_table::aligned;
 

@@ -6,9 +6,9 @@ use serde::Serialize;
 use volley_engine::{Engine, EngineSettings};
 use volley_registry::{AliasName, ModelRef, Registration, Registry, Version};
 
+use crate::answer::print;
 use crate::args::{InputRule, Pair, RegisterArgs};
 use crate::models::comparison::Fault;
-use crate::models::print;
 use crate::models::sample::{Sample, read_golden};
 use crate::models::show::costs;
 use crate::models::trial::Terms;

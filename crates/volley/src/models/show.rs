@@ -3,7 +3,7 @@
 use volley_model::{Contract, Input, Output, OutputShape, Param, Trial};
 use volley_registry::{ModelRef, Pin, Registry, Version};
 
-use crate::models::print;
+use crate::answer::print;
 use crate::report::Failure;
 use crate::text_table::aligned;
 
