@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::cluster_ground::{Executor, Ground, ROWS_OF_SPLIT, SPLITS, scored};
+use crate::cluster_ground::{Executor, Ground, ROWS_OF_SPLIT, SPLITS, engine, scored};
 use crate::harness::model;
 use crate::process::command;
 use crate::rejects::sound;
@@ -240,7 +240,7 @@ async fn who_has_not_the_token_of_the_cluster_is_no_executor() {
     };
     let cluster = volley_cluster::Cluster::start(settings).await.unwrap();
     let folder = tempfile::tempdir().unwrap();
-    std::fs::create_dir_all(folder.path().join(".volley/state")).unwrap();
+    let _engine = engine(folder.path()).await.with_driver(cluster.driver());
     let executor = |token: Option<&str>| {
         let mut command = command(folder.path(), &["executor", "--server", &cluster.address().to_string()]);
         if let Some(token) = token {

@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
+use std::sync::{Mutex, mpsc};
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -36,6 +36,8 @@ pub struct Ground {
 pub struct Executor {
     child: Child,
     lines: mpsc::Receiver<String>,
+    /// What was read of them.
+    told: Mutex<Vec<String>>,
 }
 
 impl Ground {
@@ -106,7 +108,7 @@ impl Ground {
 }
 
 /// An engine of the folder, whose jobs run in this process.
-async fn engine(folder: &Path) -> Engine {
+pub async fn engine(folder: &Path) -> Engine {
     let settings = EngineSettings {
         base: folder.to_path_buf(),
         registry_base: folder.to_path_buf(),
@@ -142,13 +144,26 @@ impl Executor {
         let said = BufReader::new(child.stderr.take().unwrap());
         let (tell, lines) = mpsc::channel();
         std::thread::spawn(move || said.lines().map_while(Result::ok).try_for_each(|line| tell.send(line)));
-        Self { child, lines }
+        Self { child, lines, told: Mutex::default() }
     }
 
     /// The id that it has told.
     pub fn id(&self) -> String {
-        let line = self.lines.iter().find(|line| line.starts_with("executor ")).expect("it joined");
-        line.split(' ').nth(1).unwrap().to_owned()
+        self.told("executor ").split(' ').next().unwrap().to_owned()
+    }
+
+    /// What it tells after these words, once it does.
+    pub fn told(&self, words: &str) -> String {
+        let mut told = self.told.lock().unwrap();
+        loop {
+            if let Some(rest) = told.iter().find_map(|line| line.strip_prefix(words)) {
+                return rest.to_owned();
+            }
+            match self.lines.recv() {
+                Ok(line) => told.push(line),
+                Err(_) => panic!("it ended without {words:?}: {told:?}"),
+            }
+        }
     }
 
     pub fn signal(&self, name: &str) {
@@ -174,7 +189,8 @@ impl Executor {
                 None => tokio::time::sleep(Duration::from_millis(20)).await,
             }
         };
-        (status.code(), self.lines.iter().last().unwrap_or_default())
+        let before = self.told.get_mut().unwrap().pop();
+        (status.code(), self.lines.iter().last().or(before).unwrap_or_default())
     }
 }
 

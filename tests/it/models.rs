@@ -3,7 +3,7 @@
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::harness::{fixture, model, root};
+use crate::harness::{House, fixture, model, root};
 use crate::process::{Ended, command, succeed, volley};
 
 /// A folder whose registry holds nothing yet.
@@ -305,4 +305,21 @@ fn versions(list: &Value) -> Vec<u64> {
 fn count(folder: &std::path::Path) -> usize {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     entries.map(|entry| if entry.path().is_dir() { count(&entry.path()) } else { 1 }).sum()
+}
+
+#[tokio::test]
+async fn models_that_nobody_scores_with_make_room_for_others() {
+    for (bytes, loads, kept) in [(u64::MAX, 2, 2), (1, 4, 1)] {
+        let mut house = House::with(|settings| settings.model_cache_bytes = bytes).await;
+        let (one, other) = (model("linear_onnx_double"), model("iris_onnx_v2"));
+        assert_eq!(house.engine.host().loaded().models, 0);
+        let score = |model: &str| format!("SELECT count(predict('{model}', x, x, x, x)) FROM (VALUES (1.0)) AS t(x)");
+        for model in [&one, &one, &other, &other, &one, &other] {
+            house.run(&score(model)).await;
+        }
+        let host = house.engine.host();
+        assert_eq!((host.loads(), host.loaded().models), (loads, kept), "of {bytes} bytes");
+        assert!(host.loaded().bytes > 100, "a file of a model is no smaller");
+        assert_eq!(host.total_rows_scored(), 6, "what models scored that are gone by now counts too");
+    }
 }

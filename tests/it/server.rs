@@ -18,6 +18,8 @@ const WAIT_MAX: Duration = Duration::from_secs(120);
 pub struct Server {
     child: Child,
     pub url: String,
+    /// What is shown it.
+    token: Option<String>,
     said: Arc<Mutex<String>>,
 }
 
@@ -55,7 +57,18 @@ impl Server {
         let log = said.clone();
         // Read to its end, or the server would wait for room in the pipe.
         std::thread::spawn(move || lines.for_each(|line| *log.lock().unwrap() += &format!("\n{line}")));
-        Self { child, url, said }
+        Self { child, url, token: None, said }
+    }
+
+    /// The same server, which wants to see a token.
+    pub fn with_token(mut self, token: &str) -> Self {
+        self.token = Some(token.to_owned());
+        self
+    }
+
+    /// Where executors come to.
+    pub fn cluster(&self) -> String {
+        until(|| self.said().lines().find_map(|line| Some(line.strip_prefix("executors come to ")?.to_owned())))
     }
 
     /// What it has logged.
@@ -69,11 +82,17 @@ impl Server {
     }
 
     pub fn get(&self, path: &str) -> Answered {
-        ask(self.address(), "GET", path, &[], "")
+        self.ask("GET", path, "")
     }
 
     pub fn post(&self, path: &str, body: &Value) -> Answered {
-        ask(self.address(), "POST", path, &[], &body.to_string())
+        self.ask("POST", path, &body.to_string())
+    }
+
+    fn ask(&self, method: &str, path: &str, body: &str) -> Answered {
+        let bearer = self.token.as_ref().map(|token| format!("Bearer {token}"));
+        let headers: Vec<_> = bearer.iter().map(|bearer| ("authorization", bearer.as_str())).collect();
+        ask(self.address(), method, path, &headers, body)
     }
 
     /// `volley ARGUMENTS --cluster URL` in a folder.
@@ -104,6 +123,20 @@ impl Server {
     /// Waits until a job is as it is wanted.
     pub fn wait_for(&self, id: &str, is_wanted: impl Fn(&Value) -> bool) -> Value {
         until(|| Some(self.get(&format!("/v1/jobs/{id}")).json()).filter(&is_wanted))
+    }
+
+    /// The same where it may be gone.
+    pub fn try_post(&self, path: &str, body: &Value) -> Option<Answered> {
+        std::net::TcpStream::connect(self.address()).ok()?;
+        Some(self.post(path, body))
+    }
+
+    /// Waits until it has ended by itself: its status.
+    pub fn ended(&mut self) -> Option<i32> {
+        let status = until(|| self.child.try_wait().unwrap());
+        // What it said last may still be read.
+        std::thread::sleep(Duration::from_millis(50));
+        status.code()
     }
 
     /// Ends it as a power cut would.

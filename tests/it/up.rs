@@ -22,9 +22,7 @@ fn processes(words: &[&str]) -> Vec<u32> {
 
 /// The executors of a server, by where they found it.
 fn executors(server: &Server) -> Vec<u32> {
-    let said =
-        until(|| server.said().lines().find_map(|line| Some(line.strip_prefix("executors come to ")?.to_owned())));
-    processes(&["executor", "--until-input-ends", &said])
+    processes(&["executor", "--until-input-ends", &server.cluster()])
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize};
 
 use axum::extract::{ConnectInfo, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router, middleware};
 use ballista_core::config::TaskSchedulingPolicy;
@@ -24,8 +26,8 @@ use volley_engine::Driver;
 
 use crate::driver::{ClusterDriver, Scheduler};
 use crate::error::ClusterError;
-use crate::executors::{ExecutorStatus, Executors};
-use crate::gate::{self, PULSE, Token};
+use crate::executors::{ExecutorStatus, Executors, Unmet};
+use crate::gate::{self, PULSE, Refusal, Token};
 use crate::launcher::Launcher;
 use crate::pulse::{Answer, Pulse};
 use crate::queries::{Names, Queries};
@@ -111,10 +113,10 @@ impl Cluster {
     }
 
     /// Asks an executor to end its splits and leave. Errors: `unknown_executor`.
-    pub fn drain(&self, executor: &str) -> Result<(), ClusterError> {
+    pub fn drain(&self, executor: &str) -> Result<ExecutorStatus, ClusterError> {
         let unknown = || ClusterError::UnknownExecutor(executor.to_owned());
         let id = executor.parse().map_err(|_| unknown())?;
-        self.executors.drain(id).then_some(()).ok_or_else(unknown)
+        self.executors.drain(id).ok_or_else(unknown)
     }
 }
 
@@ -178,6 +180,10 @@ async fn hear(
     State(executors): State<Arc<Executors>>,
     ConnectInfo(from): ConnectInfo<SocketAddr>,
     Json(pulse): Json<Pulse>,
-) -> Json<Answer> {
-    Json(executors.hear(pulse, from.ip()))
+) -> Result<Json<Answer>, Response> {
+    match executors.meet(pulse, from.ip()).await {
+        Ok(answer) => Ok(Json(answer)),
+        Err(Unmet::Refused(refused)) => Err((StatusCode::CONFLICT, Json(Refusal::of(&refused))).into_response()),
+        Err(Unmet::Later) => Err(StatusCode::SERVICE_UNAVAILABLE.into_response()),
+    }
 }

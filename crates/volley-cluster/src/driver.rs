@@ -16,7 +16,7 @@ use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
 use tokio::sync::{Mutex, mpsc};
 use tokio::time::{MissedTickBehavior, interval, sleep, sleep_until};
-use volley_engine::{Driver, EngineError, Splits};
+use volley_engine::{Driver, EngineError, Splits, Witness};
 
 use crate::dispatch::{Dispatch, Ended, Halt, Next};
 use crate::executors::Executors;
@@ -55,6 +55,10 @@ impl fmt::Debug for ClusterDriver {
 
 #[async_trait]
 impl Driver for ClusterDriver {
+    fn attach(&self, witness: Witness) {
+        self.executors.trust(witness);
+    }
+
     async fn drive(&self, splits: &Splits<'_>) -> Result<(), EngineError> {
         let driven = self.dispatch(splits).await;
         if driven.is_err() {

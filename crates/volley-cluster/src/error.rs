@@ -22,7 +22,7 @@ pub enum ClusterError {
     /// The server does not take this executor, and will not later.
     #[error("{message}")]
     Refused {
-        /// `token_refused` or `version_mismatch`.
+        /// `token_refused`, `version_mismatch` or `state_mismatch`.
         code: &'static str,
         /// What the server said.
         message: String,
@@ -39,6 +39,14 @@ pub enum ClusterError {
 }
 
 impl ClusterError {
+    /// The executor does not work on the server's state.
+    pub(crate) fn of_other_state(state: &str) -> Self {
+        let message = format!(
+            "what this executor writes into its state is not in that of the server, {state}: give both the same `state`"
+        );
+        Self::Refused { code: "state_mismatch", message }
+    }
+
     /// A stable code.
     pub fn code(&self) -> &'static str {
         match self {

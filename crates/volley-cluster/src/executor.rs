@@ -4,11 +4,14 @@ mod engine;
 mod membership;
 mod pulses;
 mod table;
+mod watched;
 
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::sync::watch;
+use tokio::task::JoinSet;
 use volley_engine::Worker;
 
 use crate::error::ClusterError;
@@ -18,6 +21,7 @@ use engine::{SplitEngine, Threads};
 use membership::Membership;
 use pulses::Pulses;
 use table::Table;
+use watched::Watched;
 
 /// Between two tries to join.
 const REJOIN_PAUSE: Duration = Duration::from_secs(1);
@@ -34,7 +38,8 @@ impl Executor {
     /// ends the splits that it has, and leaves. A server that is not there is waited for. `tell` is given a line for
     /// whoever watches.
     ///
-    /// Errors: `server_invalid`, `token_refused`, `version_mismatch`, `cluster_failed`.
+    /// Errors: `server_invalid`, `token_refused`, `version_mismatch`, `state_mismatch`, `address_unusable`,
+    /// `cluster_failed`.
     pub async fn run(
         settings: ExecutorSettings,
         worker: Worker,
@@ -44,12 +49,23 @@ impl Executor {
         let (worker, table) = (Arc::new(worker), Arc::new(Table::default()));
         let threads = Threads::new(settings.vcores.get()).map_err(|error| ClusterError::Ballista(error.to_string()))?;
         let engine = SplitEngine { worker: worker.clone(), table: table.clone(), threads: Arc::new(threads) };
-        let member = Member {
-            pulses: Pulses::new(&settings, worker, table.clone())?,
-            settings,
-            table,
-            engine: Arc::new(engine),
-        };
+        let pulses = Pulses::new(&settings, worker.clone(), table.clone())?;
+        let joined = watch::Sender::new(false);
+        let mut watching = JoinSet::new();
+        if let Some(address) = settings.http_listen {
+            let watched = Watched {
+                vcores: settings.vcores.get(),
+                worker,
+                table: table.clone(),
+                phase: pulses.phase.subscribe(),
+                joined: joined.subscribe(),
+            };
+            let (address, serving) = watched.serve(address).await?;
+            tell(&format!("health and metrics are at http://{address}"));
+            // It ends with this set.
+            watching.spawn(serving);
+        }
+        let member = Member { pulses, joined, settings, table, engine: Arc::new(engine) };
         let mut stopped = pin!(stopped);
         tokio::select! {
             done = member.work(&tell, &mut stopped) => done,
@@ -64,6 +80,8 @@ struct Member {
     table: Arc<Table>,
     engine: Arc<SplitEngine>,
     pulses: Pulses,
+    /// Whether a server has taken this executor.
+    joined: watch::Sender<bool>,
 }
 
 impl Member {
@@ -82,9 +100,11 @@ impl Member {
                 Some(membership) => membership,
                 None => continue,
             };
+            self.joined.send_replace(true);
             tell(&format!("executor {} works for {server}", self.pulses.instance));
             tokio::select! {
                 () = membership.broken() => {
+                    self.joined.send_replace(false);
                     membership.end();
                     tell(&format!("{server} does not know this executor any more: joining again"));
                 }
@@ -101,7 +121,7 @@ impl Member {
             tokio::time::sleep(REJOIN_PAUSE).await;
         }
         let server = &self.settings.server;
-        self.pulses.first(|| tell(&format!("waiting for a server at {server}"))).await?;
+        self.pulses.first(tell).await?;
         let id = self.pulses.instance.executor(times);
         match Membership::begin(&self.settings, id, self.engine.clone()).await {
             Ok(membership) => Ok(Some(membership)),

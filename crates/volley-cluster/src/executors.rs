@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use tokio::sync::watch;
-use volley_engine::JobId;
+use volley_engine::{JobId, Proof, Witness};
 
-use crate::pulse::{Answer, Instance, Phase, Pulse};
+use crate::error::ClusterError;
+use crate::pulse::{Answer, Instance, Phase, Pulse, RunningSplit};
 use crate::queries::{SharedQueries, Signal};
 use crate::settings::Timers;
 
@@ -19,6 +20,10 @@ pub(crate) struct Executors {
     queries: SharedQueries,
     timers: Timers,
     known: Mutex<BTreeMap<Instance, Known>>,
+    /// What those that are not known are to write into the server's state.
+    asked: Mutex<BTreeMap<Instance, Proof>>,
+    /// Of the state of the engine whose splits they run, once there is one.
+    witness: watch::Sender<Option<Witness>>,
     /// How many splits they can run at a time.
     capacity: watch::Sender<usize>,
 }
@@ -29,6 +34,32 @@ struct Known {
     heard: Instant,
     /// Whether it is asked to leave.
     drain: bool,
+}
+
+impl Known {
+    fn status(&self) -> ExecutorStatus {
+        let running =
+            |running: &RunningSplit| RunningOn { job: running.name.job, split: running.name.split, rows: running.rows };
+        ExecutorStatus {
+            id: self.pulse.instance.to_string(),
+            address: self.address,
+            state: match self.pulse.phase {
+                Phase::Working if !self.drain => "working",
+                _ => "draining",
+            },
+            vcores: self.pulse.vcores,
+            running: self.pulse.running.iter().map(running).collect(),
+        }
+    }
+}
+
+/// Why what an executor says is not taken.
+#[derive(Debug)]
+pub(crate) enum Unmet {
+    /// It cannot be told yet who it is.
+    Later,
+    /// It has another state.
+    Refused(ClusterError),
 }
 
 /// An executor, for people.
@@ -42,17 +73,53 @@ pub struct ExecutorStatus {
     pub state: &'static str,
     /// How many splits it runs at a time.
     pub vcores: usize,
-    /// The splits that it runs now: job and number.
-    pub running: Vec<(JobId, u32)>,
+    /// The splits that it runs now.
+    pub running: Vec<RunningOn>,
+}
+
+/// A split that an executor runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RunningOn {
+    /// The job.
+    pub job: JobId,
+    /// The number of the split in it.
+    pub split: u32,
+    /// Rows written so far.
+    pub rows: u64,
 }
 
 impl Executors {
     pub(crate) fn new(queries: SharedQueries, timers: Timers) -> Self {
-        Self { queries, timers, known: Mutex::default(), capacity: watch::Sender::new(0) }
+        let (known, asked, witness) = (Mutex::default(), Mutex::default(), watch::Sender::new(None));
+        Self { queries, timers, known, asked, witness, capacity: watch::Sender::new(0) }
     }
 
-    /// Takes what an executor says.
-    pub(crate) fn hear(&self, pulse: Pulse, address: IpAddr) -> Answer {
+    /// Lets executors in from now on that work on the state that `witness` sees.
+    pub(crate) fn trust(&self, witness: Witness) {
+        self.witness.send_replace(Some(witness));
+    }
+
+    /// Takes what an executor says. One that is not known is asked first to show that it works on the right state.
+    pub(crate) async fn meet(&self, pulse: Pulse, address: IpAddr) -> Result<Answer, Unmet> {
+        let instance = pulse.instance;
+        if pulse.phase == Phase::Gone || self.lock().contains_key(&instance) {
+            return Ok(self.hear(pulse, address));
+        }
+        let Some(witness) = self.witness.borrow().clone() else { return Err(Unmet::Later) };
+        let asked = self.asked().get(&instance).copied();
+        let Some(proof) = asked.filter(|asked| pulse.proof == Some(*asked)) else {
+            let prove = Some(*self.asked().entry(instance).or_insert_with(Proof::new));
+            return Ok(Answer { drain: false, prove });
+        };
+        let is_ours = witness.sees(proof).await.map_err(|_| Unmet::Later)?;
+        self.asked().remove(&instance);
+        match is_ours {
+            true => Ok(self.hear(pulse, address)),
+            false => Err(Unmet::Refused(ClusterError::of_other_state(witness.place()))),
+        }
+    }
+
+    fn hear(&self, pulse: Pulse, address: IpAddr) -> Answer {
         for split in &pulse.ended {
             self.queries.signal(&split.query, Signal::Ended(split.failure.clone()));
         }
@@ -75,7 +142,7 @@ impl Executors {
             }
         }
         self.count(&known);
-        Answer { drain }
+        Answer { drain, prove: None }
     }
 
     /// Gives up executors that have said nothing for too long, and tells whoever waits for what they ran.
@@ -116,25 +183,22 @@ impl Executors {
     }
 
     pub(crate) fn list(&self) -> Vec<ExecutorStatus> {
-        let status = |(id, known): (&Instance, &Known)| ExecutorStatus {
-            id: id.to_string(),
-            address: known.address,
-            state: match known.pulse.phase {
-                Phase::Working if !known.drain => "working",
-                _ => "draining",
-            },
-            vcores: known.pulse.vcores,
-            running: known.pulse.running.iter().map(|running| (running.name.job, running.name.split)).collect(),
-        };
-        self.lock().iter().map(status).collect()
+        self.lock().values().map(Known::status).collect()
     }
 
-    /// Asks an executor to leave, with its next pulse. Whether there is such an executor.
-    pub(crate) fn drain(&self, id: Instance) -> bool {
+    /// Asks an executor to leave, with its next pulse. None if there is no such executor.
+    pub(crate) fn drain(&self, id: Instance) -> Option<ExecutorStatus> {
         let mut known = self.lock();
-        let found = known.get_mut(&id).map(|known| known.drain = true).is_some();
+        let asked = known.get_mut(&id).map(|known| {
+            known.drain = true;
+            known.status()
+        });
         self.count(&known);
-        found
+        asked
+    }
+
+    fn asked(&self) -> MutexGuard<'_, BTreeMap<Instance, Proof>> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Instance, Known>> {
@@ -154,7 +218,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::pulse::{EndedSplit, RunningSplit};
+    use crate::pulse::EndedSplit;
     use crate::queries::Queries;
     use crate::task::SplitName;
 
@@ -167,7 +231,7 @@ mod tests {
     }
 
     fn pulse(instance: Instance, phase: Phase) -> Pulse {
-        Pulse { instance, vcores: 2, phase, running: vec![], ended: vec![] }
+        Pulse { instance, vcores: 2, phase, running: vec![], ended: vec![], proof: None }
     }
 
     fn running(query: &str, rows: u64) -> RunningSplit {
@@ -181,7 +245,8 @@ mod tests {
         executors.hear(pulse(one, Phase::Working), HERE);
         executors.hear(pulse(two, Phase::Working), HERE);
         assert_eq!(*executors.capacity().borrow(), 4);
-        assert!(executors.drain(one) && !executors.drain(Instance::new()));
+        assert_eq!(executors.drain(one).map(|asked| asked.state), Some("draining"));
+        assert_eq!(executors.drain(Instance::new()), None);
         assert_eq!(*executors.capacity().borrow(), 2, "at once");
         assert!(executors.hear(pulse(one, Phase::Working), HERE).drain, "it is told");
         executors.hear(pulse(two, Phase::Draining), HERE);

@@ -63,11 +63,16 @@ pub(crate) struct Refusal {
 }
 
 impl Refusal {
+    pub(crate) fn of(error: &ClusterError) -> Self {
+        Self { code: error.code().to_owned(), message: error.to_string() }
+    }
+
     /// The error of an executor that is told so.
     pub(crate) fn error(self) -> ClusterError {
         let message = self.message;
         match self.code.as_str() {
             "version_mismatch" => ClusterError::Refused { code: "version_mismatch", message },
+            "state_mismatch" => ClusterError::Refused { code: "state_mismatch", message },
             _ => ClusterError::Refused { code: "token_refused", message },
         }
     }

@@ -25,6 +25,6 @@ mod task;
 pub use cluster::Cluster;
 pub use error::ClusterError;
 pub use executor::Executor;
-pub use executors::ExecutorStatus;
+pub use executors::{ExecutorStatus, RunningOn};
 pub use gate::Token;
 pub use settings::{ClusterSettings, ExecutorSettings, Timers};

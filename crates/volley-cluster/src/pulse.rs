@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
+use volley_engine::Proof;
 
 use crate::failure::Failure;
 use crate::task::SplitName;
@@ -67,6 +68,8 @@ pub(crate) struct Pulse {
     pub(crate) running: Vec<RunningSplit>,
     /// What has ended since the last pulse that was answered.
     pub(crate) ended: Vec<EndedSplit>,
+    /// What it has written into its state, as the server asked it to.
+    pub(crate) proof: Option<Proof>,
 }
 
 /// How an executor is.
@@ -102,4 +105,6 @@ pub(crate) struct EndedSplit {
 pub(crate) struct Answer {
     /// To leave, in order.
     pub(crate) drain: bool,
+    /// To write this into its state, and to say so: until then it gets no splits.
+    pub(crate) prove: Option<Proof>,
 }

@@ -43,6 +43,8 @@ pub struct ExecutorSettings {
     pub port: u16,
     /// The name or address by which the server reaches it; without one, the address that it comes from.
     pub advertise: Option<String>,
+    /// Where it shows whoever watches it how it is.
+    pub http_listen: Option<SocketAddr>,
     /// How many splits it runs at a time.
     pub vcores: NonZeroUsize,
     /// What it shows the server.
@@ -82,6 +84,7 @@ impl ExecutorSettings {
             bind: Ipv4Addr::LOCALHOST.into(),
             port: 0,
             advertise: None,
+            http_listen: None,
             vcores: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
             token: None,
             // Splits should take seconds: longer than that is patience for slow stores.

@@ -142,10 +142,12 @@ impl Owner {
         if Instant::now() < trusted || planted(Mutant::NoFence) {
             return Ok(());
         }
-        self.look().await
+        self.confirm().await
     }
 
-    async fn look(&self) -> Result<()> {
+    /// Asks the store whether this is still the owner: `owner_replaced` if not. Waits for nobody, so it says nothing
+    /// of what the owner before may still do.
+    pub async fn confirm(&self) -> Result<()> {
         let next = record::owner_key(self.epoch + 1);
         for _ in 0..LOOKS_MAX {
             // From before the question, whose answer may be long under way.

@@ -3,11 +3,13 @@
 use futures::TryStreamExt;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode};
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::error::{Error, Result};
 use crate::local::LocalFolder;
 use crate::location::Location;
+use crate::record::Records;
 
 /// Tries everything that the protocol asks of a store in a folder of its own, and removes it again. For state
 /// and staging folders, by every process that is to use them, once when it starts.
@@ -23,6 +25,51 @@ pub async fn preflight(location: &Location) -> Result<()> {
         local.prune(std::slice::from_ref(&folder)).await;
     }
     tried.and(removed)
+}
+
+/// A word that one process gives and another writes into a state, which shows that both have the same state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Proof(Uuid);
+
+impl TryFrom<String> for Proof {
+    type Error = uuid::Error;
+    fn try_from(text: String) -> std::result::Result<Self, Self::Error> {
+        text.parse().map(Self)
+    }
+}
+
+impl From<Proof> for String {
+    fn from(proof: Proof) -> Self {
+        proof.0.to_string()
+    }
+}
+
+impl Proof {
+    /// A word that nobody has written.
+    #[expect(clippy::new_without_default, reason = "another one each time")]
+    pub fn new() -> Self {
+        Self(Uuid::now_v7())
+    }
+
+    /// Writes it.
+    pub async fn write(self, state: &Location) -> Result<()> {
+        Records(state.clone()).create_once(&self.key(), &self).await.map(drop)
+    }
+
+    /// Whether somebody has written it. It is taken away then.
+    pub async fn take(self, state: &Location) -> Result<bool> {
+        let records = Records(state.clone());
+        let is_written = records.exists(&self.key()).await?;
+        if is_written {
+            records.remove(&self.key()).await?;
+        }
+        Ok(is_written)
+    }
+
+    fn key(self) -> String {
+        format!("proofs/{}.json", self.0)
+    }
 }
 
 struct Probe<'a> {

@@ -29,6 +29,8 @@ pub struct Places {
     pub closed: Vec<PathBuf>,
     /// The URLs of the connections.
     pub connections: Vec<String>,
+    /// URLs that stay closed with all that lies below them, also below a connection.
+    pub closed_urls: Vec<String>,
 }
 
 /// Where the relative paths of statements begin, and how far statements reach.
@@ -85,7 +87,10 @@ impl Base {
     /// Whether a file that was found on the way is one that stays closed.
     pub(crate) fn is_closed(&self, store: &Url, file: &Path) -> bool {
         let Reach::Only(places) = &self.reach else { return false };
-        store.scheme() == "file" && places.is_closed(&real(&FilePath::new("/").join(file.as_ref())))
+        match store.scheme() {
+            "file" => places.is_closed(&real(&FilePath::new("/").join(file.as_ref()))),
+            _ => places.has_closed(store, file),
+        }
     }
 
     /// The same as [`Base::check`] for what a host's name leads to now. To be asked before the host is.
@@ -127,13 +132,15 @@ impl Places {
 
     fn has_connection(&self, url: &Url) -> bool {
         let Ok(path) = Path::from_url_path(url.path()) else { return false };
-        self.connections.iter().any(|connection| {
-            let Ok(connection) = store_url(&format!("{}/", connection.trim_end_matches('/'))) else { return false };
-            let prefix = Path::from_url_path(connection.path()).unwrap_or_default();
-            let is_same_store = (connection.scheme(), connection.authority()) == (url.scheme(), url.authority());
-            // Results wait in a folder of the bucket that belongs to all of its jobs.
-            is_same_store && path.prefix_matches(&prefix) && path.parts().all(|part| part.as_ref() != STAGING)
-        })
+        // Results wait in a folder of the bucket that belongs to all of its jobs.
+        let is_staged = path.parts().any(|part| part.as_ref() == STAGING);
+        let is_connected = self.connections.iter().any(|connection| lies_below(url, &path, connection));
+        is_connected && !is_staged && !self.has_closed(url, &path)
+    }
+
+    /// Whether a path of the store of `url` stays closed.
+    fn has_closed(&self, url: &Url, path: &Path) -> bool {
+        self.closed_urls.iter().any(|closed| lies_below(url, path, closed))
     }
 
     fn hint(&self) -> String {
@@ -144,6 +151,13 @@ impl Places {
             false => format!("statements reach {}", names.join(", ")),
         }
     }
+}
+
+/// Whether a path of the store of `url` lies below a folder of it.
+fn lies_below(url: &Url, path: &Path, folder: &str) -> bool {
+    let Ok(folder) = store_url(&format!("{}/", folder.trim_end_matches('/'))) else { return false };
+    let prefix = Path::from_url_path(folder.path()).unwrap_or_default();
+    (folder.scheme(), folder.authority()) == (url.scheme(), url.authority()) && path.prefix_matches(&prefix)
 }
 
 /// Whether a path lies in a folder, with no name on the way that begins with a dot. Neither has links.
@@ -208,6 +222,7 @@ mod tests {
             folders: vec![folder.join("in")],
             closed: vec![folder.join("in/closed")],
             connections: vec!["s3://lake/team/".to_owned(), "https://data.example.org/open".to_owned()],
+            closed_urls: vec!["s3://lake/team/state/".to_owned()],
         };
         Base::new(folder.join("in"), Reach::Only(places))
     }
@@ -242,7 +257,9 @@ mod tests {
     fn a_url_is_open_if_it_lies_below_a_connection() {
         let folder = tempfile::tempdir().expect("a folder");
         let base = base(folder.path());
-        for text in ["s3://lake/team/x/", "s3a://lake/team/", "https://data.example.org/open/x.csv"] {
+        for text in
+            ["s3://lake/team/x/", "s3a://lake/team/", "s3://lake/team/states/", "https://data.example.org/open/x.csv"]
+        {
             assert_eq!(code(&base, text), "open", "{text}");
         }
         for text in [
@@ -251,6 +268,9 @@ mod tests {
             "s3://lake/team/%2e%2e/other/x",
             "s3://lake/team/..%2fother/x",
             "s3://lake/team/.volley-staging/x",
+            "s3://lake/team/state/",
+            "s3a://lake/team/state",
+            "s3://lake/team/./st%61te/jobs/x.json",
             "s3://other/team/x",
             "http://data.example.org/open/x.csv",
             "https://data.example.org:444/open/x.csv",
@@ -259,6 +279,15 @@ mod tests {
         ] {
             assert_eq!(code(&base, text), "location_not_allowed", "{text}");
         }
+    }
+
+    #[test]
+    fn a_closed_file_is_known_wherever_a_listing_finds_it() {
+        let base = base(tempfile::tempdir().expect("a folder").path());
+        let store = Url::parse("s3://lake/").expect("a URL");
+        assert!(base.is_closed(&store, &Path::from("team/state/jobs/x/plan.json")));
+        assert!(!base.is_closed(&store, &Path::from("team/in/x.json")));
+        assert!(!base.is_closed(&Url::parse("s3://other/").expect("a URL"), &Path::from("team/state/x.json")));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
-use volley_commit::{Job, JobId};
+use volley_commit::{Job, JobId, Location, Proof};
 
 use crate::error::EngineError;
 use crate::progress::Progress;
@@ -19,12 +19,33 @@ use crate::write::{ModelUse, models_of};
 /// Has splits run by other processes.
 #[async_trait]
 pub trait Driver: fmt::Debug + Send + Sync {
+    /// Is told, before it has to drive anything, what shows whether a process has the same state.
+    fn attach(&self, witness: Witness);
+
     /// Runs splits, and ends when [`Splits::is_done`] has said of each that it has its receipt: nothing else counts,
     /// however it was reported. A split may be run twice, by mistake or after a loss: its first receipt stands.
     ///
     /// Ends with an error as soon as a split can have none, and with [`Splits::interrupted`] soon after
     /// [`Splits::stopped`]; then it has asked everyone to stop who still runs a split.
     async fn drive(&self, splits: &Splits<'_>) -> Result<(), EngineError>;
+}
+
+/// Sees whether another process writes into the state of an engine.
+#[derive(Debug, Clone)]
+pub struct Witness {
+    pub(crate) state: Location,
+}
+
+impl Witness {
+    /// Whether a [`Worker`](crate::Worker) has written a proof into this state; it is taken away then.
+    pub async fn sees(&self, proof: Proof) -> Result<bool, EngineError> {
+        Ok(proof.take(&self.state).await?)
+    }
+
+    /// Where the state lies.
+    pub fn place(&self) -> &str {
+        &self.state.url
+    }
 }
 
 /// The splits of a job that are to be run, each of which can be computed alone and gives the same rows each time.

@@ -6,14 +6,14 @@ use std::time::Duration;
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use tokio::task::JoinHandle;
-use volley_commit::{JobId, Location};
-use volley_connect::Stores;
+use volley_commit::{Facts, JobId, Location};
+use volley_connect::{Reach, Stores};
 use volley_model::Limits;
 use volley_predict::{ModelHost, Pins};
 use volley_registry::Registry;
 
 use crate::assembly;
-use crate::driver::Driver;
+use crate::driver::{Driver, Witness};
 use crate::error::EngineError;
 use crate::fit::FitStores;
 use crate::locks::JobLocks;
@@ -23,7 +23,7 @@ use crate::resume::{self, Request, Run, Step};
 use crate::running::{Running, Stopping};
 use crate::session::Session;
 use crate::settings::EngineSettings;
-use crate::state;
+use crate::state::{self, Role};
 use crate::write::{Summary, WriteJob};
 
 /// Runs statements in this process.
@@ -60,19 +60,14 @@ impl Engine {
 
     /// The same for a command that may go on with a job, which is then left to it in any case.
     pub async fn open_for(settings: EngineSettings, intent: &Intent) -> Result<Self, EngineError> {
-        let shared = Arc::new(Shared::open(settings).await?);
-        let waits = shared.locks.owner().map_or(Duration::ZERO, |owner| owner.waits_for());
-        let (recovered, finishing) = match waits.is_zero() {
-            true => (finish_dead(&shared, intent).await?.told(), None),
-            false => (vec![], Some(tokio::spawn(finish_later(shared.clone(), intent.clone())))),
-        };
-        Ok(Self { shared, recovered, finishing: Mutex::new(finishing) })
+        Opened::open(settings).await?.engine(intent).await
     }
 
     /// The same engine, which has the splits of its jobs run by a driver wherever another process can run them. To be
     /// called before the first session.
     #[must_use]
     pub fn with_driver(mut self, driver: Arc<dyn Driver>) -> Self {
+        driver.attach(Witness { state: self.shared.state.clone() });
         self.shared = Arc::new(Shared { driver: Some(driver), ..self.shared.as_ref().clone() });
         self
     }
@@ -132,9 +127,9 @@ impl Engine {
         }
     }
 
-    /// Lets the next process work on the state at once. Only if no job is at work here; for a state in a folder there
-    /// is nothing to do.
-    pub async fn close(self) -> Result<(), EngineError> {
+    /// Lets the next process work on the state at once. Only if no job is at work here, and none begins after this; for
+    /// a state in a folder there is nothing to do.
+    pub async fn close(&self) -> Result<(), EngineError> {
         match self.shared.locks.owner() {
             Some(owner) if self.shared.locks.is_idle() => Ok(owner.release().await?),
             _ => Ok(()),
@@ -144,6 +139,11 @@ impl Engine {
     /// Where the relative paths of statements begin.
     pub fn base(&self) -> &std::path::Path {
         &self.shared.settings.base
+    }
+
+    /// How far statements reach.
+    pub fn reach(&self) -> &Reach {
+        &self.shared.settings.reach
     }
 
     /// The registry that models come from.
@@ -170,15 +170,43 @@ impl Engine {
     }
 }
 
+/// What an engine works with, before it looks at what processes that died left behind.
+#[derive(Debug)]
+pub struct Opened(Arc<Shared>);
+
+impl Opened {
+    /// Opens the state, and takes it over if it lies in a bucket; and the registry.
+    pub async fn open(settings: EngineSettings) -> Result<Self, EngineError> {
+        Ok(Self(Arc::new(Shared::open(settings, Role::Owner).await?)))
+    }
+
+    /// Records of a caller's own, in a folder of the state.
+    pub fn facts(&self, folder: &str) -> Facts {
+        Facts::new(&self.0.state, folder, self.0.locks.owner().cloned())
+    }
+
+    /// Finishes what was left behind, but not what the intent is about.
+    pub async fn engine(self, intent: &Intent) -> Result<Engine, EngineError> {
+        let shared = self.0;
+        let waits = shared.locks.owner().map_or(Duration::ZERO, |owner| owner.waits_for());
+        let (recovered, finishing) = match waits.is_zero() {
+            true => (finish_dead(&shared, intent).await?.told(), None),
+            false => (vec![], Some(tokio::spawn(finish_later(shared.clone(), intent.clone())))),
+        };
+        Ok(Engine { shared, recovered, finishing: Mutex::new(finishing) })
+    }
+}
+
 impl Shared {
     /// Opens stores and registry, and the state, which is made if it is not there.
-    pub(crate) async fn open(settings: EngineSettings) -> Result<Self, EngineError> {
+    pub(crate) async fn open(settings: EngineSettings, role: Role) -> Result<Self, EngineError> {
         let stores = Stores::new(&settings.connections, settings.environment.clone(), settings.store_budget);
         let stores = Arc::new(stores.map_err(volley_connect::ConnectError::from)?);
         let runtime = runtime(&settings, stores.clone())?;
-        let (state, locks) = state::open(&settings, &runtime).await?;
+        let (state, locks) = state::open(&settings, &runtime, role).await?;
         let registry = Arc::new(registry(&settings, &runtime)?.with_base(&settings.base));
-        let host = ModelHost::new(registry.clone(), Limits::default()).with_runtimes(settings.runtimes());
+        let host = ModelHost::new(registry.clone(), Limits::default());
+        let host = host.with_runtimes(settings.runtimes()).keeping(settings.model_cache_bytes);
         let host = Arc::new(host);
         let (fit, running, settings, driver) = (Arc::default(), Arc::default(), Arc::new(settings), None);
         Ok(Self { settings, state, registry, host, runtime, stores, fit, locks, running, driver })

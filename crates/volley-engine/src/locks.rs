@@ -16,6 +16,8 @@ pub(crate) enum JobLocks {
     Folder(PathBuf),
     /// Of the only process that works on the state, until another takes it over.
     Owned { owner: Arc<Owner>, held: Arc<Held> },
+    /// Of a process that runs splits for that one, and may work on no job by itself.
+    Elsewhere,
 }
 
 /// The jobs that an owner works on.
@@ -47,7 +49,7 @@ impl JobLocks {
     /// Who must be the owner of the state while a destination is touched, where no lock says so.
     pub(crate) fn owner(&self) -> Option<&Arc<Owner>> {
         match self {
-            Self::Folder(_) => None,
+            Self::Folder(_) | Self::Elsewhere => None,
             Self::Owned { owner, .. } => Some(owner),
         }
     }
@@ -65,6 +67,7 @@ impl JobLocks {
                 held.jobs().insert(job);
                 return Ok(JobLock::Owned { held: held.clone(), job });
             }
+            Self::Elsewhere => return Err(io::Error::other("another process is the owner of the state")),
         };
         loop {
             let (file, path) = file(folder, job)?;
@@ -84,6 +87,7 @@ impl JobLocks {
                 let is_free = held.jobs().insert(job);
                 return Ok(is_free.then(|| JobLock::Owned { held: held.clone(), job }));
             }
+            Self::Elsewhere => return Ok(None),
         };
         loop {
             let (file, path) = file(folder, job)?;
@@ -100,7 +104,7 @@ impl JobLocks {
     /// Whether an owner works on no job.
     pub(crate) fn is_idle(&self) -> bool {
         match self {
-            Self::Folder(_) => true,
+            Self::Folder(_) | Self::Elsewhere => true,
             Self::Owned { held, .. } => held.jobs().is_empty(),
         }
     }

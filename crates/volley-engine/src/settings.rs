@@ -34,6 +34,8 @@ pub struct EngineSettings {
     /// Memory for joins, sorts and aggregates, in bytes; they spill to disk beyond it. Models and writers
     /// come on top.
     pub memory_bytes: usize,
+    /// Bytes of files of the models that a process keeps loaded; those that score are kept in any case.
+    pub model_cache_bytes: u64,
     /// The library of ONNX Runtime, for models that were registered for it. Nothing is loaded before one is scored.
     pub onnxruntime: Option<PathBuf>,
     /// How long a job that has its rows waits for its turn at a destination that another one is publishing to,
@@ -68,6 +70,7 @@ impl Default for EngineSettings {
             split_rows: 1_000_000,
             split_bytes: 256 * 1024 * 1024,
             memory_bytes: 4 * 1024 * 1024 * 1024,
+            model_cache_bytes: 2 * 1024 * 1024 * 1024,
             onnxruntime: None,
             // Scoring takes long, publishing is renaming: giving up early would throw away what took long.
             commit_wait: Duration::from_secs(60),
@@ -87,6 +90,12 @@ impl EngineSettings {
     /// Where the paths of statements begin, and how far they lead.
     pub(crate) fn ground(&self) -> Base {
         Base::new(&self.base, self.reach.clone())
+    }
+
+    /// The folder of the state on this machine; none if it lies in a bucket.
+    pub fn state_folder(&self) -> Option<PathBuf> {
+        let is_url = self.state.contains("://");
+        (!is_url).then(|| self.base.join(&self.state))
     }
 
     /// The runtimes that these settings bring beside our own.

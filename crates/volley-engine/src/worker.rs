@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::OnceCell;
-use volley_commit::{JobId, preflight};
+use volley_commit::{JobId, Proof};
 use volley_predict::{ModelHost, Pins};
 
 use crate::assembly;
@@ -14,6 +14,7 @@ use crate::error::EngineError;
 use crate::progress::Progress;
 use crate::resume;
 use crate::settings::EngineSettings;
+use crate::state::Role;
 use crate::write::{Work, WriteJob};
 
 /// How long the plan of a job is kept ready after its last split here, with what its joins have collected.
@@ -36,17 +37,16 @@ struct Ready {
 }
 
 impl Worker {
-    /// Opens the state, which must be there already, and shows that it can be read and written. Errors: `bad_state`,
-    /// and those of [`Engine::open`](crate::Engine::open).
+    /// Opens the state, which must be there already if it is a folder, and shows that it can be read and written.
+    /// Errors: `bad_state`, and those of [`Engine::open`](crate::Engine::open).
     pub async fn open(settings: EngineSettings) -> Result<Self, EngineError> {
-        let state = settings.base.join(&settings.state);
-        if !state.is_dir() {
-            let message = format!("the state folder `{}` is not there: it must be that of the server", state.display());
-            return Err(EngineError::new("bad_state", message));
-        }
-        let shared = Arc::new(Shared::open(settings).await?);
-        preflight(&shared.state).await?;
+        let shared = Arc::new(Shared::open(settings, Role::Worker).await?);
         Ok(Self { shared, jobs: Arc::default() })
+    }
+
+    /// Shows whoever has chosen a proof that this is its state.
+    pub async fn prove(&self, proof: Proof) -> Result<(), EngineError> {
+        Ok(proof.write(&self.shared.state).await?)
     }
 
     /// The models of this process.

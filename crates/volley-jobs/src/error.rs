@@ -1,5 +1,6 @@
 //! What can go wrong with runs, divided by what the caller can do.
 
+use crate::facts::Unkept;
 use crate::row::Problem;
 
 /// The result of an operation of this crate.
@@ -51,6 +52,9 @@ pub enum Error {
         /// What is wrong.
         message: String,
     },
+    /// The facts refused, or did not answer. Trying again may help.
+    #[error(transparent)]
+    Facts(#[from] Unkept),
     /// The engine refused.
     #[error("{}", .0.message)]
     Engine(Problem),
@@ -67,13 +71,19 @@ impl Error {
             Self::InUse { .. } => "state_in_use",
             Self::Stopping => "server_stopping",
             Self::Records { .. } => "bad_state",
+            Self::Facts(error) => &error.code,
             Self::Engine(problem) => &problem.code,
         }
     }
 
     /// Whether the same call may succeed later without anyone changing anything.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::InUse { .. } | Self::Stopping | Self::Records { .. } | Self::JobRunning { .. })
+        match self {
+            // Its client should ask again, and will find the one that has taken over.
+            Self::Facts(error) => error.is_transient || error.code == "owner_replaced",
+            Self::InUse { .. } | Self::Stopping | Self::Records { .. } | Self::JobRunning { .. } => true,
+            Self::KeyReused { .. } | Self::UnknownJob { .. } | Self::JobOver { .. } | Self::Engine(_) => false,
+        }
     }
 
     pub(crate) fn records(error: &dyn std::fmt::Display) -> Self {

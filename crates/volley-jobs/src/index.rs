@@ -13,7 +13,7 @@ use crate::row::Job;
 use crate::state::State;
 
 const SCHEMA: &str = "
-    CREATE TABLE IF NOT EXISTS jobs (
+    CREATE TABLE jobs (
         number INTEGER PRIMARY KEY,
         id TEXT NOT NULL UNIQUE,
         key TEXT UNIQUE,
@@ -22,27 +22,32 @@ const SCHEMA: &str = "
         body TEXT NOT NULL,
         state TEXT NOT NULL,
         begun INTEGER NOT NULL,
+        round INTEGER NOT NULL,
         accepted_at TEXT NOT NULL,
         began_at TEXT,
         ended_at TEXT,
         results TEXT NOT NULL,
         problems TEXT NOT NULL
     ) STRICT;
-    CREATE INDEX IF NOT EXISTS jobs_of_state ON jobs (state);
-    CREATE TABLE IF NOT EXISTS events (
+    CREATE INDEX jobs_of_state ON jobs (state);
+    CREATE TABLE events (
         job TEXT NOT NULL REFERENCES jobs (id),
         number INTEGER NOT NULL,
         at TEXT NOT NULL,
         what TEXT NOT NULL,
         PRIMARY KEY (job, number)
     ) STRICT, WITHOUT ROWID;
-    CREATE TABLE IF NOT EXISTS parts (
+    CREATE TABLE parts (
         part TEXT PRIMARY KEY,
         job TEXT NOT NULL REFERENCES jobs (id)
     ) STRICT, WITHOUT ROWID;
 ";
 
-const COLUMNS: &str = "id, key, digest, name, body, state, begun, accepted_at, began_at, ended_at, results, problems";
+const COLUMNS: &str =
+    "id, key, digest, name, body, state, begun, round, accepted_at, began_at, ended_at, results, problems";
+
+/// Of the schema. A database of another one is as good as lost.
+const VERSION: u32 = 2;
 
 /// The index.
 pub(crate) struct Index {
@@ -59,11 +64,17 @@ impl Index {
         connection.pragma_update(None, "foreign_keys", "ON")?;
         connection.pragma_update(None, "trusted_schema", "OFF")?;
         connection.pragma_update(None, "busy_timeout", 5000)?;
-        connection.execute_batch(SCHEMA)?;
+        let is_new = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, u32>(0))? == 0;
+        if is_new {
+            connection.execute_batch(SCHEMA)?;
+            connection.pragma_update(None, "user_version", VERSION)?;
+        }
+        let version: u32 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
         let sound: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
-        match sound.as_str() {
-            "ok" => Ok(Self { connection: Mutex::new(connection) }),
-            told => Err(crate::Error::records(&told)),
+        match (version, sound.as_str()) {
+            (VERSION, "ok") => Ok(Self { connection: Mutex::new(connection) }),
+            (VERSION, told) => Err(crate::Error::records(&told)),
+            (other, _) => Err(crate::Error::records(&format!("the index has version {other}"))),
         }
     }
 
@@ -72,7 +83,7 @@ impl Index {
         let mut connection = self.connection();
         let change = connection.transaction()?;
         change.execute(
-            &format!("INSERT INTO jobs ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)"),
+            &format!("INSERT INTO jobs ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)"),
             params![
                 job.id,
                 job.key,
@@ -81,6 +92,7 @@ impl Index {
                 text(&job.body),
                 job.state.to_string(),
                 job.begun,
+                job.round,
                 job.accepted_at,
                 job.began_at,
                 job.ended_at,
@@ -97,12 +109,13 @@ impl Index {
         let mut connection = self.connection();
         let change = connection.transaction()?;
         change.execute(
-            "UPDATE jobs SET state = ?2, begun = ?3, began_at = ?4, ended_at = ?5, results = ?6, problems = ?7
-             WHERE id = ?1",
+            "UPDATE jobs SET state = ?2, begun = ?3, round = ?4, began_at = ?5, ended_at = ?6, results = ?7,
+             problems = ?8 WHERE id = ?1",
             params![
                 job.id,
                 job.state.to_string(),
                 job.begun,
+                job.round,
                 job.began_at,
                 job.ended_at,
                 text(&job.results),
@@ -114,6 +127,16 @@ impl Index {
         }
         if let Some(event) = event {
             add_event(&change, &job.id, event)?;
+        }
+        Ok(change.commit()?)
+    }
+
+    /// Takes a run out, with all that was told of it.
+    pub(crate) fn forget(&self, id: &str) -> Result<()> {
+        let mut connection = self.connection();
+        let change = connection.transaction()?;
+        for table in ["events WHERE job", "parts WHERE job", "jobs WHERE id"] {
+            change.execute(&format!("DELETE FROM {table} = ?1"), params![id])?;
         }
         Ok(change.commit()?)
     }
@@ -195,6 +218,7 @@ fn job(row: &Row<'_>) -> Job {
         body: parsed(&own("body")),
         state: state(&own("state")),
         begun: row.get("begun").unwrap_or_default(),
+        round: row.get("round").unwrap_or_default(),
         accepted_at: own("accepted_at"),
         began_at: maybe("began_at"),
         ended_at: maybe("ended_at"),

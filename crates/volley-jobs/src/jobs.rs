@@ -5,9 +5,7 @@ mod recovery;
 mod work;
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::num::NonZeroUsize;
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -19,12 +17,13 @@ use tokio::task::JoinSet;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::event::{Event, Happened};
-use crate::index::Index;
-use crate::records::{EndRecord, Kind, Records, RequestRecord};
+use crate::facts::Facts;
+use crate::records::{EndRecord, Records};
 use crate::row::Job;
 use crate::state::{Refused, State, Step};
 
 pub use follower::Follower;
+pub use recovery::Home;
 
 /// All runs of one state.
 #[derive(Clone)]
@@ -57,7 +56,7 @@ pub struct Submitted {
 struct Own {
     engine: Arc<dyn Engine>,
     records: Records,
-    index: Index,
+    home: Home,
     /// One run is changed at a time: what is read before a change is true while it is made.
     changing: tokio::sync::Mutex<()>,
     room: Arc<Semaphore>,
@@ -67,28 +66,31 @@ struct Own {
     changed: watch::Sender<u64>,
     tasks: Mutex<JoinSet<()>>,
     is_stopping: AtomicBool,
-    /// The system lets it go with the process.
-    _lock: File,
 }
 
 impl Jobs {
-    /// Opens the runs in a folder, and goes on with those that have not ended. At most `at_once` are under way at a
+    /// Opens runs by their facts, and goes on with those that have not ended. At most `at_once` are under way at a
     /// time; the others wait, the oldest first.
     ///
-    /// Errors: `state_in_use` if another process has them, `bad_state`.
-    pub async fn open(folder: &Path, engine: Arc<dyn Engine>, at_once: NonZeroUsize) -> Result<Self> {
-        let opened = recovery::open(folder)?;
+    /// Errors: `bad_state`, those of the store.
+    pub async fn open(
+        facts: Arc<dyn Facts>,
+        home: Home,
+        engine: Arc<dyn Engine>,
+        at_once: NonZeroUsize,
+    ) -> Result<Self> {
+        let records = Records(facts);
+        recovery::bring_up(&home.index, &records).await?;
         let own = Own {
             engine,
-            records: opened.records,
-            index: opened.index,
+            records,
+            home,
             changing: tokio::sync::Mutex::default(),
             room: Arc::new(Semaphore::new(at_once.get())),
             stops: Mutex::default(),
             changed: watch::Sender::default(),
             tasks: Mutex::default(),
             is_stopping: AtomicBool::new(false),
-            _lock: opened.lock,
         };
         let jobs = Self { own: Arc::new(own) };
         jobs.go_on().await?;
@@ -97,7 +99,7 @@ impl Jobs {
 
     /// Accepts a run: once this returns, it survives whatever dies. The same key and request give the same run.
     ///
-    /// Errors: `key_reused`, `server_stopping`, `bad_state`, those of the engine.
+    /// Errors: `key_reused`, `server_stopping`, `owner_replaced`, `bad_state`, those of the store and of the engine.
     pub async fn submit(&self, submission: Submission) -> Result<Submitted> {
         if self.own.is_stopping.load(Ordering::SeqCst) {
             return Err(Error::Stopping);
@@ -105,18 +107,14 @@ impl Jobs {
         let _changing = self.own.changing.lock().await;
         let Submission { name, key, digest, body } = submission;
         if let Some(key) = &key
-            && let Some(job) = self.own.index.job_of_key(key)?
+            && let Some(job) = self.own.home.index.job_of_key(key)?
         {
             return known(job, key, &digest);
         }
         let id = self.own.engine.name_run(key.as_deref(), &digest, &body).await.map_err(Error::Engine)?;
-        let accepted_at = now();
-        let job = RequestRecord { name, key, digest, accepted_at, body }.job(&id);
-        self.own
-            .records
-            .write(Kind::Requests, &id, &RequestRecord::of(&job))
-            .map_err(|error| Error::records(&error))?;
-        self.own.index.add(&job, &event_of(&job))?;
+        let job = Job::accepted(&id, name, key, digest, now(), body);
+        self.own.records.accept(&job).await?;
+        self.own.home.index.add(&job, &event_of(&job))?;
         self.start(&id);
         self.own.has_changed();
         Ok(Submitted { job, is_new: true })
@@ -124,17 +122,17 @@ impl Jobs {
 
     /// A run, by its name or by that of a published job of the engine in it. Errors: `unknown_job`.
     pub fn job(&self, id: &str) -> Result<Job> {
-        self.own.index.job(id)?.ok_or_else(|| Error::UnknownJob { job: id.to_owned() })
+        self.own.home.index.job(id)?.ok_or_else(|| Error::UnknownJob { job: id.to_owned() })
     }
 
     /// The newest runs, in order of age.
     pub fn newest(&self, max: u32) -> Result<Vec<Job>> {
-        self.own.index.newest(max)
+        self.own.home.index.newest(max)
     }
 
     /// How many runs wait, and how many are under way.
     pub fn waiting_and_running(&self) -> Result<(usize, usize)> {
-        let states = self.own.index.states()?;
+        let states = self.own.home.index.states()?;
         let count = |wanted: &[State]| states.iter().filter(|(_, state)| wanted.contains(state)).count();
         Ok((count(&[State::Accepted]), count(&[State::Running, State::Canceling])))
     }
@@ -150,9 +148,9 @@ impl Jobs {
             return Ok(job);
         }
         if next == State::Canceling {
-            self.own.records.write(Kind::Cancels, &job.id, &now()).map_err(|error| Error::records(&error))?;
+            self.own.records.cancel(&job, now()).await?;
         }
-        self.own.change(&mut job, next)?;
+        self.own.change(&mut job, next).await?;
         if let Some(stop) = self.own.stops().get(&job.id) {
             stop.send_replace(true);
         }
@@ -166,11 +164,9 @@ impl Jobs {
         let _changing = self.own.changing.lock().await;
         let mut job = self.job(id)?;
         let next = after(&job, Step::Resume)?;
-        for kind in [Kind::Cancels, Kind::Ends] {
-            self.own.records.remove(kind, &job.id).map_err(|error| Error::records(&error))?;
-        }
-        (job.begun, job.began_at, job.ended_at, job.problems) = (0, None, None, vec![]);
-        self.own.change(&mut job, next)?;
+        job.begin_round(job.round + 1);
+        self.own.records.resume(&job, now()).await?;
+        self.own.change(&mut job, next).await?;
         self.start(&job.id);
         Ok(job)
     }
@@ -200,15 +196,15 @@ impl Jobs {
 
 impl Own {
     /// Brings a run into a state, facts first. Results, problems and times are the caller's.
-    fn change(&self, job: &mut Job, state: State) -> Result<()> {
+    async fn change(&self, job: &mut Job, state: State) -> Result<()> {
         job.state = state;
         if state.is_over() {
             let ended_at = job.ended_at.get_or_insert_with(now).clone();
             let (results, problems) = (job.results.clone(), job.problems.clone());
             let end = EndRecord { state, ended_at, results, problems };
-            self.records.write(Kind::Ends, &job.id, &end).map_err(|error| Error::records(&error))?;
+            self.records.end(job, &end).await?;
         }
-        self.index.update(job, Some(&event_of(job)))?;
+        self.home.index.update(job, Some(&event_of(job)))?;
         self.has_changed();
         Ok(())
     }

@@ -1,19 +1,20 @@
 //! What to run, when, and what became of it: runs that are accepted once, survive whatever dies, and end once.
 //!
 //! ```text
-//! submit ─► key ─► request on disk ─► row in the index ─► accepted
-//!                                                            │ begins when there is room
-//!                                                            ▼
-//!                                      Engine::run ─► succeeded, failed, canceled: end on disk ─► row in the index
+//! submit ─► key ─► request on record ─► row in the index ─► accepted
+//!                                                              │ begins when there is room
+//!                                                              ▼
+//!                                      Engine::run ─► succeeded, failed, canceled: end on record ─► row in the index
 //! ```
 //!
 //! [`State`] decides what follows from what. [`Jobs`] carries it out through an [`Engine`], which it knows as little
-//! of as the engine of it. The facts are small files (`records`) that are written once; the SQLite database beside
-//! them is an index of these facts, and is made from them again where it is lost.
+//! of as the engine of it. The facts are small records (`records`) in the state of the jobs, each written once; the
+//! SQLite database on this machine is an index of these facts, and is made from them again where it is lost.
 
 mod engine;
 mod error;
 mod event;
+mod facts;
 mod index;
 mod jobs;
 mod records;
@@ -23,7 +24,8 @@ mod state;
 pub use engine::{Ended, Engine, Teller, Work};
 pub use error::{Error, Result};
 pub use event::{Event, Happened};
-pub use jobs::{Follower, Jobs, Submission, Submitted};
+pub use facts::{Facts, Unkept};
+pub use jobs::{Follower, Home, Jobs, Submission, Submitted};
 pub use records::unfinished;
 pub use row::{Job, Problem};
 pub use state::{Refused, State, Step};

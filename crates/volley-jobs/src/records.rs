@@ -1,20 +1,24 @@
-//! The facts about runs: small files, each written once and whole, from which the index is made again.
+//! The facts about runs: small records, each written once and whole, from which the index is made again.
 //!
 //! ```text
-//! requests/ID.json   what was asked for: with it the run is accepted
-//! cancels/ID.json    that it is to stop
-//! ends/ID.json       how it ended
+//! requests/ID.json          what was asked for: with it the run is accepted
+//! cancels/ID.ROUND.json     that it is to stop
+//! ends/ID.ROUND.EPOCH.json  how it ended, as that owner of the state saw it
+//! resumes/ID.ROUND.json     that it goes on all the same, in this round
 //! ```
+//!
+//! A run begins in round 0, and each time that it is resumed another round begins: so nothing is ever taken away, and
+//! no request that comes late to a store can undo anything. Of two owners the later one is right about an end.
 
-use std::collections::BTreeSet;
-use std::fs::{self, File};
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::error::{Error, Result};
+use crate::facts::Facts;
 use crate::row::{Job, Problem};
 use crate::state::State;
 
@@ -37,119 +41,142 @@ pub(crate) struct EndRecord {
     pub problems: Vec<Problem>,
 }
 
-/// The kinds of records.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
-    Requests,
-    Cancels,
-    Ends,
+/// When something was asked for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct AskedRecord {
+    at: String,
 }
 
-impl Kind {
-    const ALL: [Self; 3] = [Self::Requests, Self::Cancels, Self::Ends];
+const REQUESTS: &str = "requests";
+const CANCELS: &str = "cancels";
+const ENDS: &str = "ends";
+const RESUMES: &str = "resumes";
 
-    fn folder(self) -> &'static str {
-        match self {
-            Self::Requests => "requests",
-            Self::Cancels => "cancels",
-            Self::Ends => "ends",
-        }
-    }
-}
+/// The records of the runs of a state.
+#[derive(Clone)]
+pub(crate) struct Records(pub(crate) Arc<dyn Facts>);
 
-/// The folder of these records.
-#[derive(Debug, Clone)]
-pub(crate) struct Records {
-    folder: PathBuf,
+/// Which records there are.
+#[derive(Debug, Default)]
+pub(crate) struct Overview {
+    pub(crate) requests: BTreeSet<String>,
+    rounds: BTreeMap<String, u32>,
+    cancels: BTreeSet<(String, u32)>,
+    /// By the newest owner that wrote one.
+    ends: BTreeMap<(String, u32), u64>,
 }
 
 impl Records {
-    pub(crate) fn open(folder: &Path) -> io::Result<Self> {
-        for kind in Kind::ALL {
-            fs::create_dir_all(folder.join(kind.folder()))?;
+    /// Once this returns, the run survives whatever dies.
+    pub(crate) async fn accept(&self, job: &Job) -> Result<()> {
+        let Job { id, name, key, digest, accepted_at, body, .. } = job.clone();
+        let request = RequestRecord { name, key, digest, accepted_at, body };
+        self.write(&request_key(&id), &request).await
+    }
+
+    pub(crate) async fn cancel(&self, job: &Job, at: String) -> Result<()> {
+        self.write(&asked_key(CANCELS, &job.id, job.round), &AskedRecord { at }).await
+    }
+
+    /// Lets the round begin that the run is in now.
+    pub(crate) async fn resume(&self, job: &Job, at: String) -> Result<()> {
+        self.write(&asked_key(RESUMES, &job.id, job.round), &AskedRecord { at }).await
+    }
+
+    pub(crate) async fn end(&self, job: &Job, end: &EndRecord) -> Result<()> {
+        self.write(&end_key(&job.id, job.round, self.0.epoch()), end).await
+    }
+
+    /// A run as it was when it was accepted.
+    pub(crate) async fn accepted(&self, id: &str) -> Result<Option<Job>> {
+        let request: Option<RequestRecord> = self.read(&request_key(id)).await?;
+        Ok(request.map(|request| request.job(id)))
+    }
+
+    /// Which records there are. What has another name than ours is passed over.
+    pub(crate) async fn overview(&self) -> Result<Overview> {
+        let mut found = Overview::default();
+        for name in self.0.names(REQUESTS).await? {
+            found.requests.extend(name.strip_suffix(".json").map(str::to_owned));
         }
-        Ok(Self { folder: folder.to_owned() })
-    }
-
-    /// Puts a record in its place, whole and on disk before this returns. One that is there stays.
-    pub(crate) fn write(&self, kind: Kind, id: &str, record: &impl Serialize) -> io::Result<()> {
-        let path = self.path(kind, id);
-        let bytes = serde_json::to_vec(record).map_err(io::Error::other)?;
-        let draft = path.with_extension("draft");
-        let mut file = File::create(&draft)?;
-        file.write_all(&bytes)?;
-        file.sync_all()?;
-        // A link is refused where the name is taken: a record is never replaced.
-        match fs::hard_link(&draft, &path) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-            _ => fs::remove_file(&draft)?,
+        for name in self.0.names(RESUMES).await? {
+            let Some((id, round)) = name.strip_suffix(".json").and_then(numbered::<u32>) else { continue };
+            let newest: &mut u32 = found.rounds.entry(id.to_owned()).or_default();
+            *newest = round.max(*newest);
         }
-        self.sync(kind)
-    }
-
-    /// Takes a record away; it may be gone already.
-    pub(crate) fn remove(&self, kind: Kind, id: &str) -> io::Result<()> {
-        match fs::remove_file(self.path(kind, id)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => self.sync(kind),
+        for name in self.0.names(CANCELS).await? {
+            let cancel = name.strip_suffix(".json").and_then(numbered);
+            found.cancels.extend(cancel.map(|(id, round)| (id.to_owned(), round)));
         }
-    }
-
-    /// A record, if it is there.
-    pub(crate) fn read<T: DeserializeOwned>(&self, kind: Kind, id: &str) -> io::Result<Option<T>> {
-        match fs::read(self.path(kind, id)) {
-            Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(io::Error::other),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
+        for name in self.0.names(ENDS).await? {
+            let Some((run, epoch)) = name.strip_suffix(".json").and_then(numbered::<u64>) else { continue };
+            let Some((id, round)) = numbered(run) else { continue };
+            let newest: &mut u64 = found.ends.entry((id.to_owned(), round)).or_default();
+            *newest = epoch.max(*newest);
         }
+        Ok(found)
     }
 
-    /// The runs that have a record of a kind.
-    pub(crate) fn ids(&self, kind: Kind) -> io::Result<BTreeSet<String>> {
-        let names = fs::read_dir(self.folder.join(kind.folder()))?.map(|entry| Ok(entry?.file_name()));
-        let names = names.collect::<io::Result<Vec<_>>>()?;
-        Ok(names.iter().filter_map(|name| Some(name.to_str()?.strip_suffix(".json")?.to_owned())).collect())
+    /// How a run ended, as the overview has it.
+    pub(crate) async fn ended(&self, overview: &Overview, id: &str) -> Result<Option<EndRecord>> {
+        let round = overview.round(id);
+        let Some(epoch) = overview.ends.get(&(id.to_owned(), round)) else { return Ok(None) };
+        self.read(&end_key(id, round, *epoch)).await
     }
 
-    fn path(&self, kind: Kind, id: &str) -> PathBuf {
-        self.folder.join(kind.folder()).join(format!("{id}.json"))
+    async fn write(&self, key: &str, record: &impl Serialize) -> Result<()> {
+        let record = serde_json::to_value(record).expect("plain structs have JSON");
+        Ok(self.0.write(key, record).await?)
     }
 
-    /// A name is on disk once its folder is.
-    fn sync(&self, kind: Kind) -> io::Result<()> {
-        File::open(self.folder.join(kind.folder()))?.sync_all()
+    async fn read<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>> {
+        let record = self.0.read(key).await?.map(serde_json::from_value).transpose();
+        record.map_err(|error| Error::records(&format!("{key}: {error}")))
+    }
+}
+
+impl Overview {
+    /// The round that a run is in.
+    pub(crate) fn round(&self, id: &str) -> u32 {
+        self.rounds.get(id).copied().unwrap_or(0)
+    }
+
+    pub(crate) fn is_over(&self, id: &str) -> bool {
+        self.ends.contains_key(&(id.to_owned(), self.round(id)))
+    }
+
+    pub(crate) fn is_canceled(&self, id: &str) -> bool {
+        self.cancels.contains(&(id.to_owned(), self.round(id)))
     }
 }
 
 impl RequestRecord {
-    pub(crate) fn of(job: &Job) -> Self {
-        let Job { name, key, digest, accepted_at, body, .. } = job.clone();
-        Self { name, key, digest, accepted_at, body }
-    }
-
-    /// The run as it was when it was accepted.
-    pub(crate) fn job(self, id: &str) -> Job {
+    fn job(self, id: &str) -> Job {
         let Self { name, key, digest, accepted_at, body } = self;
-        Job {
-            id: id.to_owned(),
-            name,
-            key,
-            state: State::Accepted,
-            begun: 0,
-            accepted_at,
-            began_at: None,
-            ended_at: None,
-            results: vec![],
-            problems: vec![],
-            digest,
-            body,
-        }
+        Job::accepted(id, name, key, digest, accepted_at, body)
     }
 }
 
-/// The runs in a folder that are accepted and have not ended.
-pub fn unfinished(folder: &Path) -> io::Result<BTreeSet<String>> {
-    let records = Records::open(folder)?;
-    let ends = records.ids(Kind::Ends)?;
-    Ok(records.ids(Kind::Requests)?.difference(&ends).cloned().collect())
+fn request_key(id: &str) -> String {
+    format!("{REQUESTS}/{id}.json")
+}
+
+fn asked_key(folder: &str, id: &str, round: u32) -> String {
+    format!("{folder}/{id}.{round}.json")
+}
+
+fn end_key(id: &str, round: u32, epoch: u64) -> String {
+    format!("{ENDS}/{id}.{round}.{epoch}.json")
+}
+
+/// What stands before the number at the end of a name.
+fn numbered<N: std::str::FromStr>(name: &str) -> Option<(&str, N)> {
+    let (rest, number) = name.rsplit_once('.')?;
+    Some((rest, number.parse().ok()?))
+}
+
+/// The runs that are accepted and have not ended.
+pub async fn unfinished(facts: &Arc<dyn Facts>) -> Result<BTreeSet<String>> {
+    let overview = Records(facts.clone()).overview().await?;
+    Ok(overview.requests.iter().filter(|id| !overview.is_over(id)).cloned().collect())
 }

@@ -16,8 +16,11 @@ pub struct Job {
     pub key: Option<String>,
     /// Where it is.
     pub state: State,
-    /// How often its work was begun.
+    /// How often its work was begun since it was accepted or resumed.
     pub begun: u32,
+    /// How often it was resumed.
+    #[serde(skip)]
+    pub round: u32,
     /// When it was accepted, began and ended: RFC 3339.
     pub accepted_at: String,
     /// None before that.
@@ -34,6 +37,40 @@ pub struct Job {
     /// The request, as the engine reads it.
     #[serde(skip)]
     pub body: Value,
+}
+
+impl Job {
+    /// A run that nothing has happened to yet.
+    pub(crate) fn accepted(
+        id: &str,
+        name: String,
+        key: Option<String>,
+        digest: String,
+        accepted_at: String,
+        body: Value,
+    ) -> Self {
+        Self {
+            id: id.to_owned(),
+            name,
+            key,
+            state: State::Accepted,
+            begun: 0,
+            round: 0,
+            accepted_at,
+            began_at: None,
+            ended_at: None,
+            results: vec![],
+            problems: vec![],
+            digest,
+            body,
+        }
+    }
+
+    /// Waits to be run as when it was accepted; what it has published stays.
+    pub(crate) fn begin_round(&mut self, round: u32) {
+        (self.state, self.round, self.begun) = (State::Accepted, round, 0);
+        (self.began_at, self.ended_at, self.problems) = (None, None, vec![]);
+    }
 }
 
 /// One thing that is wrong, with its stable code and its place in the request's text.

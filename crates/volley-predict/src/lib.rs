@@ -28,7 +28,7 @@ pub use call::BoundCall;
 pub use error::PredictError;
 pub use exec::{ExecCall, PredictExec};
 pub use function::{BoundPredict, UnboundPredict, scores};
-pub use host::{LoadedModel, ModelHost, Scored};
+pub use host::{Loaded, LoadedModel, ModelHost, Scored};
 pub use locations::{LOCATION_COLUMNS, carries_locations, location_fields};
 pub use node::{NodeCall, PredictNode};
 pub use options::PredictOptions;

@@ -1,5 +1,6 @@
 //! What goes wrong with what was asked for, told with place and stable code.
 
+use volley_cluster::ClusterError;
 use volley_engine::EngineError;
 use volley_jobs::Problem;
 
@@ -29,6 +30,12 @@ impl From<EngineError> for ServerError {
     fn from(error: EngineError) -> Self {
         let is_transient = error.is_transient();
         Self { problems: problems(error), is_transient }
+    }
+}
+
+impl From<ClusterError> for ServerError {
+    fn from(error: ClusterError) -> Self {
+        Self::new(error.code(), error.to_string())
     }
 }
 

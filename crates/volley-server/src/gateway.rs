@@ -1,18 +1,21 @@
 //! What may be asked of a server, whichever door it is asked through: jobs, and statements that are answered at once.
 
 mod counts;
+mod facts;
 mod runner;
 mod statement;
 
 use std::num::NonZeroUsize;
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use volley_engine::{Engine, EngineSettings, Intent, Kind, ScriptStatement, parse_script};
-use volley_jobs::{Follower, Job, Jobs, Submission, Submitted};
+use volley_cluster::{Cluster, ClusterError, ExecutorStatus};
+use volley_engine::{EngineSettings, Intent, Kind, Opened, ScriptStatement, parse_script};
+use volley_jobs::{Follower, Home, Job, Jobs, Submission, Submitted};
 
 use counts::Answering;
 pub use counts::Counts;
+use facts::InState;
 use runner::Runner;
 pub use statement::{Reply, StatementRows};
 
@@ -29,6 +32,10 @@ pub struct GatewaySettings {
     pub engine: EngineSettings,
     /// How many jobs are under way at a time; the others wait.
     pub jobs_at_once: NonZeroUsize,
+    /// A folder of this machine for the index of jobs, where their state lies in a bucket.
+    pub index: PathBuf,
+    /// Who runs the splits of jobs; without one, this process does.
+    pub cluster: Option<Arc<Cluster>>,
 }
 
 /// The server behind its doors.
@@ -36,28 +43,43 @@ pub struct GatewaySettings {
 pub struct Gateway {
     runner: Arc<Runner>,
     jobs: Jobs,
+    cluster: Option<Arc<Cluster>>,
 }
 
 impl Gateway {
-    /// Opens engine and jobs, and goes on with those that have not ended. `prepare` is given the engine before anything
-    /// runs in it.
+    /// Opens engine and jobs, and goes on with those that have not ended.
     ///
     /// Errors: those of the engine, `state_in_use`, `bad_state`.
-    pub async fn open(settings: GatewaySettings, prepare: impl FnOnce(Engine) -> Engine) -> Result<Self, ServerError> {
-        let GatewaySettings { engine, jobs_at_once } = settings;
-        let folder = engine.base.join(&engine.state).join(FOLDER);
+    pub async fn open(settings: GatewaySettings) -> Result<Self, ServerError> {
+        // Before the state is taken over: another server may be at work with this folder.
+        let home = Home::open(&settings.index_folder())?;
+        let opened = Opened::open(settings.engine).await?;
+        let facts: Arc<dyn volley_jobs::Facts> = Arc::new(InState(opened.facts(FOLDER)));
         // What was cut off of these is gone on with, and must not be given up before.
-        let mine = volley_jobs::unfinished(&folder).map_err(|error| bad_state(&folder, &error))?;
+        let mine = volley_jobs::unfinished(&facts).await?;
         let mine = Intent::Runs(mine.iter().filter_map(|id| id.parse().ok()).collect());
-        let engine = prepare(Engine::open_for(engine, &mine).await?);
+        let mut engine = opened.engine(&mine).await?;
+        if let Some(cluster) = &settings.cluster {
+            engine = engine.with_driver(cluster.driver());
+        }
         let runner = Arc::new(Runner::new(engine));
-        let jobs = Jobs::open(&folder, runner.clone(), jobs_at_once).await?;
-        Ok(Self { runner, jobs })
+        let jobs = Jobs::open(facts, home, runner.clone(), settings.jobs_at_once).await?;
+        Ok(Self { runner, jobs, cluster: settings.cluster })
     }
 
     /// What became of jobs that processes left unfinished which are dead by now: one line each.
     pub fn recovered(&self) -> &[String] {
         self.runner.engine().recovered()
+    }
+
+    /// The same for what could not be seen to at once, because the server before may still act; returns when it is done.
+    pub async fn recovered_later(&self) -> Vec<String> {
+        self.runner.engine().recovered_later().await
+    }
+
+    /// Ends when another server has taken over the state, and says so.
+    pub async fn replaced(&self) -> ServerError {
+        self.runner.engine().replaced().await.into()
     }
 
     /// Accepts a job: once this returns, it survives whatever dies.
@@ -120,6 +142,18 @@ impl Gateway {
         Ok(self.jobs.resume(id).await?)
     }
 
+    /// The executors that there are.
+    pub fn executors(&self) -> Vec<ExecutorStatus> {
+        self.cluster.as_ref().map_or_else(Vec::new, |cluster| cluster.executors())
+    }
+
+    /// Asks an executor to take no more splits, to end those that it has, and to leave. Error: `unknown_executor`.
+    pub fn drain(&self, executor: &str) -> Result<ExecutorStatus, ServerError> {
+        let unknown = || ClusterError::UnknownExecutor(executor.to_owned());
+        let cluster = self.cluster.as_ref().ok_or_else(unknown)?;
+        Ok(cluster.drain(executor)?)
+    }
+
     /// What was counted since the server began.
     pub fn counts(&self) -> &Counts {
         self.runner.counts()
@@ -127,9 +161,23 @@ impl Gateway {
 
     /// Accepts nothing more, and ends once what is under way has stopped in order: the next server goes on with it.
     pub async fn stop(&self) {
-        let stopping = self.runner.engine().stop();
+        let engine = self.runner.engine();
+        let stopping = engine.stop();
         self.jobs.stop().await;
+        // Where this fails, the next server waits as if this one had died.
+        let _ = engine.close().await;
         drop(stopping);
+    }
+}
+
+impl GatewaySettings {
+    /// One for each state: beside the records where they lie on this machine.
+    fn index_folder(&self) -> PathBuf {
+        let name = |state: &str| state.replace(|letter: char| !letter.is_ascii_alphanumeric(), "-");
+        match self.engine.state_folder() {
+            Some(state) => state.join(FOLDER),
+            None => self.engine.base.join(&self.index).join(name(&self.engine.state)),
+        }
     }
 }
 
@@ -153,8 +201,4 @@ fn check_statements(statements: &[ScriptStatement], has_output: bool) -> Result<
         )),
         false => Ok(()),
     }
-}
-
-fn bad_state(folder: &Path, error: &dyn std::fmt::Display) -> ServerError {
-    ServerError::new("bad_state", format!("the records of jobs in '{}' cannot be used: {error}", folder.display()))
 }

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! HTTP ─► access (token, host) ─► handlers ─► Gateway ─► Jobs (durable) ─► Runner ─► Session of the engine
-//!                                                    └─► a statement of its own ───► Session of the engine ─► rows
+//!                                                    ├─► a statement of its own ───► Session of the engine ─► rows
+//!                                                    └─► Cluster: the executors that there are
 //! ```
 //!
 //! [`Gateway`] knows nothing of HTTP: other doors are built on it. [`Door`] is the HTTP one.

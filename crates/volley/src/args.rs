@@ -13,6 +13,7 @@ use volley_engine::JobId;
 use volley_model::{NullRule, Runtime};
 use volley_registry::{AliasName, ModelName, ModelRef};
 
+use crate::cluster::ExecutorsArgs;
 use crate::executor::ExecutorArgs;
 use crate::models::trial;
 use crate::rows::Format;
@@ -52,9 +53,8 @@ pub enum Command {
     Server(ServerArgs),
     /// Run splits of the jobs of a server
     Executor(ExecutorArgs),
-    /// Not built yet
-    #[command(hide = true)]
-    Executors(Anything),
+    /// Look at the executors of a server, and have them leave
+    Executors(ExecutorsArgs),
     /// Serve, and run splits by executors of this machine
     Up(UpArgs),
     /// Look at jobs, and go on with those that were cut off
@@ -67,8 +67,7 @@ impl Command {
         match self {
             Self::Models(ModelsCommand::Import(_)) => Some("volley models import"),
             Self::Run(_) | Self::Sql(_) | Self::Models(_) | Self::Jobs(_) | Self::TryModel => None,
-            Self::Server(_) | Self::Executor(_) | Self::Up(_) => None,
-            Self::Executors(_) => Some("volley executors"),
+            Self::Server(_) | Self::Executor(_) | Self::Executors(_) | Self::Up(_) => None,
         }
     }
 }
@@ -419,12 +418,8 @@ mod tests {
 
     #[test]
     fn what_is_planned_and_not_built_is_known_by_name() {
-        for (line, what) in [
-            ("volley executors list", "volley executors"),
-            ("volley models import models:/a/1", "volley models import"),
-        ] {
-            assert_eq!(parse(line).unwrap().command.not_built(), Some(what), "{line}");
-        }
+        let planned = parse("volley models import models:/a/1").unwrap();
+        assert_eq!(planned.command.not_built(), Some("volley models import"));
         assert_eq!(parse("volley run a.sql --param a=1").unwrap().command.not_built(), None);
     }
 

@@ -2,12 +2,14 @@
 
 mod client;
 mod events;
+mod executors;
 mod follow;
 mod jobs;
 mod run;
 mod sql;
 
 pub use client::Client;
+pub use executors::{ExecutorsArgs, executors};
 pub use jobs::jobs;
 pub use run::run;
 pub use sql::sql;

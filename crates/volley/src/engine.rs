@@ -17,6 +17,13 @@ pub async fn open(settings: EngineSettings) -> Result<Engine, Failure> {
 }
 
 async fn open_for(settings: EngineSettings, intent: &Intent) -> Result<Engine, Failure> {
+    if settings.state_folder().is_none() {
+        let message = format!(
+            "the state '{}' has one server at a time, whose place this command would take: reach that with --cluster, or name a folder with --state",
+            settings.state
+        );
+        return Err(Failure::new("invalid_setting", message));
+    }
     let engine = Engine::open_for(settings, intent).await?;
     for line in engine.recovered() {
         // Told for information: whether anybody reads it changes nothing.

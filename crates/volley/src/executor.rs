@@ -1,7 +1,7 @@
 //! `volley executor`: runs splits of the jobs of a server, until it is asked to leave.
 
 use std::io::{self, Write};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -35,6 +35,9 @@ pub struct ExecutorArgs {
     /// The name or address that the server knows that by [default: where it sees this executor come from]
     #[arg(long, value_name = "HOST")]
     pub advertise: Option<String>,
+    /// Where `/healthz`, `/readyz` and `/metrics` are answered, as 127.0.0.1:9100 [default: nowhere]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub http_listen: Option<SocketAddr>,
     /// A file with the token of the cluster [default: what the variable VOLLEY_CLUSTER_TOKEN holds]
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
@@ -103,6 +106,7 @@ impl ExecutorArgs {
             vcores,
             token: token(self.token_file)?,
             advertise: self.advertise,
+            http_listen: self.http_listen,
             drain: Duration::from_secs(self.drain_seconds),
             timers,
             ..ExecutorSettings::of(self.server)

@@ -102,9 +102,7 @@ async fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::TryModel => unreachable!("it was answered before anything was set up"),
         Command::Executor(args) => executor::executor(args, settings).await,
         Command::Up(args) => up::up(args, settings).await,
-        Command::Executors(_) => {
-            unreachable!("what is not built was refused")
-        }
+        Command::Executors(args) => cluster::executors(&args, settings, json).await,
     }
 }
 

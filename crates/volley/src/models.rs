@@ -15,7 +15,7 @@ mod scoring;
 mod show;
 pub mod trial;
 
-use volley_engine::Engine;
+use volley_engine::{Engine, EngineSettings};
 
 use crate::args::ModelsCommand;
 use crate::engine;
@@ -24,7 +24,11 @@ use crate::settings::Settings;
 
 /// Runs one of the commands.
 pub async fn models(command: &ModelsCommand, settings: Settings, json: bool) -> Result<(), Failure> {
-    let settings = settings.settle(None)?;
+    let mut settings = settings.settle(None)?;
+    if settings.state_folder().is_none() {
+        // That of a server, which is none of our business: models are no jobs.
+        settings.state = EngineSettings::default().state;
+    }
     let again = settings.clone();
     engine::with(settings, async |engine: &Engine| {
         let registry = engine.registry();

@@ -4,8 +4,10 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
-use volley_engine::{Connection, Engine, EngineSettings, Places, Reach, SecretRef};
+use volley_engine::{Connection, EngineSettings, Places, Reach, SecretRef};
 use volley_registry::is_url;
 use volley_server::{Door, DoorSettings, Gateway, GatewaySettings, ServerError, Tls, Token};
 
@@ -22,6 +24,9 @@ const LISTEN: &str = "127.0.0.1:8080";
 
 /// Enough that a small job does not wait for a large one, and few enough that each gets on.
 const JOBS_AT_ONCE: NonZeroUsize = NonZeroUsize::new(4).expect("four is not zero");
+
+/// In the working folder.
+const INDEX: &str = ".volley/server";
 
 /// `volley server`.
 #[derive(Debug, Args)]
@@ -60,21 +65,24 @@ pub async fn serve<T>(
     let cores = engine.cores;
     let door = door(args, &table, &engine)?;
     engine.reach = Reach::Only(places(&door, &table, &engine));
+    if let Some(lease) = table.lease_seconds {
+        engine.state_lease = Duration::from_secs(lease.get());
+    }
     let jobs_at_once = table.jobs_at_once.unwrap_or(JOBS_AT_ONCE);
+    let index = table.index.clone().unwrap_or_else(|| PathBuf::from(INDEX));
     // Before anything is opened that others may have: a second server ends here.
     let door = Door::open(door).await?;
     let cluster = match args.cluster_listen.or(table.cluster_listen) {
         Some(bind) => {
-            let token = executor::token(None)?;
-            Some(Cluster::start(ClusterSettings { bind, token, ..ClusterSettings::default() }).await?)
+            let token = match &table.cluster_token {
+                Some(token) => Some(volley_cluster::Token::new(secret("cluster_token", token, &engine)?)?),
+                None => executor::token(None)?,
+            };
+            Some(Arc::new(Cluster::start(ClusterSettings { bind, token, ..ClusterSettings::default() }).await?))
         }
         None => None,
     };
-    let driven = |engine: Engine| match &cluster {
-        Some(cluster) => engine.with_driver(cluster.driver()),
-        None => engine,
-    };
-    let gateway = Gateway::open(GatewaySettings { engine, jobs_at_once }, driven).await?;
+    let gateway = Gateway::open(GatewaySettings { engine, jobs_at_once, index, cluster: cluster.clone() }).await?;
     for line in gateway.recovered() {
         tell(line);
     }
@@ -86,14 +94,25 @@ pub async fn serve<T>(
         None => None,
     };
     tell(&format!("volley listens on {}", door.url()));
-    let stopping = gateway.clone();
+    let (stopping, late) = (gateway.clone(), gateway.clone());
+    tokio::spawn(async move { late.recovered_later().await.iter().for_each(|line| tell(line)) });
+    let mut replaced = None;
     let until = async {
-        stopped().await;
-        tell("stopping: what is under way goes on when the server is there again");
+        tokio::select! {
+            () = stopped() => tell("stopping: what is under way goes on when the server is there again"),
+            by = stopping.replaced() => {
+                tell("stopping: another server has taken over the state");
+                replaced = Some(by);
+            }
+        }
         // What cannot stop in time is gone on with by the next server all the same.
         let _ = tokio::time::timeout(FINISH_TIME_MAX, stopping.stop()).await;
     };
-    Ok(door.serve(gateway, until).await?)
+    door.serve(gateway, until).await?;
+    match replaced {
+        Some(by) => Err(by.into()),
+        None => Ok(()),
+    }
 }
 
 fn tell(line: &str) {
@@ -119,10 +138,15 @@ fn door(args: &ServerArgs, table: &ServerTable, engine: &EngineSettings) -> Resu
 }
 
 fn read_token(token: &SecretRef, engine: &EngineSettings) -> Result<Token, Failure> {
-    let unusable =
-        |reason: &str| Failure::new("invalid_setting", format!("`token` of [server] cannot be used: {reason}"));
-    let text = token.text(&engine.environment).map_err(|reason| unusable(&reason))?;
-    Token::new(&text).ok_or_else(|| unusable("it is empty"))
+    let empty = || Failure::new("invalid_setting", "`token` of [server] cannot be used: it is empty");
+    Token::new(&secret("token", token, engine)?).ok_or_else(empty)
+}
+
+/// The text of a secret that a setting names.
+fn secret(setting: &str, secret: &SecretRef, engine: &EngineSettings) -> Result<String, Failure> {
+    secret
+        .text(&engine.environment)
+        .map_err(|reason| Failure::new("invalid_setting", format!("`{setting}` of [server] cannot be used: {reason}")))
 }
 
 /// What statements reach: what the connections lead to; and the working folder, where only this machine asks and
@@ -134,13 +158,16 @@ fn places(door: &DoorSettings, table: &ServerTable, engine: &EngineSettings) -> 
         SecretRef::Env(_) => None,
     };
     let registry = Some(PathBuf::from(&engine.registry)).filter(|_| !is_url(&engine.registry));
-    let own =
-        [Some(PathBuf::from(&engine.state)), registry, table.tls_key.clone(), table.token.as_ref().and_then(secret)];
+    let of_users = table.token.as_ref().and_then(secret);
+    let of_cluster = table.cluster_token.as_ref().and_then(secret);
+    let own = [engine.state_folder(), registry, table.tls_key.clone(), of_users, of_cluster];
+    let urls = [&engine.state, &engine.registry].into_iter().filter(|place| is_url(place));
     let of_connections = engine.connections.values().flat_map(Connection::secrets).filter_map(secret);
     Places {
         folders: if is_open { vec![engine.base.clone()] } else { vec![] },
         closed: own.into_iter().flatten().chain(of_connections).map(|path| engine.base.join(path)).collect(),
         connections: engine.connections.values().map(|connection| connection.url.clone()).collect(),
+        closed_urls: urls.cloned().collect(),
     }
 }
 

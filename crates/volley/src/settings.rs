@@ -22,13 +22,14 @@ pub use tables::{ClusterTable, ServerTable};
 const FILE_NAME: &str = "volley.toml";
 const INVALID: &str = "invalid_setting";
 const PREFIX: &str = "VOLLEY_";
-const VARIABLES: [&str; 14] = [
+const VARIABLES: [&str; 15] = [
     "VOLLEY_REGISTRY",
     "VOLLEY_STATE",
     "VOLLEY_CORES",
     "VOLLEY_SPLIT_ROWS",
     "VOLLEY_SPLIT_BYTES",
     "VOLLEY_MEMORY_BYTES",
+    "VOLLEY_MODEL_CACHE_BYTES",
     "VOLLEY_ONNXRUNTIME",
     "VOLLEY_STORE_RETRY_SECONDS",
     "VOLLEY_STORE_TIMEOUT_SECONDS",
@@ -49,8 +50,8 @@ pub struct Settings {
     #[arg(long, global = true, value_name = "FOLDER|URL", value_parser = NonEmptyStringValueParser::new())]
     #[serde(deserialize_with = "named")]
     pub registry: Option<String>,
-    /// Folder of the records of jobs [env: VOLLEY_STATE] [default: .volley/state]
-    #[arg(long, global = true, value_name = "FOLDER")]
+    /// Folder of the records of jobs, or a URL for a server [env: VOLLEY_STATE] [default: .volley/state]
+    #[arg(long, global = true, value_name = "FOLDER|URL")]
     #[serde(deserialize_with = "named")]
     pub state: Option<String>,
     /// Splits that run at a time [env: VOLLEY_CORES] [default: all cores of the machine]
@@ -69,6 +70,10 @@ pub struct Settings {
     #[arg(long, global = true, value_name = "BYTES", hide_short_help = true, value_parser = above_zero::<NonZeroUsize>)]
     #[serde(deserialize_with = "counted")]
     pub memory_bytes: Option<NonZeroUsize>,
+    /// Bytes of files of the models that are kept loaded [env: VOLLEY_MODEL_CACHE_BYTES] [default: 2147483648]
+    #[arg(long, global = true, value_name = "BYTES", hide_short_help = true, value_parser = above_zero::<NonZeroU64>)]
+    #[serde(deserialize_with = "counted")]
+    pub model_cache_bytes: Option<NonZeroU64>,
     /// Library of ONNX Runtime, for models registered with --runtime ort [env: VOLLEY_ONNXRUNTIME]
     #[arg(long, global = true, value_name = "FILE", hide_short_help = true)]
     #[serde(deserialize_with = "named")]
@@ -146,6 +151,7 @@ impl Settings {
             ("VOLLEY_REGISTRY", self.registry.clone()),
             ("VOLLEY_STATE", self.state.clone()),
             ("VOLLEY_MEMORY_BYTES", size(self.memory_bytes)),
+            ("VOLLEY_MODEL_CACHE_BYTES", number(self.model_cache_bytes)),
             ("VOLLEY_ONNXRUNTIME", self.onnxruntime.as_ref().map(|file| file.display().to_string())),
             ("VOLLEY_STORE_RETRY_SECONDS", number(self.store_retry_seconds)),
             ("VOLLEY_STORE_TIMEOUT_SECONDS", number(self.store_timeout_seconds)),
@@ -167,6 +173,7 @@ impl Settings {
             split_rows: number("VOLLEY_SPLIT_ROWS", set("VOLLEY_SPLIT_ROWS"))?,
             split_bytes: number("VOLLEY_SPLIT_BYTES", set("VOLLEY_SPLIT_BYTES"))?,
             memory_bytes: number("VOLLEY_MEMORY_BYTES", set("VOLLEY_MEMORY_BYTES"))?,
+            model_cache_bytes: number("VOLLEY_MODEL_CACHE_BYTES", set("VOLLEY_MODEL_CACHE_BYTES"))?,
             onnxruntime: set("VOLLEY_ONNXRUNTIME").map(PathBuf::from),
             store_retry_seconds: number("VOLLEY_STORE_RETRY_SECONDS", set("VOLLEY_STORE_RETRY_SECONDS"))?,
             store_timeout_seconds: number("VOLLEY_STORE_TIMEOUT_SECONDS", set("VOLLEY_STORE_TIMEOUT_SECONDS"))?,
@@ -218,6 +225,7 @@ impl Settings {
             split_rows: self.split_rows.or(below.split_rows),
             split_bytes: self.split_bytes.or(below.split_bytes),
             memory_bytes: self.memory_bytes.or(below.memory_bytes),
+            model_cache_bytes: self.model_cache_bytes.or(below.model_cache_bytes),
             onnxruntime: self.onnxruntime.or(below.onnxruntime),
             store_retry_seconds: self.store_retry_seconds.or(below.store_retry_seconds),
             store_timeout_seconds: self.store_timeout_seconds.or(below.store_timeout_seconds),
@@ -236,18 +244,14 @@ impl Settings {
     /// the working folder.
     fn engine(self) -> Result<EngineSettings, Failure> {
         let default = EngineSettings::default();
-        let state = self.state.unwrap_or(default.state);
-        if is_url(&state) {
-            let message = format!("`state` must be a folder of this machine, not `{state}`");
-            return Err(Failure::new(INVALID, message));
-        }
         Ok(EngineSettings {
-            state,
+            state: self.state.unwrap_or(default.state),
             registry: self.registry.unwrap_or(default.registry),
             cores: self.cores.map_or(default.cores, NonZeroUsize::get),
             split_rows: self.split_rows.map_or(default.split_rows, NonZeroU64::get),
             split_bytes: self.split_bytes.map_or(default.split_bytes, NonZeroU64::get),
             memory_bytes: self.memory_bytes.map_or(default.memory_bytes, NonZeroUsize::get),
+            model_cache_bytes: self.model_cache_bytes.map_or(default.model_cache_bytes, NonZeroU64::get),
             onnxruntime: self.onnxruntime,
             connections: self.connections,
             store_budget: Budget {

@@ -91,7 +91,8 @@ struct SplitStage {
 impl QueryStageExecutor for SplitStage {
     async fn execute_query_stage(&self, _: usize, _: Arc<TaskContext>) -> Result<Vec<ShuffleWritePartition>> {
         let running = self.table.enter(self.query.clone(), self.name);
-        let (worker, SplitName { job, split }) = (self.worker.clone(), self.name);
+        let SplitName { job, split } = self.name;
+        let worker = self.worker.clone();
         let mut tasks = tokio::task::JoinSet::new();
         // The set stops its task when it is dropped, which a handle would not.
         tasks.spawn_on(async move { worker.run(job, split).await }, self.threads.handle());
@@ -101,7 +102,7 @@ impl QueryStageExecutor for SplitStage {
             Some(Err(panic)) => Err(Failure::of(&volley_engine::EngineError::new("panicked", panic.to_string()))),
             None => unreachable!("the set holds one task"),
         };
-        running.ended(done.as_ref().err().cloned());
+        running.ended(self.worker.rows_written(job, split), done.as_ref().err().cloned());
         done.map(|()| vec![]).map_err(|failure| DataFusionError::Execution(failure.error().to_string()))
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use reqwest::{Client, Url};
 use tokio::sync::{Mutex, watch};
-use volley_engine::Worker;
+use volley_engine::{EngineError, Worker};
 
 use super::table::Table;
 use crate::error::ClusterError;
@@ -16,6 +16,7 @@ use crate::settings::ExecutorSettings;
 /// The way to the server.
 pub(super) struct Pulses {
     client: Client,
+    server: String,
     url: Url,
     pub(super) instance: Instance,
     vcores: usize,
@@ -33,6 +34,8 @@ pub(super) struct Pulses {
 enum Unheard {
     /// The server does not answer now.
     Silence,
+    /// The state, which the server wants to see written, does not answer now.
+    Unproven(EngineError),
     Refused(ClusterError),
 }
 
@@ -56,6 +59,7 @@ impl Pulses {
             .map_err(|error| ClusterError::Ballista(error.to_string()))?;
         Ok(Self {
             client,
+            server: settings.server.clone(),
             url,
             instance: Instance::new(),
             vcores: settings.vcores.get(),
@@ -68,18 +72,18 @@ impl Pulses {
         })
     }
 
-    /// Waits for the server, and shows it who comes. Calls `waiting` once if it is not there.
-    pub(super) async fn first(&self, waiting: impl FnOnce()) -> Result<(), ClusterError> {
-        let mut waiting = Some(waiting);
+    /// Waits for the server, and shows it who comes. Tells what it waits for, once.
+    pub(super) async fn first(&self, tell: impl Fn(&str)) -> Result<(), ClusterError> {
+        let mut told = None;
         loop {
-            match self.beat().await {
+            let waits_for = match self.beat().await {
                 Ok(()) => return Ok(()),
                 Err(Unheard::Refused(refused)) => return Err(refused),
-                Err(Unheard::Silence) => {
-                    if let Some(waiting) = waiting.take() {
-                        waiting();
-                    }
-                }
+                Err(Unheard::Silence) => format!("a server at {}", self.server),
+                Err(Unheard::Unproven(error)) => format!("the state: {error}"),
+            };
+            if told.replace(waits_for.clone()) != Some(waits_for.clone()) {
+                tell(&format!("waiting for {waits_for}"));
             }
             tokio::time::sleep(self.every).await;
         }
@@ -120,19 +124,31 @@ impl Pulses {
             RunningSplit { query, name, rows }
         });
         let running = running.collect();
-        let phase = *self.phase.borrow();
-        let ended = self.table.ended();
-        let pulse = Pulse { instance: self.instance, vcores: self.vcores, phase, running, ended };
-        let answer = self.client.post(self.url.clone()).json(&pulse).send().await.map_err(|_| Unheard::Silence)?;
-        if answer.status().is_client_error() {
-            let refusal: Refusal = answer.json().await.map_err(|_| Unheard::Silence)?;
-            return Err(Unheard::Refused(refusal.error()));
+        let (phase, ended) = (*self.phase.borrow(), self.table.ended());
+        let mut pulse = Pulse { instance: self.instance, vcores: self.vcores, phase, running, ended, proof: None };
+        let mut answer = self.send(&pulse).await?;
+        if let Some(proof) = answer.prove {
+            self.worker.prove(proof).await.map_err(Unheard::Unproven)?;
+            pulse.proof = Some(proof);
+            answer = self.send(&pulse).await?;
         }
-        let answer: Answer = answer.json().await.map_err(|_| Unheard::Silence)?;
+        // Asked once more: it was another server that has seen the first proof.
+        if answer.prove.is_some() {
+            return Err(Unheard::Silence);
+        }
         self.table.acknowledged(&pulse.ended);
         if answer.drain {
             self.drain.send_replace(true);
         }
         Ok(())
+    }
+
+    async fn send(&self, pulse: &Pulse) -> Result<Answer, Unheard> {
+        let answer = self.client.post(self.url.clone()).json(pulse).send().await.map_err(|_| Unheard::Silence)?;
+        if answer.status().is_client_error() {
+            let refusal: Refusal = answer.json().await.map_err(|_| Unheard::Silence)?;
+            return Err(Unheard::Refused(refusal.error()));
+        }
+        answer.json().await.map_err(|_| Unheard::Silence)
     }
 }

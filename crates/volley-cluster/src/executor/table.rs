@@ -21,6 +21,16 @@ pub(super) struct Table {
 struct Splits {
     running: BTreeMap<String, SplitName>,
     ended: Vec<EndedSplit>,
+    counts: Counts,
+}
+
+/// What a process has done so far.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Counts {
+    pub(super) sealed: u64,
+    pub(super) failed: u64,
+    /// Of splits that are sealed.
+    pub(super) rows: u64,
 }
 
 /// A split at work. Dropped before its end, it was stopped.
@@ -49,6 +59,10 @@ impl Table {
         self.lock().ended.clone()
     }
 
+    pub(super) fn counts(&self) -> Counts {
+        self.lock().counts
+    }
+
     /// These ends have been heard.
     pub(super) fn acknowledged(&self, heard: &[EndedSplit]) {
         self.lock().ended.retain(|ended| !heard.contains(ended));
@@ -60,10 +74,16 @@ impl Table {
 }
 
 impl Running {
-    /// The split has ended. A failure is told at once; that it is done, Ballista tells sooner.
-    pub(super) fn ended(self, failure: Option<Failure>) {
+    /// The split has ended, with so many rows. A failure is told at once; that it is done, Ballista tells sooner.
+    pub(super) fn ended(self, rows: u64, failure: Option<Failure>) {
         let is_urgent = failure.is_some();
-        self.table.lock().ended.push(EndedSplit { query: self.query.clone(), failure });
+        let mut splits = self.table.lock();
+        match is_urgent {
+            true => splits.counts.failed += 1,
+            false => (splits.counts.sealed, splits.counts.rows) = (splits.counts.sealed + 1, splits.counts.rows + rows),
+        }
+        splits.ended.push(EndedSplit { query: self.query.clone(), failure });
+        drop(splits);
         if is_urgent {
             self.table.ended.notify_one();
         }
@@ -88,14 +108,15 @@ mod tests {
         let name = SplitName { job: JobId::new(), split: 3 };
         let (done, stopped) = (table.enter("a".to_owned(), name), table.enter("b".to_owned(), name));
         assert_eq!(table.running().len(), 2);
-        done.ended(None);
+        done.ended(7, None);
         drop(stopped);
         assert!(table.is_empty());
         let told = table.ended();
         assert_eq!(told.len(), 1, "what was stopped has no end");
-        table.enter("c".to_owned(), name).ended(None);
+        table.enter("c".to_owned(), name).ended(2, None);
         table.acknowledged(&told);
         assert_eq!(table.ended().len(), 1);
         assert_eq!(table.ended()[0].query, "c");
+        assert_eq!((table.counts().sealed, table.counts().rows), (2, 9));
     }
 }

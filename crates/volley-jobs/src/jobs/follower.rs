@@ -38,7 +38,7 @@ impl Follower {
             self.changed.mark_unchanged();
             // The state first: an event that comes between the two is found.
             let is_over = self.jobs.job(&self.id).ok()?.state.is_over();
-            self.found = self.jobs.own.index.events(&self.id, self.after).ok()?.into();
+            self.found = self.jobs.own.home.index.events(&self.id, self.after).ok()?.into();
             if !self.found.is_empty() {
                 continue;
             }

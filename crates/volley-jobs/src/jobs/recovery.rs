@@ -4,29 +4,34 @@ use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::Path;
 
+use futures::{StreamExt, TryStreamExt};
+
 use super::{event_of, now};
 use crate::error::{Error, Result};
 use crate::index::Index;
-use crate::records::{EndRecord, Kind, Records, RequestRecord};
+use crate::records::{Overview, Records};
 use crate::row::Job;
 use crate::state::State;
 
 const INDEX: &str = "index.sqlite";
 
-/// What is open.
-pub(super) struct Opened {
-    pub(super) records: Records,
+/// How many records are read at a time.
+const READS_MAX: usize = 32;
+
+/// The folder of the index of runs, for this process alone until it is dropped.
+pub struct Home {
     pub(super) index: Index,
-    pub(super) lock: File,
+    /// The system lets it go with the process.
+    _lock: File,
 }
 
-/// Opens what lies in a folder, for this process alone.
-pub(super) fn open(folder: &Path) -> Result<Opened> {
-    let records = Records::open(folder).map_err(|error| Error::records(&error))?;
-    let lock = lock(folder)?;
-    let index = index(folder)?;
-    bring_up(&index, &records)?;
-    Ok(Opened { records, index, lock })
+impl Home {
+    /// Takes a folder, which is made if it is not there. Errors: `state_in_use` if another process has it, `bad_state`.
+    pub fn open(folder: &Path) -> Result<Self> {
+        std::fs::create_dir_all(folder).map_err(|error| Error::records(&error))?;
+        let lock = lock(folder)?;
+        Ok(Self { index: index(folder)?, _lock: lock })
+    }
 }
 
 fn lock(folder: &Path) -> Result<File> {
@@ -56,41 +61,48 @@ fn index(folder: &Path) -> Result<Index> {
     Index::open(&file)
 }
 
-/// Puts into the index what the records say and it does not.
-fn bring_up(index: &Index, records: &Records) -> Result<()> {
-    let facts = |error: std::io::Error| Error::records(&error);
-    let (requests, cancels) = (records.ids(Kind::Requests).map_err(facts)?, records.ids(Kind::Cancels).map_err(facts)?);
-    let ends = records.ids(Kind::Ends).map_err(facts)?;
+/// Puts into the index what the records say and it does not, and takes out what they do not know.
+pub(super) async fn bring_up(index: &Index, records: &Records) -> Result<()> {
+    let overview = records.overview().await?;
     let known: BTreeSet<String> = index.states()?.into_iter().map(|(id, _)| id).collect();
-    let mut lost: Vec<Job> = vec![];
-    for id in requests.difference(&known) {
-        let record: Option<RequestRecord> = records.read(Kind::Requests, id).map_err(facts)?;
-        lost.extend(record.map(|record| record.job(id)));
+    for id in known.difference(&overview.requests) {
+        index.forget(id)?;
     }
+    let lost = futures::stream::iter(overview.requests.difference(&known));
+    let lost = lost.map(|id| records.accepted(id)).buffer_unordered(READS_MAX);
+    let mut lost: Vec<Job> = lost.try_filter_map(async |job| Ok(job)).try_collect().await?;
     lost.sort_by(|a, b| (&a.accepted_at, &a.id).cmp(&(&b.accepted_at, &b.id)));
     for job in &lost {
         index.add(job, &event_of(job))?;
     }
-    for (id, state) in index.states()? {
-        let (is_over, has_end) = (state.is_over(), ends.contains(&id));
-        let is_asked_to_stop = !is_over && !has_end && cancels.contains(&id) && state != State::Canceling;
-        if is_over == has_end && !is_asked_to_stop {
-            continue;
-        }
+    for (id, _) in index.states()? {
         let Some(mut job) = index.job(&id)? else { continue };
-        match (is_over, has_end) {
-            (false, true) => {
-                let Some(end) = records.read::<EndRecord>(Kind::Ends, &id).map_err(facts)? else { continue };
+        if correct(&mut job, &overview, records).await? {
+            index.update(&job, Some(&event_of(&job)))?;
+        }
+    }
+    Ok(())
+}
+
+/// Brings a row to what the records say. Whether anything was to be changed.
+async fn correct(job: &mut Job, overview: &Overview, records: &Records) -> Result<bool> {
+    let round = overview.round(&job.id);
+    let is_new_round = job.round != round;
+    if is_new_round {
+        job.begin_round(round);
+    }
+    let is_asked_to_stop = overview.is_canceled(&job.id) && job.state != State::Canceling;
+    match (job.state.is_over(), overview.is_over(&job.id)) {
+        (false, true) => {
+            if let Some(end) = records.ended(overview, &job.id).await? {
                 (job.state, job.ended_at) = (end.state, Some(end.ended_at));
                 (job.results, job.problems) = (end.results, end.problems);
             }
-            // Somebody resumed it.
-            (true, false) => {
-                (job.state, job.ended_at, job.problems) = (State::Accepted, None, vec![]);
-            }
-            _ => job.state = State::Canceling,
         }
-        index.update(&job, Some(&event_of(&job)))?;
+        // Its end is not on record: what was told of it does not count.
+        (true, false) => job.begin_round(round),
+        (false, false) if is_asked_to_stop => job.state = State::Canceling,
+        _ => return Ok(is_new_round),
     }
-    Ok(())
+    Ok(true)
 }

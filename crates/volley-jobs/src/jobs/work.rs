@@ -10,15 +10,15 @@ use tokio::sync::watch;
 
 use super::{Jobs, Own, event_of, now, told};
 use crate::engine::{Ended, Teller, Work};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::event::Happened;
 use crate::row::{Job, Problem};
 use crate::state::{State, Step};
 
-/// How often giving up is tried, and how long it is waited for in between: a store may be away for a while. What is
-/// not given up by then is tried again by the next server.
-const GIVE_UP_MAX: u32 = 60;
-const GIVE_UP_PAUSE: Duration = Duration::from_secs(1);
+/// How often it is tried to end a run, and how long is waited in between: a store may be away for a while. One that has
+/// no end by then is left to the next server.
+const ENDINGS_MAX: u32 = 60;
+const ENDINGS_PAUSE: Duration = Duration::from_secs(1);
 
 /// Of a run that its servers did not survive.
 const DIED_CODE: &str = "server_died";
@@ -36,7 +36,7 @@ impl Jobs {
         tasks.spawn(async move {
             if let Err(error) = jobs.see_to(&id, stopped).await {
                 // It stays as the index says, and the next server goes on with it.
-                let _ = jobs.own.index.tell(&id, &told(Happened::Note { text: error.to_string() }));
+                let _ = jobs.own.home.index.tell(&id, &told(Happened::Note { text: error.to_string() }));
             }
             // It may have been resumed meanwhile: then another one has its place.
             let mut stops = jobs.own.stops();
@@ -75,14 +75,14 @@ impl Jobs {
         }
         job.begun += 1;
         job.began_at = Some(now());
-        self.own.change(&mut job, state)?;
+        self.own.change(&mut job, state).await?;
         Ok(Some(job))
     }
 
     /// Brings a run to its end, once what it left undecided is given up if it was canceled.
     async fn end(&self, id: &str, mut ended: Ended) -> Result<()> {
         let mut is_given_up = false;
-        for _ in 0..GIVE_UP_MAX {
+        for _ in 0..ENDINGS_MAX {
             let job = self.job(id)?;
             let is_undecided = |state| state == State::Canceling && !matches!(ended, Ended::Done(_));
             if is_undecided(job.state) && !is_given_up {
@@ -91,31 +91,38 @@ impl Jobs {
                     Ok(None) => (ended, is_given_up) = (Ended::Stopped, true),
                     Err(problem) => {
                         let text = format!("it cannot be given up yet: {}", problem.message);
-                        self.own.index.tell(id, &told(Happened::Note { text }))?;
-                        tokio::time::sleep(GIVE_UP_PAUSE).await;
+                        self.own.home.index.tell(id, &told(Happened::Note { text }))?;
+                        tokio::time::sleep(ENDINGS_PAUSE).await;
                     }
                 }
                 continue;
             }
-            let _changing = self.own.changing.lock().await;
+            let changing = self.own.changing.lock().await;
             let mut job = self.job(id)?;
             // Canceled a moment ago.
             if is_undecided(job.state) && !is_given_up {
                 continue;
             }
-            let step = match ended {
+            let step = match &ended {
                 Ended::Done(results) => {
-                    job.results = results;
+                    job.results.clone_from(results);
                     Step::Succeed
                 }
                 Ended::Failed(problems) if job.state == State::Running => {
-                    job.problems = problems;
+                    job.problems.clone_from(problems);
                     Step::Fail
                 }
                 Ended::Failed(_) | Ended::Stopped => Step::Stop,
             };
             let next = job.state.after(step).expect("a run under way ends");
-            return self.own.change(&mut job, next);
+            match self.own.change(&mut job, next).await {
+                Err(Error::Facts(error)) if error.is_transient => {
+                    self.own.home.index.tell(id, &told(Happened::Note { text: format!("its end waits: {error}") }))?;
+                }
+                changed => return changed,
+            }
+            drop(changing);
+            tokio::time::sleep(ENDINGS_PAUSE).await;
         }
         Ok(())
     }
@@ -131,20 +138,20 @@ struct JobTeller {
 impl Teller for JobTeller {
     async fn note(&self, text: String) {
         // Told for information: the run goes on whether it is kept or not.
-        let _ = self.own.index.tell(&self.id, &told(Happened::Note { text }));
+        let _ = self.own.home.index.tell(&self.id, &told(Happened::Note { text }));
         self.own.has_changed();
     }
 
     async fn published(&self, result: Value) {
         let _changing = self.own.changing.lock().await;
-        let Ok(Some(mut job)) = self.own.index.job(&self.id) else { return };
+        let Ok(Some(mut job)) = self.own.home.index.job(&self.id) else { return };
         // A run that goes on finds what it published before.
         if job.results.contains(&result) || job.results.iter().any(|known| is_same(known, &result)) {
             return;
         }
         job.results.push(result.clone());
         // What is not kept here is found again by whoever goes on with the run.
-        let _ = self.own.index.update(&job, Some(&told(Happened::Published { result })));
+        let _ = self.own.home.index.update(&job, Some(&told(Happened::Published { result })));
         self.own.has_changed();
     }
 }
@@ -157,7 +164,7 @@ fn is_same(one: &Value, other: &Value) -> bool {
 impl Jobs {
     /// Goes on with what was under way or waiting when the process before this one ended.
     pub(super) async fn go_on(&self) -> Result<()> {
-        for (id, state) in self.own.index.states()?.into_iter().filter(|(_, state)| !state.is_over()) {
+        for (id, state) in self.own.home.index.states()?.into_iter().filter(|(_, state)| !state.is_over()) {
             let mut job = self.job(&id)?;
             let next = state.after(Step::CutOff(job.begun)).expect("a run under way can be cut off");
             if next == State::Failed {
@@ -166,8 +173,8 @@ impl Jobs {
                 job.problems = vec![Problem::new(DIED_CODE, message)];
             }
             match next == state {
-                true => self.own.index.tell(&id, &event_of(&job))?,
-                false => self.own.change(&mut job, next)?,
+                true => self.own.home.index.tell(&id, &event_of(&job))?,
+                false => self.own.change(&mut job, next).await?,
             }
             if !next.is_over() {
                 self.start(&id);

@@ -3,12 +3,18 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use async_trait::async_trait;
+use object_store::local::LocalFileSystem;
+use object_store::path::Path;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::Semaphore;
-use volley_jobs::{Ended, Engine, Error, Happened, Job, Jobs, Problem, Result, State, Submission, Work};
+use volley_commit::{Location, Owner, Waits};
+use volley_jobs::{
+    Ended, Engine, Error, Facts, Happened, Home, Job, Jobs, Problem, Result, State, Submission, Unkept, Work,
+};
 
 /// What a store would keep.
 pub struct Memory {
@@ -90,6 +96,32 @@ impl Engine for Memory {
     }
 }
 
+/// Facts in a state, as a server keeps them.
+struct InState(volley_commit::Facts);
+
+#[async_trait]
+impl Facts for InState {
+    async fn write(&self, key: &str, record: Value) -> Result<(), Unkept> {
+        self.0.write(key, &record).await.map(drop).map_err(unkept)
+    }
+
+    async fn read(&self, key: &str) -> Result<Option<Value>, Unkept> {
+        self.0.read(key).await.map_err(unkept)
+    }
+
+    async fn names(&self, folder: &str) -> Result<Vec<String>, Unkept> {
+        self.0.names(folder).await.map_err(unkept)
+    }
+
+    fn epoch(&self) -> u64 {
+        self.0.epoch()
+    }
+}
+
+fn unkept(error: volley_commit::Error) -> Unkept {
+    Unkept { code: error.code().to_owned(), message: error.to_string(), is_transient: error.is_transient() }
+}
+
 /// A folder of runs, and the engine below them.
 pub struct Ground {
     pub folder: TempDir,
@@ -102,7 +134,26 @@ impl Ground {
     }
 
     pub async fn try_open(&self) -> Result<Jobs> {
-        Jobs::open(self.folder.path(), self.memory.clone(), NonZeroUsize::MIN).await
+        Jobs::open(self.facts(None), Home::open(self.folder.path())?, self.memory.clone(), NonZeroUsize::MIN).await
+    }
+
+    /// The runs of other facts, with their index here.
+    pub async fn open_over(&self, facts: Arc<dyn Facts>) -> Jobs {
+        Jobs::open(facts, Home::open(self.folder.path()).unwrap(), self.memory.clone(), NonZeroUsize::MIN)
+            .await
+            .unwrap()
+    }
+
+    pub fn facts(&self, owner: Option<Arc<Owner>>) -> Arc<dyn Facts> {
+        Arc::new(InState(volley_commit::Facts::new(&self.state(), "server", owner)))
+    }
+
+    pub fn state(&self) -> Location {
+        let path = Path::from_absolute_path(self.folder.path()).unwrap();
+        let state =
+            Location::new(Arc::new(LocalFileSystem::new()), path, format!("file://{}", self.folder.path().display()));
+        let short = Duration::from_millis(1);
+        Location { waits: Waits { pauses: [short; 3], lease: short, request: short, drain: short }, ..state }
     }
 
     /// Opens the runs, of which one is under way at a time.

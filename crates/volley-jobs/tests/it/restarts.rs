@@ -1,7 +1,9 @@
 //! What is left of runs when their process ends, and what the next one makes of it.
 
 use std::fs;
+use std::sync::Arc;
 
+use volley_commit::{Before, Owner};
 use volley_jobs::{State, unfinished};
 
 use crate::memory::{Ground, asked, code, submit, told, wait_for, wait_for_note};
@@ -27,7 +29,7 @@ fn runs_of_a_killed_process_go_on_in_the_next_one() {
         (jobs, ids)
     });
     kill(jobs, first);
-    assert_eq!(unfinished(ground.folder.path()).unwrap(), ids.iter().cloned().collect());
+    assert_eq!(runtime().block_on(unfinished(&ground.facts(None))).unwrap(), ids.iter().cloned().collect());
     runtime().block_on(async {
         let jobs = ground.open().await;
         ground.memory.released.add_permits(1);
@@ -35,7 +37,7 @@ fn runs_of_a_killed_process_go_on_in_the_next_one() {
             wait_for(&jobs, id, State::Succeeded).await;
         }
         assert_eq!(ground.memory.begun(), ["a", "a", "b"]);
-        assert!(unfinished(ground.folder.path()).unwrap().is_empty());
+        assert!(unfinished(&ground.facts(None)).await.unwrap().is_empty());
     });
 }
 
@@ -121,7 +123,7 @@ async fn a_request_that_was_recorded_and_not_indexed_is_accepted() {
     wait_for(&jobs, &id, State::Succeeded).await;
     drop(jobs);
     // As a kill between the two leaves it.
-    let folder = ground.folder.path().join("requests");
+    let folder = ground.folder.path().join("server/requests");
     fs::copy(folder.join(format!("{id}.json")), folder.join("run-9.json")).unwrap();
     let jobs = ground.open().await;
     wait_for(&jobs, "run-9", State::Succeeded).await;
@@ -157,4 +159,92 @@ async fn a_folder_has_one_process_at_a_time() {
     jobs.stop().await;
     drop(jobs);
     assert!(ground.try_open().await.is_ok());
+}
+
+/// Takes the state over, as a server on another machine does, without a look at the one before.
+async fn owner(ground: &Ground) -> Arc<Owner> {
+    Arc::new(Owner::take_over(&ground.state(), "a server", Before::Unknown).await.unwrap())
+}
+
+#[tokio::test]
+async fn who_was_replaced_accepts_and_ends_nothing_more() {
+    let ground = Ground::new();
+    let first = ground.open_over(ground.facts(Some(owner(&ground).await))).await;
+    let id = submit(&first, "a", "waits").await;
+    wait_for_note(&first, &id).await;
+    let second = Ground { folder: tempfile::tempdir().unwrap(), memory: ground.memory.clone() };
+    let second = second.open_over(ground.facts(Some(owner(&ground).await))).await;
+    wait_for_note(&second, &id).await;
+
+    let refused = first.submit(asked("b", None, "publishes")).await.unwrap_err();
+    assert!(refused.is_transient(), "the client finds the other one");
+    assert_eq!(code(refused), "owner_replaced");
+    assert_eq!(first.cancel(&id).await.map(|_| ()).map_err(code), Err("owner_replaced".to_owned()));
+    // Both go on to their end: it is that of the second that counts.
+    ground.memory.released.add_permits(2);
+    wait_for(&second, &id, State::Succeeded).await;
+    assert_eq!(first.job(&id).unwrap().state, State::Running);
+    let ends: Vec<_> = fs::read_dir(ground.folder.path().join("server/ends")).unwrap().collect();
+    assert_eq!(ends.len(), 1, "the first has written none: {ends:?}");
+}
+
+#[tokio::test]
+async fn of_two_ends_the_later_owner_s_counts() {
+    let ground = Ground::new();
+    let jobs = ground.open_over(ground.facts(Some(owner(&ground).await))).await;
+    let id = submit(&jobs, "a", "publishes").await;
+    wait_for(&jobs, &id, State::Succeeded).await;
+    drop(jobs);
+    // What a slow owner before that one may have sent, and what one after it may.
+    let ends = ground.folder.path().join("server/ends");
+    let end = |epoch: u64, state: &str| {
+        let text = fs::read_to_string(ends.join(format!("{id}.0.1.json"))).unwrap();
+        fs::write(ends.join(format!("{id}.0.{epoch}.json")), text.replace("succeeded", state)).unwrap();
+    };
+    for (epoch, state, expected) in [(0, "canceled", State::Succeeded), (12, "failed", State::Failed)] {
+        end(epoch, state);
+        fs::remove_file(ground.folder.path().join("index.sqlite")).unwrap();
+        let jobs = ground.open().await;
+        assert_eq!(jobs.job(&id).unwrap().state, expected, "{epoch}");
+    }
+}
+
+#[tokio::test]
+async fn each_resume_begins_a_round_and_takes_nothing_away() {
+    let ground = Ground::new();
+    let jobs = ground.open().await;
+    let id = submit(&jobs, "a", "waits").await;
+    for round in 0..3 {
+        wait_for_note(&jobs, &id).await;
+        while jobs.job(&id).unwrap().state != State::Running {
+            tokio::task::yield_now().await;
+        }
+        jobs.cancel(&id).await.unwrap();
+        while !jobs.job(&id).unwrap().state.is_over() {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(jobs.job(&id).unwrap().state, State::Canceled, "round {round}");
+        jobs.resume(&id).await.unwrap();
+    }
+    jobs.stop().await;
+    drop(jobs);
+    let count = |kind: &str| fs::read_dir(ground.folder.path().join("server").join(kind)).unwrap().count();
+    assert_eq!((count("cancels"), count("ends"), count("resumes")), (3, 3, 3));
+    fs::remove_file(ground.folder.path().join("index.sqlite")).unwrap();
+    let jobs = ground.open().await;
+    ground.memory.released.add_permits(1);
+    wait_for(&jobs, &id, State::Succeeded).await;
+}
+
+#[tokio::test]
+async fn an_index_of_another_state_tells_nothing_of_it() {
+    let (ground, other) = (Ground::new(), Ground::new());
+    let jobs = ground.open().await;
+    let id = submit(&jobs, "a", "publishes").await;
+    wait_for(&jobs, &id, State::Succeeded).await;
+    drop(jobs);
+    fs::copy(ground.folder.path().join("index.sqlite"), other.folder.path().join("index.sqlite")).unwrap();
+    let jobs = other.open().await;
+    assert_eq!(jobs.job(&id).map(|_| ()).map_err(code), Err("unknown_job".to_owned()));
+    assert!(jobs.newest(10).unwrap().is_empty());
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
+use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -9,8 +10,8 @@ use async_trait::async_trait;
 use futures::TryStreamExt;
 use serde_json::{Value, json};
 use volley_engine::{
-    Answer, Engine, EngineError, Filled, JobId, Output, Params, Patience, Progress, Request, Run, ScriptStatement,
-    Session, Summary, parse_script,
+    Answer, Engine, EngineError, Filled, JobId, Output, Params, Patience, Progress, Reach, Request, Run,
+    ScriptStatement, Session, Summary, parse_script,
 };
 use volley_jobs::{Ended, Job, Problem, Teller, Work};
 
@@ -21,6 +22,8 @@ use crate::job_request::JobRequest;
 /// The engine as jobs see it.
 pub(crate) struct Runner {
     engine: Engine,
+    /// Where the relative paths of requests begin, as far as requests have any.
+    base: PathBuf,
     counts: Arc<Counts>,
     /// Of the jobs that are under way.
     progress: Mutex<BTreeMap<String, Arc<Progress>>>,
@@ -28,7 +31,12 @@ pub(crate) struct Runner {
 
 impl Runner {
     pub(super) fn new(engine: Engine) -> Self {
-        Self { engine, counts: Arc::default(), progress: Mutex::default() }
+        let base = match engine.reach() {
+            // The same request means the same on another machine.
+            Reach::Only(places) if places.folders.is_empty() => PathBuf::from("/"),
+            _ => engine.base().to_owned(),
+        };
+        Self { engine, base, counts: Arc::default(), progress: Mutex::default() }
     }
 
     pub(super) fn engine(&self) -> &Engine {
@@ -39,9 +47,10 @@ impl Runner {
         &self.counts
     }
 
-    /// What a request is to the engine: the same as for `volley run` with the same text, in the same folder.
+    /// What a request is to the engine: the same as for `volley run` with the same text, in the same folder if its
+    /// statements reach one.
     pub(super) fn request(&self, name: &str, params: &Params, filled: &Filled) -> Request {
-        filled.request(name, params, self.engine.base())
+        filled.request(name, params, &self.base)
     }
 
     async fn run_statements(

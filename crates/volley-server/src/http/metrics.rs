@@ -3,6 +3,8 @@
 use axum::extract::State;
 use axum::http::header::{CONTENT_TYPE, HeaderName};
 
+use volley_cluster::ExecutorStatus;
+
 use super::Shared;
 use super::problem::Answer;
 
@@ -13,10 +15,16 @@ pub(super) async fn metrics(State(shared): State<Shared>) -> Answer<([(HeaderNam
         text += &format!("# HELP {name} {help}\n# TYPE {name} counter\n{name} {value}\n");
     }
     let answering = shared.gateway.counts().answering();
+    let executors = shared.gateway.executors();
+    let sum = |count: fn(&ExecutorStatus) -> usize| executors.iter().map(count).sum::<usize>() as u64;
     for (name, help, value) in [
         ("volley_jobs_waiting", "Jobs that are accepted and have not begun.", waiting as u64),
         ("volley_jobs_running", "Jobs that are under way.", running as u64),
         ("volley_statements_running", "Statements that are being answered.", answering),
+        ("volley_executors", "Executors, those that are leaving too.", executors.len() as u64),
+        ("volley_executors_draining", "Executors that are leaving.", sum(|one| usize::from(one.state == "draining"))),
+        ("volley_cluster_vcores", "Splits that executors can run at a time.", sum(|one| one.vcores)),
+        ("volley_cluster_splits_running", "Splits that executors run.", sum(|one| one.running.len())),
     ] {
         text += &format!("# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}\n");
     }

@@ -47,7 +47,7 @@ fn status(error: &ServerError) -> StatusCode {
         "foreign_host" | "local_path" | "location_not_allowed" | "setting_not_allowed" | "statement_not_allowed" => {
             StatusCode::FORBIDDEN
         }
-        "unknown_job" | "unknown_statement" | "not_found" => StatusCode::NOT_FOUND,
+        "unknown_job" | "unknown_executor" | "unknown_statement" | "not_found" => StatusCode::NOT_FOUND,
         "method_not_allowed" => StatusCode::METHOD_NOT_ALLOWED,
         "key_reused" | "job_over" | "job_running" => StatusCode::CONFLICT,
         "request_too_large" => StatusCode::PAYLOAD_TOO_LARGE,
@@ -73,7 +73,10 @@ impl IntoResponse for Failed {
 }
 
 pub(super) async fn not_found() -> Failed {
-    Failed(ServerError::new("not_found", "there is nothing here: the API begins at /v1/jobs and /v1/sql"))
+    Failed(ServerError::new(
+        "not_found",
+        "there is nothing here: the API begins at /v1/jobs, /v1/sql and /v1/executors",
+    ))
 }
 
 pub(super) async fn not_allowed() -> Failed {

@@ -1,7 +1,7 @@
 //! What a settings file says of a server, and of how one is reached.
 
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -17,12 +17,18 @@ pub struct ServerTable {
     pub cluster_listen: Option<SocketAddr>,
     /// What users prove themselves with.
     pub token: Option<SecretRef>,
+    /// What executors prove themselves with; else the variable VOLLEY_CLUSTER_TOKEN says it.
+    pub cluster_token: Option<SecretRef>,
     /// What the server proves itself with: PEM.
     pub tls_certificate: Option<PathBuf>,
     /// The key of the certificate: PEM.
     pub tls_key: Option<PathBuf>,
     /// How many jobs are under way at a time.
     pub jobs_at_once: Option<NonZeroUsize>,
+    /// The folder of the index of jobs where their state lies in a bucket.
+    pub index: Option<PathBuf>,
+    /// How long the server trusts that no other has taken over its state in a bucket.
+    pub lease_seconds: Option<NonZeroU64>,
 }
 
 /// `[cluster]`
@@ -40,8 +46,10 @@ impl ServerTable {
     pub(super) fn in_folder(self, folder: &Path) -> Self {
         Self {
             token: self.token.map(|token| token.in_folder(folder)),
+            cluster_token: self.cluster_token.map(|token| token.in_folder(folder)),
             tls_certificate: self.tls_certificate.map(|file| folder.join(file)),
             tls_key: self.tls_key.map(|file| folder.join(file)),
+            index: self.index.map(|index| folder.join(index)),
             ..self
         }
     }
