@@ -17,7 +17,7 @@ pub const SPLITS: usize = 100;
 pub const ROWS_OF_SPLIT: usize = 2_000;
 
 /// What is waited for takes so long at most.
-const TIMERS: Timers = Timers {
+pub const TIMERS: Timers = Timers {
     heartbeat: Duration::from_secs(1),
     pulse: Duration::from_millis(100),
     dead_after: Duration::from_secs(3),
@@ -28,6 +28,7 @@ const TIMERS: Timers = Timers {
 /// A folder with `input/`, its state, and the server's side of a cluster.
 pub struct Ground {
     pub folder: TempDir,
+    rows: usize,
     pub cluster: Cluster,
     pub engine: Engine,
 }
@@ -43,11 +44,19 @@ pub struct Executor {
 impl Ground {
     /// An input of [`SPLITS`] row groups with the ids from 1, in splits of one row group.
     pub async fn new() -> Self {
-        let house = House::with_input(SPLITS, ROWS_OF_SPLIT).await;
-        let settings = ClusterSettings { timers: TIMERS, ..ClusterSettings::default() };
+        Self::of(SPLITS, ROWS_OF_SPLIT, TIMERS).await
+    }
+
+    /// The same of another size, or with other patience.
+    pub async fn of(splits: usize, rows_of_split: usize, timers: Timers) -> Self {
+        Self::with(splits, rows_of_split, ClusterSettings { timers, ..ClusterSettings::default() }).await
+    }
+
+    pub async fn with(splits: usize, rows_of_split: usize, settings: ClusterSettings) -> Self {
+        let house = House::with_input(splits, rows_of_split).await;
         let cluster = Cluster::start(settings).await.unwrap();
-        let engine = engine(house.folder.path()).await.with_driver(cluster.driver());
-        Self { folder: house.folder, cluster, engine }
+        let engine = engine_of(house.folder.path(), rows_of_split).await.with_driver(cluster.driver());
+        Self { folder: house.folder, rows: splits * rows_of_split, cluster, engine }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -56,8 +65,12 @@ impl Ground {
 
     /// Starts an executor for one split at a time.
     pub fn executor(&self) -> Executor {
-        let address = self.cluster.address().to_string();
-        let arguments = ["executor", "--server", &address, "--cores", "1", "--heartbeat-seconds", "1"];
+        self.executor_at(&self.cluster.address().to_string())
+    }
+
+    /// The same, which finds the server at another address.
+    pub fn executor_at(&self, address: &str) -> Executor {
+        let arguments = ["executor", "--server", address, "--cores", "1", "--heartbeat-seconds", "1"];
         let mut command = command(self.folder.path(), &arguments);
         command.args(["--pulse-milliseconds", "100"]);
         Executor::spawn(command)
@@ -101,7 +114,7 @@ impl Ground {
     pub async fn has_every_id_once(&self) {
         let mut house = House::with(|settings| settings.base = self.folder.path().to_path_buf()).await;
         let all = "SELECT count(*) AS n, count(DISTINCT id) AS ids, min(id) AS first, max(id) AS last FROM 'out/'";
-        let rows = SPLITS * ROWS_OF_SPLIT;
+        let rows = self.rows;
         let same = format!("SELECT count(*) FROM ({all}) WHERE n = {rows} AND ids = n AND first = 1 AND last = n");
         assert_eq!(house.number(&same).await, 1.0, "{}", house.text(all).await);
     }
@@ -109,12 +122,16 @@ impl Ground {
 
 /// An engine of the folder, whose jobs run in this process.
 pub async fn engine(folder: &Path) -> Engine {
+    engine_of(folder, ROWS_OF_SPLIT).await
+}
+
+async fn engine_of(folder: &Path, rows_of_split: usize) -> Engine {
     let settings = EngineSettings {
         base: folder.to_path_buf(),
         registry_base: folder.to_path_buf(),
         state: folder.join(".volley/state").display().to_string(),
         cores: 2,
-        split_rows: ROWS_OF_SPLIT as u64,
+        split_rows: rows_of_split as u64,
         ..EngineSettings::default()
     };
     Engine::open(settings).await.unwrap()

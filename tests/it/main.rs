@@ -2,6 +2,7 @@
 
 mod arrows;
 mod binary;
+mod chaos;
 mod cluster;
 mod cluster_ground;
 mod coercions;
@@ -14,6 +15,8 @@ mod harness;
 mod http;
 mod kills;
 mod layouts;
+mod link;
+mod lossy_proxy;
 mod models;
 mod onnxruntime;
 mod places;

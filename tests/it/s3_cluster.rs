@@ -101,6 +101,17 @@ async fn a_job_of_a_machine_that_is_lost_is_gone_on_with_on_another() {
     assert!(before.iter().all(|(name, receipt)| now[name] == *receipt), "what was done is not done again");
     ground.has_every_id_once().await;
     assert_eq!(next.submit(&job()), id, "the key stands for it there too");
+    let looked = |arguments: &[&str]| {
+        let ended = Ended::from(command(here.path(), arguments).envs(VARIABLES).output().unwrap());
+        assert_eq!(ended.status, Some(0), "{}", ended.warned);
+        ended
+    };
+    assert!(looked(&["jobs", "list"]).said.contains(&format!("{id}  published")));
+    let verified = looked(&["jobs", "verify", &id, "--rescore", "2", "--json"]).json();
+    assert_eq!(
+        (&verified["rows"], &verified["rescored"]["rows"]),
+        (&json!(SPLITS * ROWS_OF_SPLIT), &json!(2 * ROWS_OF_SPLIT))
+    );
     assert!(!here.path().join(".volley/state").exists() && !there.path().join(".volley/state").exists());
     let left: Vec<_> = ground.bucket.objects("state").into_keys().filter(|name| name.starts_with("proofs/")).collect();
     assert!(left.is_empty(), "{left:?}");
@@ -181,10 +192,62 @@ async fn nobody_but_a_server_reads_or_takes_over_its_state() {
     let all = "CREATE EXTERNAL TABLE t STORED AS JSON LOCATION 's3://lake/'";
     let all = asked(&["sql", "-c", all, "--cluster", &server.url]);
     assert_eq!(all.status, Some(1), "nothing that a table could have is open there: {}{}", all.said, all.warned);
-    for arguments in [["jobs", "list"], ["sql", "-cSELECT 1"]] {
-        asked(&arguments).is_error(2, &["--cluster", "[invalid_setting]"]);
+    for arguments in [["jobs", "expire", "--all"].as_slice(), &["sql", "-cSELECT 1"]] {
+        asked(arguments).is_error(2, &["--cluster", "[invalid_setting]"]);
     }
     assert_eq!(ground.bucket.objects("state").keys().filter(|name| name.starts_with("owners/")).count(), 1);
     let models = asked(&["models", "list"]);
     assert_eq!(models.status, Some(0), "the registry is no part of it: {}", models.warned);
+}
+
+/// `EVERY_CALL=1` kills at every change, one after another.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_server_that_is_killed_at_any_change_of_the_bucket_ends_its_job_right_when_it_is_back() {
+    const ROWS: u64 = 6000;
+    let step = if std::env::var_os("EVERY_CALL").is_some() { 1 } else { 9 };
+    let ground = Ground::new().await;
+    let machine = ground.machine(1);
+    let server = || Server::start_with(machine.path(), &[], &VARIABLES).with_token(TOKEN);
+    let (mut undecided, mut decided) = (0, 0);
+    for change in (1..).step_by(step) {
+        let running = server();
+        let out = format!("s3://lake/out{change}/");
+        let sql = format!(
+            "COPY (SELECT id, predict('line') AS score FROM 's3://lake/in/' WHERE id <= {ROWS}) TO '{out}' STORED AS PARQUET"
+        );
+        let changed = ground.bucket.weather.changes(change);
+        let id = running.submit(&json!({ "name": "job.sql", "sql": sql }));
+        let is_over = async {
+            while running.get(&format!("/v1/jobs/{id}")).json()["ended_at"].is_null() {
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            }
+        };
+        let is_over = tokio::select! {
+            biased;
+            () = changed => false,
+            () = is_over => true,
+        };
+        running.kill();
+        if is_over {
+            break;
+        }
+        let parts = |folder: &str| ground.bucket.objects(folder).keys().filter(|name| name.contains("part-")).count();
+        let is_decided = ground.bucket.objects(&format!("state/jobs/{id}")).contains_key("outcome.json");
+        assert!(is_decided || parts(&format!("out{change}")) == 0, "change {change}: something is visible too early");
+        match is_decided {
+            true => decided += 1,
+            false => undecided += 1,
+        }
+        let next = server();
+        let ended = next.wait(&id);
+        assert_eq!(ended["state"], "succeeded", "change {change}: {ended}\n{}", next.said());
+        next.stop();
+        let mut house = House::with(|settings| ground.bucket.connect(settings)).await;
+        for counted in ["count(*)", "count(DISTINCT id)", "max(id)"] {
+            assert_eq!(house.number(&format!("SELECT {counted} FROM '{out}'")).await, ROWS as f64, "change {change}");
+        }
+        assert!(ground.bucket.objects(&format!("out{change}")).contains_key("_SUCCESS"));
+        assert!(ground.bucket.objects(".volley-staging").is_empty(), "change {change}: staging is left");
+    }
+    assert!(undecided > 0 && decided > 0, "{undecided} kills before the decision, {decided} after it");
 }

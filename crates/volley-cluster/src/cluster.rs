@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use axum::extract::{ConnectInfo, State};
 use axum::http::StatusCode;
@@ -99,6 +99,11 @@ impl Cluster {
     /// The executors that there are.
     pub fn executors(&self) -> Vec<ExecutorStatus> {
         self.executors.list()
+    }
+
+    /// How often a split was given to executors, since this cluster was started.
+    pub fn splits_begun(&self) -> u64 {
+        self.driver.begun.load(Ordering::Relaxed)
     }
 
     /// How many splits run at a time when there is work.

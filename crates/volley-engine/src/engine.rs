@@ -63,6 +63,13 @@ impl Engine {
         Opened::open(settings).await?.engine(intent).await
     }
 
+    /// Looks at the jobs of a state, also of one that another process owns: runs and finishes none. A job without a
+    /// decision counts as running then.
+    pub async fn guest(settings: EngineSettings) -> Result<Self, EngineError> {
+        let shared = Arc::new(Shared::open(settings, Role::Guest).await?);
+        Ok(Self { shared, recovered: vec![], finishing: Mutex::default() })
+    }
+
     /// The same engine, which has the splits of its jobs run by a driver wherever another process can run them. To be
     /// called before the first session.
     #[must_use]

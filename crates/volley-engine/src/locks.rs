@@ -7,6 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::Notify;
 use volley_commit::{Job, JobId, Owner};
 
 /// The locks of a state.
@@ -22,7 +23,10 @@ pub(crate) enum JobLocks {
 
 /// The jobs that an owner works on.
 #[derive(Debug, Default)]
-pub(crate) struct Held(Mutex<BTreeSet<JobId>>);
+pub(crate) struct Held {
+    jobs: Mutex<BTreeSet<JobId>>,
+    let_go: Notify,
+}
 
 /// The right to work on a job, until it is dropped.
 #[derive(Debug)]
@@ -101,6 +105,19 @@ impl JobLocks {
         }
     }
 
+    /// The same, once whoever of this process works on the job is done with it. Of other processes none is waited for.
+    pub(crate) async fn take_in_turn(&self, job: JobId) -> io::Result<Option<JobLock>> {
+        let Self::Owned { held, .. } = self else { return self.take_of_dead(job) };
+        loop {
+            // From before the look, so that no end is missed.
+            let let_go = held.let_go.notified();
+            match self.take_of_dead(job)? {
+                None => let_go.await,
+                lock => return Ok(lock),
+            }
+        }
+    }
+
     /// Whether an owner works on no job.
     pub(crate) fn is_idle(&self) -> bool {
         match self {
@@ -126,7 +143,7 @@ fn file(folder: &Path, job: JobId) -> io::Result<(File, PathBuf)> {
 
 impl Held {
     fn jobs(&self) -> MutexGuard<'_, BTreeSet<JobId>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -144,6 +161,7 @@ impl Drop for JobLock {
     fn drop(&mut self) {
         if let Self::Owned { held, job } = self {
             held.jobs().remove(job);
+            held.let_go.notify_waiters();
         }
     }
 }

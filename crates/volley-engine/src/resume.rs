@@ -186,7 +186,7 @@ impl Step {
     pub(crate) async fn find(&self, shared: &Shared, progress: &Progress) -> Result<Found, EngineError> {
         for generation in 0.. {
             let id = self.only.unwrap_or_else(|| self.origin.run.derived(self.origin.statement, generation));
-            let lock = shared.locks.take_of_dead(id).map_err(|error| unlockable(&error))?;
+            let lock = shared.locks.take_in_turn(id).await.map_err(|error| unlockable(&error))?;
             let lock = lock.ok_or_else(|| running_elsewhere(id))?;
             let job = match open(shared, id).await {
                 Err(error) if error.code() == "unknown_job" && self.only.is_none() => {

@@ -15,6 +15,8 @@ pub(crate) enum Role {
     Owner,
     /// It runs splits of jobs that the owner has begun.
     Worker,
+    /// It looks at jobs, and writes nothing.
+    Guest,
 }
 
 /// Opens the state of the settings, and makes it if its owner is to be.
@@ -27,8 +29,8 @@ pub(crate) async fn open(
 ) -> Result<(Location, JobLocks), EngineError> {
     let (state, locks) = match (settings.state_folder(), role) {
         (None, Role::Owner) => return taken_over(settings, runtime).await,
-        (None, Role::Worker) => (in_bucket(settings, runtime)?, JobLocks::Elsewhere),
-        (Some(folder), Role::Worker) if !folder.is_dir() => {
+        (None, Role::Worker | Role::Guest) => (in_bucket(settings, runtime)?, JobLocks::Elsewhere),
+        (Some(folder), Role::Worker | Role::Guest) if !folder.is_dir() => {
             let message =
                 format!("the state folder `{}` is not there: it must be that of the server", folder.display());
             return Err(EngineError::new("bad_state", message));

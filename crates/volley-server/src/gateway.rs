@@ -147,6 +147,11 @@ impl Gateway {
         self.cluster.as_ref().map_or_else(Vec::new, |cluster| cluster.executors())
     }
 
+    /// How often a split was given to executors, since the server began.
+    pub fn splits_begun(&self) -> u64 {
+        self.cluster.as_ref().map_or(0, |cluster| cluster.splits_begun())
+    }
+
     /// Asks an executor to take no more splits, to end those that it has, and to leave. Error: `unknown_executor`.
     pub fn drain(&self, executor: &str) -> Result<ExecutorStatus, ServerError> {
         let unknown = || ClusterError::UnknownExecutor(executor.to_owned());

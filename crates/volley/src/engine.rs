@@ -40,6 +40,15 @@ pub async fn with<T>(
     with_for(settings, &Intent::Anything, work).await
 }
 
+/// Works with the jobs of a state, and changes none: of one in a bucket too, beside its server.
+pub async fn looking<T>(
+    settings: EngineSettings,
+    work: impl AsyncFnOnce(&Engine) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let engine = Engine::guest(settings).await?;
+    until_stopped(&engine, work(&engine), stopped()).await
+}
+
 /// The same for a command that may go on with what was cut off.
 pub async fn with_for<T>(
     settings: EngineSettings,

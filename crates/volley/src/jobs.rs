@@ -33,7 +33,8 @@ pub async fn jobs(args: &JobsArgs, settings: Settings, json: bool) -> Result<(),
         }
         _ => Intent::Anything,
     };
-    engine::with_for(settings, &intent, async |engine: &Engine| match command {
+    let only_looks = matches!(command, JobsCommand::List | JobsCommand::Show { .. } | JobsCommand::Verify { .. });
+    let work = async |engine: &Engine| match command {
         JobsCommand::List => list(engine, json).await,
         JobsCommand::Show { job } => show(&engine.job(*job).await?, json),
         JobsCommand::Resume { job } => resume(engine, *job, json).await,
@@ -45,8 +46,11 @@ pub async fn jobs(args: &JobsArgs, settings: Settings, json: bool) -> Result<(),
         JobsCommand::Expire { older_than: Some(age), .. } => forget(engine, *age, json).await,
         JobsCommand::Expire { job, .. } => expire(engine, *job, json).await,
         JobsCommand::Watch { .. } | JobsCommand::Cancel { .. } => unreachable!("they were refused"),
-    })
-    .await
+    };
+    match settings.state_folder() {
+        None if only_looks => engine::looking(settings, work).await,
+        _ => engine::with_for(settings, &intent, work).await,
+    }
 }
 
 async fn list(engine: &Engine, json: bool) -> Result<(), Failure> {

@@ -417,10 +417,4 @@ mod tests {
         let failure = of_variables(&[("VOLLEY_CORES", "0")]).unwrap_err();
         assert!(failure.text().contains("VOLLEY_CORES"), "{}", failure.text());
     }
-
-    #[test]
-    fn the_state_is_a_folder() {
-        let settings = Settings { state: Some("s3://bucket/state".into()), ..Settings::default() };
-        assert!(settings.engine().is_err());
-    }
 }

@@ -3,10 +3,13 @@
 //!     cargo run --release -p volley-benches --bin figures [ROWS] [ROUNDS]          rows a second, ratios, peak memory
 //!     cargo run --release -p volley-benches --bin figures safety [ROWS] [ROUNDS]   beside the same work without safety
 //!     cargo run --release -p volley-benches --bin figures wide [MB]                peak memory of wide rows
+//!     cargo run --release -p volley-benches --bin figures cluster [PART...]        price, scale, latency, cancel, files,
+//!                                                                                  splits
 //!
 //! Each job runs in a process of its own, so that its peak is its own; jobs that are compared take turns, and medians
 //! are told.
 
+mod cluster;
 mod jobs;
 mod process;
 mod safety;
@@ -23,6 +26,7 @@ fn main() -> Result<()> {
     match first {
         process::CHILD => process::child(rest),
         "safety" => safety::compare(number(rest, 0, 2_000_000)?, number(rest, 1, 5)?),
+        "cluster" => cluster::measure(rest, 2_000_000, 3),
         "wide" => wide::measure(number(rest, 0, 2048)?),
         _ => jobs::compare(number(&arguments, 0, 2_000_000)?, number(&arguments, 1, 3)?),
     }

@@ -14,6 +14,8 @@ pub(super) async fn metrics(State(shared): State<Shared>) -> Answer<([(HeaderNam
     for (name, help, value) in shared.gateway.counts().all() {
         text += &format!("# HELP {name} {help}\n# TYPE {name} counter\n{name} {value}\n");
     }
+    let begun = ("volley_cluster_splits_begun_total", "Times that a split was given to executors.");
+    text += &format!("# HELP {0} {1}\n# TYPE {0} counter\n{0} {2}\n", begun.0, begun.1, shared.gateway.splits_begun());
     let answering = shared.gateway.counts().answering();
     let executors = shared.gateway.executors();
     let sum = |count: fn(&ExecutorStatus) -> usize| executors.iter().map(count).sum::<usize>() as u64;
