@@ -1,9 +1,12 @@
 //! Jobs whose splits are run by executors, real processes that are really killed: the result is that of a run in
 //! process, whoever dies.
 
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use crate::cluster_ground::{Executor, Ground, ROWS_OF_SPLIT, SPLITS, engine, scored};
+use volley_cluster::ClusterSettings;
+
+use crate::cluster_ground::{Executor, Ground, ROWS_OF_SPLIT, SPLITS, TIMERS, engine, scored};
 use crate::harness::model;
 use crate::process::command;
 use crate::rejects::sound;
@@ -234,9 +237,9 @@ async fn splits_that_depend_on_each_other_run_where_they_were_planned() {
 async fn who_has_not_the_token_of_the_cluster_is_no_executor() {
     let token = volley_cluster::Token::new("a token of this test").map_err(|error| error.code());
     assert_eq!(token.unwrap_err(), "token_invalid", "no header can carry it");
-    let settings = volley_cluster::ClusterSettings {
+    let settings = ClusterSettings {
         token: Some(volley_cluster::Token::new("a-token-of-this-test").unwrap()),
-        ..volley_cluster::ClusterSettings::default()
+        ..ClusterSettings::default()
     };
     let cluster = volley_cluster::Cluster::start(settings).await.unwrap();
     let folder = tempfile::tempdir().unwrap();
@@ -260,17 +263,68 @@ async fn who_has_not_the_token_of_the_cluster_is_no_executor() {
 #[tokio::test(flavor = "multi_thread")]
 async fn beyond_this_machine_a_cluster_wants_a_token() {
     let bind = "0.0.0.0:0".parse().unwrap();
-    let settings = volley_cluster::ClusterSettings { bind, ..volley_cluster::ClusterSettings::default() };
+    let settings = ClusterSettings { bind, ..ClusterSettings::default() };
     assert_eq!(volley_cluster::Cluster::start(settings).await.unwrap_err().code(), "token_required");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_executor_without_the_state_of_its_server_takes_no_work() {
-    let cluster = volley_cluster::Cluster::start(volley_cluster::ClusterSettings::default()).await.unwrap();
+    let cluster = volley_cluster::Cluster::start(ClusterSettings::default()).await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let command = command(folder.path(), &["executor", "--server", &cluster.address().to_string()]);
     let (status, told) = Executor::spawn(command).ended().await;
     assert_eq!(status, Some(2), "{told}");
     assert!(told.ends_with("[bad_state]"), "{told}");
     assert!(cluster.executors().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_small_job_that_comes_during_a_big_one_is_soon_done() {
+    const MANY: usize = 600;
+    let ground = Ground::of(MANY, ROWS_OF_SPLIT, TIMERS).await;
+    let _executors = ground.executors(2).await;
+    let model = model("linear_onnx_double");
+    let few = format!(
+        "COPY (SELECT value AS id, 1.0 AS a, 2.0 AS b, value / 3.0 AS c, value % 2 AS d FROM generate_series(1, {}))
+         TO 'few/' STORED AS PARQUET OPTIONS (max_row_group_size {ROWS_OF_SPLIT})",
+        10 * ROWS_OF_SPLIT
+    );
+    ground.run("few", &few).await.unwrap();
+    let small = format!("COPY (SELECT id, predict('{model}') AS score FROM 'few/') TO 'small/' STORED AS PARQUET");
+    let sql = scored();
+    let during = async {
+        ground.has_sealed(20).await;
+        let big = jobs(ground.folder.path()).pop().unwrap();
+        let before = receipts(&big).len();
+        let published = ground.run("small", &small).await.unwrap();
+        (published, receipts(&big).len() - before)
+    };
+    let (big, (small, meanwhile)) = tokio::join!(ground.run("big", &sql), during);
+    assert_eq!(big.unwrap().rows, (MANY * ROWS_OF_SPLIT) as u64);
+    assert_eq!(small.rows, (10 * ROWS_OF_SPLIT) as u64);
+    // Each has half of the executors; planning and publishing the small one take their time too.
+    assert!(meanwhile > 0 && meanwhile < MANY / 2, "{meanwhile} splits of the big one were done during the small one");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_has_no_more_executors_than_a_job_may_have() {
+    let limit = NonZeroUsize::new(1);
+    let settings = ClusterSettings { timers: TIMERS, job_splits_max: limit, ..ClusterSettings::default() };
+    let ground = Ground::with(SPLITS, ROWS_OF_SPLIT, settings).await;
+    let _executors = ground.executors(3).await;
+    let sql = scored();
+    let watched = async {
+        let mut most = 0;
+        while ground.sealed() < SPLITS {
+            let running = ground.cluster.executors().iter().map(|executor| executor.running.len()).sum::<usize>();
+            most = most.max(running);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        most
+    };
+    let (published, most) = tokio::join!(ground.run("limited", &sql), watched);
+    assert_eq!(published.unwrap().rows, (SPLITS * ROWS_OF_SPLIT) as u64);
+    // One that has ended may still be told of by its executor while the next one runs.
+    assert!((1..=2).contains(&most), "{most} splits ran at a time");
+    ground.has_every_id_once().await;
 }

@@ -68,6 +68,7 @@ async fn a_host_whose_link_is_cut_loses_its_splits_to_others_and_comes_back_with
         bind: format!("{}:0", host.address_here).parse().unwrap(),
         token: Some(Token::new(TOKEN).unwrap()),
         timers: TIMERS,
+        ..ClusterSettings::default()
     };
     let ground = Ground::with(SPLITS, ROWS_OF_SPLIT, settings).await;
     let address = ground.cluster.address().to_string();

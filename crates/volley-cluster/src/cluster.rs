@@ -1,6 +1,7 @@
 //! The server's side of a cluster: Ballista's scheduler behind our gate, and what is known of executors.
 
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
@@ -47,7 +48,7 @@ pub struct Cluster {
 impl Cluster {
     /// Listens for executors. Errors: `address_unusable`, `token_required`, `cluster_failed`.
     pub async fn start(settings: ClusterSettings) -> Result<Self, ClusterError> {
-        let ClusterSettings { bind, token, timers } = settings;
+        let ClusterSettings { bind, token, job_splits_max, timers } = settings;
         if token.is_none() && !bind.ip().is_loopback() {
             return Err(ClusterError::TokenRequired(bind));
         }
@@ -79,6 +80,7 @@ impl Cluster {
             queries,
             executors: executors.clone(),
             timers,
+            job_splits_max: job_splits_max.map_or(usize::MAX, NonZeroUsize::get),
             lane: Mutex::new(()),
             jobs: AtomicUsize::new(0),
             begun: AtomicU64::new(0),

@@ -41,6 +41,7 @@ pub(crate) struct ClusterDriver {
     pub(crate) queries: SharedQueries,
     pub(crate) executors: Arc<Executors>,
     pub(crate) timers: Timers,
+    pub(crate) job_splits_max: usize,
     /// Held while a suspect runs.
     pub(crate) lane: Mutex<()>,
     pub(crate) jobs: AtomicUsize,
@@ -105,10 +106,11 @@ impl ClusterDriver {
     /// How many splits a job may have under way: its share of the executors, and one that follows at once when
     /// another has ended.
     fn limit(&self, slots: usize) -> usize {
-        match slots {
+        let share = match slots {
             0 => 0,
             slots => slots.div_ceil(self.jobs.load(Ordering::Relaxed).max(1)) + 1,
-        }
+        };
+        share.min(self.job_splits_max)
     }
 
     async fn run(&self, splits: &Splits<'_>, next: Next) -> Ended {

@@ -13,6 +13,8 @@ pub struct ClusterSettings {
     pub bind: SocketAddr,
     /// What executors show.
     pub token: Option<Token>,
+    /// How many splits of one job run at a time at most.
+    pub job_splits_max: Option<NonZeroUsize>,
     /// When what is waited for no longer.
     pub timers: Timers,
 }
@@ -57,7 +59,12 @@ pub struct ExecutorSettings {
 
 impl Default for ClusterSettings {
     fn default() -> Self {
-        Self { bind: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), token: None, timers: Timers::default() }
+        Self {
+            bind: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            token: None,
+            job_splits_max: None,
+            timers: Timers::default(),
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use tokio::task::JoinHandle;
@@ -24,6 +25,7 @@ use crate::running::{Running, Stopping};
 use crate::session::Session;
 use crate::settings::EngineSettings;
 use crate::state::{self, Role};
+use crate::work_folder::{WorkFolder, no_folder};
 use crate::write::{Summary, WriteJob};
 
 /// Runs statements in this process.
@@ -49,6 +51,8 @@ pub(crate) struct Shared {
     pub running: Arc<Running>,
     /// Who has the splits of jobs run elsewhere, if anybody does.
     pub driver: Option<Arc<dyn Driver>>,
+    /// Where rows are spilled to, if the settings say.
+    pub work_folder: Option<Arc<WorkFolder>>,
 }
 
 impl Engine {
@@ -209,19 +213,36 @@ impl Shared {
     pub(crate) async fn open(settings: EngineSettings, role: Role) -> Result<Self, EngineError> {
         let stores = Stores::new(&settings.connections, settings.environment.clone(), settings.store_budget);
         let stores = Arc::new(stores.map_err(volley_connect::ConnectError::from)?);
-        let runtime = runtime(&settings, stores.clone())?;
+        let work_folder = work_folder(&settings)?;
+        let runtime = runtime(&settings, stores.clone(), work_folder.as_deref())?;
         let (state, locks) = state::open(&settings, &runtime, role).await?;
         let registry = Arc::new(registry(&settings, &runtime)?.with_base(&settings.base));
         let host = ModelHost::new(registry.clone(), Limits::default());
         let host = host.with_runtimes(settings.runtimes()).keeping(settings.model_cache_bytes);
         let host = Arc::new(host);
         let (fit, running, settings, driver) = (Arc::default(), Arc::default(), Arc::new(settings), None);
-        Ok(Self { settings, state, registry, host, runtime, stores, fit, locks, running, driver })
+        Ok(Self { settings, state, registry, host, runtime, stores, fit, locks, running, driver, work_folder })
     }
 }
 
-fn runtime(settings: &EngineSettings, stores: Arc<Stores>) -> Result<Arc<RuntimeEnv>, EngineError> {
+fn work_folder(settings: &EngineSettings) -> Result<Option<Arc<WorkFolder>>, EngineError> {
+    let Some(folder) = &settings.work_folder else { return Ok(None) };
+    let folder = settings.base.join(folder);
+    let opened = WorkFolder::open(&folder).map_err(|error| no_folder(&folder, &error))?;
+    Ok(Some(Arc::new(opened)))
+}
+
+fn runtime(
+    settings: &EngineSettings,
+    stores: Arc<Stores>,
+    work_folder: Option<&WorkFolder>,
+) -> Result<Arc<RuntimeEnv>, EngineError> {
+    let disk = match work_folder {
+        Some(folder) => DiskManagerMode::Directories(vec![folder.path().to_owned()]),
+        None => DiskManagerMode::OsTmpDirectory,
+    };
     RuntimeEnvBuilder::new()
+        .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(disk))
         .with_memory_pool(Arc::new(FairSpillPool::new(settings.memory_bytes)))
         .with_object_store_registry(stores)
         // DataFusion keeps listings by path alone and for ever: one bucket's would be taken for another's, and

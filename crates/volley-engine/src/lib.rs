@@ -35,6 +35,7 @@ mod state;
 mod table_as;
 mod verify;
 mod views;
+mod work_folder;
 mod worker;
 mod write;
 

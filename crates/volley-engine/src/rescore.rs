@@ -21,6 +21,7 @@ use crate::error::EngineError;
 use crate::progress::Progress;
 use crate::resume::{self, SPLITS};
 use crate::verify::{Difference, published, shown};
+use crate::work_folder::no_folder;
 use crate::write::WriteJob;
 
 /// Which splits are scored again.
@@ -164,7 +165,9 @@ impl Past {
         splits: &[u32],
         progress: &Progress,
     ) -> Result<Vec<(u32, Receipt)>, EngineError> {
-        let folder = TempDir::with_prefix("volley-rescore-").map_err(|error| no_folder(&error))?;
+        let system = std::env::temp_dir();
+        let place = engine.shared.work_folder.as_ref().map_or(system.as_path(), |folder| folder.path());
+        let folder = TempDir::with_prefix_in("volley-rescore-", place).map_err(|error| no_folder(place, &error))?;
         let again = self.again(engine, &folder).await?;
         let state = assembly::state_with(&engine.shared, &self.job.plan().pinned.settings)?;
         let (pins, sites) = (Pins::default(), []);
@@ -206,11 +209,6 @@ impl Past {
 
 fn not_rescorable(id: JobId, why: &str) -> EngineError {
     EngineError::new("not_rescorable", format!("job {id} cannot be scored again: {why}"))
-}
-
-fn no_folder(error: &std::io::Error) -> EngineError {
-    let message = format!("no folder can be made in {}: {error}; TMPDIR names another", std::env::temp_dir().display());
-    EngineError::new("no_temporary_folder", message)
 }
 
 /// What a split published, beside what it gives now.

@@ -34,6 +34,9 @@ pub struct EngineSettings {
     /// Memory for joins, sorts and aggregates, in bytes; they spill to disk beyond it. Models and writers
     /// come on top.
     pub memory_bytes: usize,
+    /// Where rows are spilled to: below it each process has a folder of its own, and takes away those of the dead.
+    /// Without one, the temporary folder of the system.
+    pub work_folder: Option<PathBuf>,
     /// Bytes of files of the models that a process keeps loaded; those that score are kept in any case.
     pub model_cache_bytes: u64,
     /// The library of ONNX Runtime, for models that were registered for it. Nothing is loaded before one is scored.
@@ -70,6 +73,7 @@ impl Default for EngineSettings {
             split_rows: 1_000_000,
             split_bytes: 256 * 1024 * 1024,
             memory_bytes: 4 * 1024 * 1024 * 1024,
+            work_folder: None,
             model_cache_bytes: 2 * 1024 * 1024 * 1024,
             onnxruntime: None,
             // Scoring takes long, publishing is renaming: giving up early would throw away what took long.

@@ -78,7 +78,9 @@ pub async fn serve<T>(
                 Some(token) => Some(volley_cluster::Token::new(secret("cluster_token", token, &engine)?)?),
                 None => executor::token(None)?,
             };
-            Some(Arc::new(Cluster::start(ClusterSettings { bind, token, ..ClusterSettings::default() }).await?))
+            let settings =
+                ClusterSettings { bind, token, job_splits_max: table.job_splits_max, ..ClusterSettings::default() };
+            Some(Arc::new(Cluster::start(settings).await?))
         }
         None => None,
     };

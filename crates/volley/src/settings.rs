@@ -22,13 +22,14 @@ pub use tables::{ClusterTable, ServerTable};
 const FILE_NAME: &str = "volley.toml";
 const INVALID: &str = "invalid_setting";
 const PREFIX: &str = "VOLLEY_";
-const VARIABLES: [&str; 15] = [
+const VARIABLES: [&str; 16] = [
     "VOLLEY_REGISTRY",
     "VOLLEY_STATE",
     "VOLLEY_CORES",
     "VOLLEY_SPLIT_ROWS",
     "VOLLEY_SPLIT_BYTES",
     "VOLLEY_MEMORY_BYTES",
+    "VOLLEY_WORK_FOLDER",
     "VOLLEY_MODEL_CACHE_BYTES",
     "VOLLEY_ONNXRUNTIME",
     "VOLLEY_STORE_RETRY_SECONDS",
@@ -70,6 +71,10 @@ pub struct Settings {
     #[arg(long, global = true, value_name = "BYTES", hide_short_help = true, value_parser = above_zero::<NonZeroUsize>)]
     #[serde(deserialize_with = "counted")]
     pub memory_bytes: Option<NonZeroUsize>,
+    /// Folder for what is spilled [env: VOLLEY_WORK_FOLDER] [default: the temporary folder of the system]
+    #[arg(long, global = true, value_name = "FOLDER", hide_short_help = true)]
+    #[serde(deserialize_with = "named")]
+    pub work_folder: Option<PathBuf>,
     /// Bytes of files of the models that are kept loaded [env: VOLLEY_MODEL_CACHE_BYTES] [default: 2147483648]
     #[arg(long, global = true, value_name = "BYTES", hide_short_help = true, value_parser = above_zero::<NonZeroU64>)]
     #[serde(deserialize_with = "counted")]
@@ -151,6 +156,7 @@ impl Settings {
             ("VOLLEY_REGISTRY", self.registry.clone()),
             ("VOLLEY_STATE", self.state.clone()),
             ("VOLLEY_MEMORY_BYTES", size(self.memory_bytes)),
+            ("VOLLEY_WORK_FOLDER", self.work_folder.as_ref().map(|folder| folder.display().to_string())),
             ("VOLLEY_MODEL_CACHE_BYTES", number(self.model_cache_bytes)),
             ("VOLLEY_ONNXRUNTIME", self.onnxruntime.as_ref().map(|file| file.display().to_string())),
             ("VOLLEY_STORE_RETRY_SECONDS", number(self.store_retry_seconds)),
@@ -173,6 +179,7 @@ impl Settings {
             split_rows: number("VOLLEY_SPLIT_ROWS", set("VOLLEY_SPLIT_ROWS"))?,
             split_bytes: number("VOLLEY_SPLIT_BYTES", set("VOLLEY_SPLIT_BYTES"))?,
             memory_bytes: number("VOLLEY_MEMORY_BYTES", set("VOLLEY_MEMORY_BYTES"))?,
+            work_folder: set("VOLLEY_WORK_FOLDER").map(PathBuf::from),
             model_cache_bytes: number("VOLLEY_MODEL_CACHE_BYTES", set("VOLLEY_MODEL_CACHE_BYTES"))?,
             onnxruntime: set("VOLLEY_ONNXRUNTIME").map(PathBuf::from),
             store_retry_seconds: number("VOLLEY_STORE_RETRY_SECONDS", set("VOLLEY_STORE_RETRY_SECONDS"))?,
@@ -209,6 +216,7 @@ impl Settings {
         self.registry = self.registry.map(below);
         self.state = self.state.map(below);
         self.onnxruntime = self.onnxruntime.map(|library| folder.join(library));
+        self.work_folder = self.work_folder.map(|place| folder.join(place));
         self.server = self.server.in_folder(folder);
         self.cluster = self.cluster.in_folder(folder);
         let connections = self.connections.into_iter();
@@ -225,6 +233,7 @@ impl Settings {
             split_rows: self.split_rows.or(below.split_rows),
             split_bytes: self.split_bytes.or(below.split_bytes),
             memory_bytes: self.memory_bytes.or(below.memory_bytes),
+            work_folder: self.work_folder.or(below.work_folder),
             model_cache_bytes: self.model_cache_bytes.or(below.model_cache_bytes),
             onnxruntime: self.onnxruntime.or(below.onnxruntime),
             store_retry_seconds: self.store_retry_seconds.or(below.store_retry_seconds),
@@ -251,6 +260,7 @@ impl Settings {
             split_rows: self.split_rows.map_or(default.split_rows, NonZeroU64::get),
             split_bytes: self.split_bytes.map_or(default.split_bytes, NonZeroU64::get),
             memory_bytes: self.memory_bytes.map_or(default.memory_bytes, NonZeroUsize::get),
+            work_folder: self.work_folder,
             model_cache_bytes: self.model_cache_bytes.map_or(default.model_cache_bytes, NonZeroU64::get),
             onnxruntime: self.onnxruntime,
             connections: self.connections,

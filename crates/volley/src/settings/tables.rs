@@ -25,6 +25,8 @@ pub struct ServerTable {
     pub tls_key: Option<PathBuf>,
     /// How many jobs are under way at a time.
     pub jobs_at_once: Option<NonZeroUsize>,
+    /// How many splits of one job executors run at a time at most.
+    pub job_splits_max: Option<NonZeroUsize>,
     /// The folder of the index of jobs where their state lies in a bucket.
     pub index: Option<PathBuf>,
     /// How long the server trusts that no other has taken over its state in a bucket.
