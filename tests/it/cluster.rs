@@ -143,8 +143,9 @@ async fn a_split_that_kills_its_executors_costs_two_of_them_and_its_own_job_alon
                FROM 'input/') TO 'poisoned/' STORED AS PARQUET",
         model("linear_onnx_double")
     );
-    let sql = scored();
-    let (poisoned, beside) = tokio::join!(ground.run("poison", &poison), ground.run("beside", &sql));
+    let (sql, also) = (scored(), scored().replace("'out/'", "'also/'"));
+    let (poisoned, beside, also) =
+        tokio::join!(ground.run("poison", &poison), ground.run("beside", &sql), ground.run("also", &also));
     let error = poisoned.unwrap_err();
     assert_eq!(error.code(), "executors_lost", "{error}");
     // Row 7001 of groups of 2000 rows.
@@ -152,7 +153,9 @@ async fn a_split_that_kills_its_executors_costs_two_of_them_and_its_own_job_alon
         error.to_string().contains("split 3, which `") && error.to_string().contains("linear_onnx_double"),
         "{error}"
     );
-    assert_eq!(beside.unwrap().rows, (SPLITS * ROWS_OF_SPLIT) as u64);
+    for beside in [beside, also] {
+        assert_eq!(beside.unwrap().rows, (SPLITS * ROWS_OF_SPLIT) as u64);
+    }
     ground.has_every_id_once().await;
     assert!(!ground.path("poisoned").exists(), "nothing of it is published");
     let deaths: usize = executors.iter_mut().map(|executor| usize::from(executor.is_over())).sum();

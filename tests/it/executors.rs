@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::cluster_ground::Executor;
+use crate::harness::House;
 use crate::http::ask;
 use crate::process::{command, volley};
 use crate::server::{Server, until};
@@ -60,9 +61,42 @@ async fn an_executor_is_listed_and_watched_and_leaves_when_it_is_drained() {
     assert_eq!((metric(&counted, "volley_models_loaded"), metric(&counted, "volley_model_loads_total")), (1, 1));
     assert!(metric(&counted, "process_resident_memory_bytes") > 10_000_000);
 
+    let verified = server.succeed(folder, &["jobs", "verify", &job, "--rescore", "3", "--seed", "5"]).said;
+    let here = volley(folder, &["jobs", "verify", &job, "--rescore", "3", "--seed", "5"]).said;
+    assert!(verified.contains("scored again: the 3000 rows of splits ") && verified == here, "{verified}{here}");
+    let young = server.succeed(folder, &["jobs", "expire", "--older-than", "1h"]).said;
+    assert_eq!(young, "no job is over for so long\n");
+    server.volley(folder, &["jobs", "expire", "--all"]).is_error(2, &["`volley jobs cancel`", "[usage]"]);
+    std::fs::write(folder.join("out/stray.parquet"), "x").unwrap();
+    let part = std::fs::read_dir(folder.join("out")).unwrap().map(|entry| entry.unwrap().path());
+    let part = { part }.find(|path| path.file_name().unwrap().to_string_lossy().starts_with("part-")).unwrap();
+    std::fs::write(part, "another file").unwrap();
+    server.volley(folder, &["jobs", "verify", &job]).is_error(1, &["1 of the 50 files", "[published_differs]"]);
+
     let unknown = server.volley(folder, &["executors", "drain", &id]);
     unknown.is_error(1, &[&id, "`volley executors list`", "[unknown_executor]"]);
     volley(folder, &["executors", "list"]).is_error(2, &["--cluster URL", "[usage]"]);
     let asked: Value = server.get("/v1/executors").json();
     assert_eq!(asked["executors"][0]["id"], second.id());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_tells_who_is_at_work_on_it() {
+    let house = House::with_input(600, 2_000).await;
+    house.register("line", "linear_onnx_double", None).await;
+    let folder = house.folder.path();
+    std::fs::write(folder.join("volley.toml"), "split_rows = 2000\ncores = 2\n").unwrap();
+    let server = Server::up(folder, &["--executors", "2"]);
+    let sql = "COPY (SELECT id, predict('line') AS score FROM 'input/') TO 'out/' STORED AS PARQUET";
+    let job = server.submit(&json!({ "name": "job.sql", "sql": sql }));
+    let has_some = |job: &Value| job["progress"]["executors"].as_array().is_some_and(|executors| !executors.is_empty());
+    let progress = server.wait_for(&job, has_some)["progress"].take();
+    let one = &progress["executors"][0];
+    let ids = server.get("/v1/executors").json();
+    assert!(ids["executors"].as_array().unwrap().iter().any(|known| known["id"] == one["executor"]), "{progress}");
+    assert!(one["splits"].as_u64() >= Some(1) && one["rows"].as_u64() <= Some(2_000), "{progress}");
+    assert_eq!(progress["splits_total"], 600);
+    server.succeed(folder, &["jobs", "cancel", &job]);
+    assert_eq!(server.wait(&job)["state"], "canceled");
+    assert!(!folder.join("out").exists());
 }

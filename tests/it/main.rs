@@ -40,6 +40,7 @@ mod server_api;
 mod server_deaths;
 mod server_hostile;
 mod server_runs;
+mod slt;
 mod tidy;
 mod tree;
 mod up;

@@ -91,7 +91,7 @@ impl ClusterDriver {
                     dispatch.on(next, ended, Instant::now()).map_err(|halt| told(halt, splits))?;
                 }
                 _ = look.tick() => {
-                    splits.under_way(self.executors.rows_under_way(splits.job()));
+                    splits.under_way(self.executors.at_work(splits.job()));
                     if slots == 0 && !is_told {
                         splits.note("no executor takes splits: waiting for one".to_owned());
                         is_told = true;

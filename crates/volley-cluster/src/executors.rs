@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use tokio::sync::watch;
-use volley_engine::{JobId, Proof, Witness};
+use volley_engine::{AtWork, JobId, Proof, Witness};
 
 use crate::error::ClusterError;
 use crate::pulse::{Answer, Instance, Phase, Pulse, RunningSplit};
@@ -170,11 +170,14 @@ impl Executors {
         self.capacity.subscribe()
     }
 
-    /// The rows of a job's splits that are at work, written so far.
-    pub(crate) fn rows_under_way(&self, job: JobId) -> u64 {
-        let known = self.lock();
-        let running = known.values().flat_map(|known| &known.pulse.running);
-        running.filter(|running| running.name.job == job).map(|running| running.rows).sum()
+    /// Which executors run splits of a job.
+    pub(crate) fn at_work(&self, job: JobId) -> Vec<AtWork> {
+        let at_work = |(id, known): (&Instance, &Known)| {
+            let of_job = known.pulse.running.iter().filter(|running| running.name.job == job);
+            let (splits, rows) = of_job.fold((0, 0), |(splits, rows), running| (splits + 1, rows + running.rows));
+            (splits > 0).then(|| AtWork { executor: id.to_string(), splits, rows })
+        };
+        self.lock().iter().filter_map(at_work).collect()
     }
 
     /// Whether an executor says that it runs a split of a job.
@@ -285,7 +288,8 @@ mod tests {
         let (a, b) = (running("a", 5), running("b", 7));
         let job = a.name.job;
         executors.hear(Pulse { running: vec![a, b], ..pulse(Instance::new(), Phase::Working) }, HERE);
-        assert_eq!(executors.rows_under_way(job), 5);
+        let at_work: Vec<_> = executors.at_work(job).iter().map(|one| (one.splits, one.rows)).collect();
+        assert_eq!(at_work, [(1, 5)]);
         assert!(executors.run(job) && !executors.run(JobId::new()));
     }
 }

@@ -103,8 +103,8 @@ pub async fn verify(state: &Location, job: JobId, open: &Opener) -> Result<Optio
     let (mut files, mut rows, mut faults) = (0, Vec::<u64>::new(), vec![]);
     for (url, published) in [Some((&receipt.destination, &receipt.files)), rejects].into_iter().flatten() {
         let destination = open(url).map_err(|source| Error::Unreachable { url: url.clone(), source })?;
-        let of_files: Vec<Option<FileFault>> = futures::stream::iter(published)
-            .map(|file| fault(&destination, file))
+        let of_files: Vec<Option<FileFault>> = futures::stream::iter(published.clone())
+            .map(|file| fault(destination.clone(), file))
             .buffered(CONCURRENT_MAX)
             .try_collect()
             .await?;
@@ -125,7 +125,7 @@ fn contradiction(receipt: &JobReceipt, rows: u64, rejected: u64) -> Option<FileF
     (!agree).then_some(FileFault { file, fault: "its figures contradict each other" })
 }
 
-async fn fault(destination: &Location, file: &PublishedFile) -> Result<Option<FileFault>> {
+async fn fault(destination: Location, file: PublishedFile) -> Result<Option<FileFault>> {
     let path = destination.path(&file.path)?;
     let is = |fault| Ok(Some(FileFault { file: destination.shown(&path), fault }));
     let found = match destination.store.get(&path).await {

@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use volley_commit::{Job, JobId, Location, Proof};
 
 use crate::error::EngineError;
-use crate::progress::Progress;
+use crate::progress::{AtWork, Progress};
 use crate::running::Running;
 use crate::write::{ModelUse, models_of};
 
@@ -92,9 +92,9 @@ impl<'a> Splits<'a> {
         Ok(true)
     }
 
-    /// Says how many rows of splits that are not done yet are written by now.
-    pub fn under_way(&self, rows: u64) {
-        self.progress.rows_under_way_elsewhere(rows);
+    /// Says who is at work on splits that are not done yet.
+    pub fn under_way(&self, executors: Vec<AtWork>) {
+        self.progress.at_work_elsewhere(executors);
     }
 
     /// Tells whoever watches the job something, in one line.

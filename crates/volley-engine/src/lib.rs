@@ -6,6 +6,7 @@
 //! not at all.
 
 mod assembly;
+mod checked;
 mod codec;
 mod driver;
 mod engine;
@@ -39,6 +40,7 @@ mod work_folder;
 mod worker;
 mod write;
 
+pub use checked::{Checked, ScoredAgain};
 pub use codec::PlanCodec;
 pub use driver::{Driver, Splits, Witness};
 pub use engine::{Engine, Opened};
@@ -47,7 +49,7 @@ pub use expire::Forgotten;
 pub use jobs::JobStatus;
 pub use params::{ParamValue, Params};
 pub use patience::{Attempt, Patience};
-pub use progress::{Moment, Progress};
+pub use progress::{AtWork, Moment, Progress};
 pub use recovery::Intent;
 pub use request::{Filled, Script};
 pub use rescore::{Draw, Rescored};

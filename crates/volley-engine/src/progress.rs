@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use datafusion::physical_plan::ExecutionPlan;
+use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
 /// What is running now, shared between the engine that runs it and those who watch.
@@ -23,8 +24,8 @@ struct Running {
     splits_done: usize,
     /// Rows that other processes wrote, of splits that are done.
     done_elsewhere: u64,
-    /// The same of splits that are not.
-    under_way_elsewhere: u64,
+    /// What other processes do now.
+    executors: Vec<AtWork>,
     start: Instant,
 }
 
@@ -41,6 +42,19 @@ pub struct Moment {
     pub splits_total: usize,
     /// Time since the first split began.
     pub elapsed: Duration,
+    /// Who else is at work on it.
+    pub executors: Vec<AtWork>,
+}
+
+/// What an executor does of a job now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AtWork {
+    /// Its id.
+    pub executor: String,
+    /// Splits that it runs.
+    pub splits: usize,
+    /// Rows of them that are written by now.
+    pub rows: u64,
 }
 
 impl Moment {
@@ -68,7 +82,9 @@ impl Moment {
 
 impl Running {
     fn rows(&self) -> u64 {
-        metric_sum(self.plan.as_ref(), "rows_written") + self.done_elsewhere + self.under_way_elsewhere
+        metric_sum(self.plan.as_ref(), "rows_written")
+            + self.done_elsewhere
+            + self.executors.iter().map(|at_work| at_work.rows).sum::<u64>()
     }
 }
 
@@ -81,6 +97,7 @@ impl Progress {
             splits_done: running.splits_done,
             splits_total: running.splits_total,
             elapsed: running.start.elapsed(),
+            executors: running.executors.clone(),
         })
     }
 
@@ -91,7 +108,7 @@ impl Progress {
             splits_total,
             splits_done: 0,
             done_elsewhere: 0,
-            under_way_elsewhere: 0,
+            executors: vec![],
             start: Instant::now(),
         });
     }
@@ -102,9 +119,9 @@ impl Progress {
         }
     }
 
-    pub(crate) fn rows_under_way_elsewhere(&self, rows: u64) {
+    pub(crate) fn at_work_elsewhere(&self, executors: Vec<AtWork>) {
         if let Some(running) = self.running().as_mut() {
-            running.under_way_elsewhere = rows;
+            running.executors = executors;
         }
     }
 

@@ -51,13 +51,13 @@ pub struct Rescored {
 }
 
 impl Draw {
-    /// So many splits, by a seed of chance. It is short enough to be typed.
-    pub fn by_chance(splits: NonZeroUsize) -> Self {
-        Self { splits, seed: u64::from(Uuid::now_v7().as_u128() as u32) }
+    /// So many splits, by a seed, or else by one of chance, which is short enough to be typed.
+    pub fn of(splits: NonZeroUsize, seed: Option<u64>) -> Self {
+        Self { splits, seed: seed.unwrap_or_else(|| u64::from(Uuid::now_v7().as_u128() as u32)) }
     }
 
     /// Splits of a job that has `all`, none twice, in order.
-    fn of(self, all: u32) -> Vec<u32> {
+    fn drawn(self, all: u32) -> Vec<u32> {
         let mut left: Vec<u32> = (0..all).collect();
         let mut drawn = vec![];
         let mut state = self.seed;
@@ -92,7 +92,7 @@ impl Engine {
             places.push(Was { root: Root::Rejects, at: at(&rejects.destination)?, files: rejects.files });
         }
         let past = Past::of(self, id).await?;
-        let splits = draw.of(past.job.plan().spec.splits);
+        let splits = draw.drawn(past.job.plan().spec.splits);
         let wrote = |split: u32| places.iter().flat_map(move |was| was.of_split(split));
         let mut rescored = Rescored {
             files: splits.iter().map(|split| wrote(*split).count()).sum(),
@@ -264,12 +264,12 @@ mod tests {
 
     #[test]
     fn a_seed_draws_the_same_splits_and_none_twice() {
-        let drawn = draw(10, 7).of(100);
-        assert_eq!(drawn, draw(10, 7).of(100));
-        assert_ne!(drawn, draw(10, 8).of(100));
+        let drawn = draw(10, 7).drawn(100);
+        assert_eq!(drawn, draw(10, 7).drawn(100));
+        assert_ne!(drawn, draw(10, 8).drawn(100));
         assert!(drawn.windows(2).all(|pair| pair[0] < pair[1]) && drawn.len() == 10, "{drawn:?}");
-        assert_eq!(draw(10, 7).of(3), [0, 1, 2]);
-        let seen: std::collections::BTreeSet<u32> = (0..200).flat_map(|seed| draw(2, seed).of(9)).collect();
+        assert_eq!(draw(10, 7).drawn(3), [0, 1, 2]);
+        let seen: std::collections::BTreeSet<u32> = (0..200).flat_map(|seed| draw(2, seed).drawn(9)).collect();
         assert_eq!(seen.len(), 9, "every split can be drawn");
     }
 }

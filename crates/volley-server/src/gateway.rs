@@ -8,9 +8,12 @@ mod statement;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use volley_cluster::{Cluster, ClusterError, ExecutorStatus};
-use volley_engine::{EngineSettings, Intent, Kind, Opened, ScriptStatement, parse_script};
+use volley_engine::{
+    Checked, Draw, EngineSettings, Forgotten, Intent, Kind, Opened, Progress, ScriptStatement, parse_script,
+};
 use volley_jobs::{Follower, Home, Job, Jobs, Submission, Submitted};
 
 use counts::Answering;
@@ -157,6 +160,20 @@ impl Gateway {
         let unknown = || ClusterError::UnknownExecutor(executor.to_owned());
         let cluster = self.cluster.as_ref().ok_or_else(unknown)?;
         Ok(cluster.drain(executor)?)
+    }
+
+    /// Checks the files of a published job, and scores some splits again if that is asked for.
+    ///
+    /// Errors: `unknown_job`, those of [`Engine::check`](volley_engine::Engine::check).
+    pub async fn verify(&self, id: &str, draw: Option<Draw>) -> Result<Checked, ServerError> {
+        let unknown = || ServerError::new("unknown_job", format!("no job {id} is known here"));
+        let job = id.parse().map_err(|_| unknown())?;
+        Ok(self.runner.engine().check(job, draw, &Progress::default()).await?)
+    }
+
+    /// Forgets the runs of which every job is over for so long: see [`Engine::forget`](volley_engine::Engine::forget).
+    pub async fn forget(&self, age: Duration) -> Result<Forgotten, ServerError> {
+        Ok(self.runner.engine().forget(age).await?)
     }
 
     /// What was counted since the server began.

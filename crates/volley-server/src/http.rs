@@ -40,6 +40,8 @@ pub(crate) fn routes(gateway: Gateway, access: Access) -> Router {
         .route("/v1/jobs/{id}/events", get(events::events))
         .route("/v1/jobs/{id}/cancel", post(jobs::cancel))
         .route("/v1/jobs/{id}/resume", post(jobs::resume))
+        .route("/v1/jobs/{id}/verify", post(jobs::verify))
+        .route("/v1/jobs/forget", post(jobs::forget))
         .route("/v1/executors", get(executors::list))
         .route("/v1/executors/{id}/drain", post(executors::drain))
         .route("/v1/sql", post(sql::sql))

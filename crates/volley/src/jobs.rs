@@ -3,8 +3,8 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use serde_json::json;
-use volley_engine::{Difference, Draw, Engine, Forgotten, Intent, JobId, JobStatus, Progress, Rescored, Verified};
+use serde_json::{Value, json};
+use volley_engine::{Draw, Engine, Forgotten, Intent, JobId, JobStatus, Progress};
 
 use crate::answer::print;
 use crate::args::{JobsArgs, JobsCommand};
@@ -39,9 +39,7 @@ pub async fn jobs(args: &JobsArgs, settings: Settings, json: bool) -> Result<(),
         JobsCommand::Show { job } => show(&engine.job(*job).await?, json),
         JobsCommand::Resume { job } => resume(engine, *job, json).await,
         JobsCommand::Verify { job, rescore, seed } => {
-            let by_chance = rescore.map(Draw::by_chance);
-            let draw = by_chance.map(|draw| Draw { seed: seed.unwrap_or(draw.seed), ..draw });
-            verify(engine, *job, draw, json).await
+            verify(engine, *job, rescore.map(|splits| Draw::of(splits, *seed)), json).await
         }
         JobsCommand::Expire { older_than: Some(age), .. } => forget(engine, *age, json).await,
         JobsCommand::Expire { job, .. } => expire(engine, *job, json).await,
@@ -105,68 +103,9 @@ async fn resume(engine: &Engine, job: JobId, json: bool) -> Result<(), Failure> 
 
 /// The draw is none where nothing is to be scored again.
 async fn verify(engine: &Engine, job: JobId, draw: Option<Draw>, json: bool) -> Result<(), Failure> {
-    let verified = engine.verify(job).await?;
-    let whose = format!("of the {} files of job {job} are not what it published", verified.files);
-    if let Some(told) = named(&verified.differences, &whose) {
-        return Err(Failure::new("published_differs", told));
-    }
     let watched = Progress::default();
-    let rescored = match draw {
-        Some(draw) => Some(progress::watched(&watched, engine.rescore(job, draw, &watched)).await?),
-        None => None,
-    };
-    if let Some(rescored) = &rescored {
-        let drawn = drawn(rescored);
-        let whose = format!("of the {} files of {drawn} of job {job} come out otherwise", rescored.files);
-        if let Some(told) = named(&rescored.differences, &whose) {
-            return Err(Failure::new("rescored_differs", told));
-        }
-    }
-    let object = json!({
-        "job": job,
-        "files": verified.files,
-        "rows": verified.rows,
-        "rejected": verified.rejected,
-        "files_summed": verified.files_summed,
-        "rescored": rescored.as_ref().map(|rescored| json!({
-            "splits": rescored.splits,
-            "seed": rescored.seed,
-            "files": rescored.files,
-            "rows": rescored.rows,
-            "files_of_same_bytes": rescored.files_of_same_bytes,
-        })),
-    });
-    let told = || {
-        let Verified { files, rows, rejected, files_summed, .. } = verified;
-        let and_rejected = if rejected > 0 { format!(" and {rejected} rejected") } else { String::new() };
-        let read = format!(
-            "{files} files with {rows} rows{and_rejected} are as job {job} published them; the rows of {files_summed} were summed up again\n"
-        );
-        let again = rescored.as_ref().map(|rescored| {
-            let Rescored { files, rows, files_of_same_bytes, .. } = rescored;
-            let drawn = drawn(rescored);
-            format!("scored again: the {rows} rows of {drawn}, {files_of_same_bytes} of {files} files byte for byte\n")
-        });
-        read + &again.unwrap_or_default()
-    };
-    print(&object, told, json)
-}
-
-/// `splits 3, 17 (--seed 5)`.
-fn drawn(rescored: &Rescored) -> String {
-    let splits: Vec<_> = rescored.splits.iter().map(u32::to_string).collect();
-    format!("splits {} (--seed {})", splits.join(", "), rescored.seed)
-}
-
-/// How many files a message names.
-const NAMED_MAX: usize = 10;
-
-/// What is to be said of differences, if there are any.
-fn named(differences: &[Difference], whose: &str) -> Option<String> {
-    let first = differences.iter().take(NAMED_MAX).map(|Difference { file, how }| format!("{file}: {how}"));
-    let more = differences.len().saturating_sub(NAMED_MAX);
-    let named: Vec<_> = first.chain((more > 0).then(|| format!("and {more} more"))).collect();
-    (!differences.is_empty()).then(|| format!("{} {whose}: {}", differences.len(), named.join("; ")))
+    let checked = progress::watched(&watched, engine.check(job, draw, &watched)).await?;
+    print(&checked, || format!("{checked}\n"), json)
 }
 
 async fn expire(engine: &Engine, job: Option<JobId>, json: bool) -> Result<(), Failure> {
@@ -180,14 +119,24 @@ async fn expire(engine: &Engine, job: Option<JobId>, json: bool) -> Result<(), F
 
 async fn forget(engine: &Engine, age: Duration, json: bool) -> Result<(), Failure> {
     let Forgotten { jobs, kept } = engine.forget(age).await?;
-    for (job, error) in kept {
+    let kept: Vec<_> = kept.iter().map(|(job, error)| json!({ "job": job, "reason": error.to_string() })).collect();
+    forgotten(&json!({ "forgotten": jobs, "kept": kept }), json)
+}
+
+/// Tells which jobs are forgotten, and which are not and why, as a server tells it too.
+pub fn forgotten(told: &Value, json: bool) -> Result<(), Failure> {
+    let list = |name: &str| told[name].as_array().cloned().unwrap_or_default();
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    for kept in list("kept") {
+        let (job, reason) = (text(&kept["job"]), text(&kept["reason"]));
         // Told for information: whether anybody reads it changes nothing.
         let _ =
-            writeln!(io::stderr(), "job {job} is not forgotten, because of what it may have left in staging: {error}");
+            writeln!(io::stderr(), "job {job} is not forgotten, because of what it may have left in staging: {reason}");
     }
-    let told = || match jobs.is_empty() {
+    let jobs = list("forgotten");
+    let lines = || match jobs.is_empty() {
         true => "no job is over for so long\n".to_owned(),
-        false => jobs.iter().map(|job| format!("job {job} is forgotten\n")).collect(),
+        false => jobs.iter().map(|job| format!("job {} is forgotten\n", text(job))).collect(),
     };
-    print(&json!({ "forgotten": jobs }), told, json)
+    print(&json!({ "forgotten": jobs }), lines, json)
 }

@@ -98,7 +98,12 @@ fn told(moment: &Moment) -> String {
         None => format!("{rows} rows"),
     };
     let speed = HumanCount(moment.rows_per_second());
-    let splits = format!("{} of {} splits", moment.splits_done, moment.splits_total);
+    let mut splits = format!("{} of {} splits", moment.splits_done, moment.splits_total);
+    match moment.executors.len() {
+        0 => {}
+        1 => splits += " on one executor",
+        executors => splits += &format!(" on {executors} executors"),
+    }
     match moment.left() {
         Some(left) => format!("{rows}, {speed} rows/s, {splits}, {} left", FormattedDuration(left)),
         None => format!("{rows}, {speed} rows/s, {splits}"),
@@ -112,16 +117,25 @@ pub fn rate(rows: u64, seconds: f64) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use volley_engine::AtWork;
+
     use super::*;
 
     fn moment(rows: u64, rows_total: Option<u64>, splits_done: usize) -> Moment {
-        Moment { rows, rows_total, splits_done, splits_total: 4, elapsed: Duration::from_secs(10) }
+        Moment { rows, rows_total, splits_done, splits_total: 4, elapsed: Duration::from_secs(10), executors: vec![] }
     }
 
     #[test]
     fn a_moment_tells_rows_speed_splits_and_time_left() {
         let line = told(&moment(1_000_000, Some(4_000_000), 1));
         assert_eq!(line, "1,000,000 of 4,000,000 rows, 100,000 rows/s, 1 of 4 splits, 00:00:30 left");
+    }
+
+    #[test]
+    fn who_is_at_work_elsewhere_is_counted() {
+        let on = |executor: &str| AtWork { executor: executor.to_owned(), splits: 1, rows: 0 };
+        let moment = Moment { executors: vec![on("a"), on("b")], ..moment(0, None, 0) };
+        assert_eq!(told(&moment), "0 rows, 0 rows/s, 0 of 4 splits on 2 executors");
     }
 
     #[test]

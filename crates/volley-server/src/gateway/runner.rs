@@ -177,6 +177,7 @@ impl volley_jobs::Engine for Runner {
             "seconds": moment.elapsed.as_secs_f64(),
             "rows_per_second": moment.rows_per_second(),
             "seconds_left": moment.left().map(|left| left.as_secs_f64()),
+            "executors": moment.executors,
         }))
     }
 }

@@ -1,5 +1,8 @@
 //! Jobs over HTTP: submit, list, show, cancel, resume.
 
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
@@ -10,6 +13,7 @@ use serde_json::{Value, json};
 use super::Shared;
 use super::problem::{Answer, Body};
 use crate::job_request::JobRequest;
+use volley_engine::Draw;
 use volley_jobs::Job;
 
 /// How many jobs a list has where nobody says so.
@@ -49,6 +53,38 @@ pub(super) async fn cancel(State(shared): State<Shared>, Path(id): Path<String>)
 
 pub(super) async fn resume(State(shared): State<Shared>, Path(id): Path<String>) -> Answer<(StatusCode, Json<Value>)> {
     Ok((StatusCode::ACCEPTED, shown(&shared, &shared.gateway.resume(&id).await?)))
+}
+
+/// Which splits are scored again beside the check of files.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct VerifyRequest {
+    rescore: Option<NonZeroUsize>,
+    seed: Option<u64>,
+}
+
+pub(super) async fn verify(
+    State(shared): State<Shared>,
+    Path(id): Path<String>,
+    Body(request): Body<VerifyRequest>,
+) -> Answer<Json<Value>> {
+    let draw = request.rescore.map(|splits| Draw::of(splits, request.seed));
+    Ok(Json(json!(shared.gateway.verify(&id, draw).await?)))
+}
+
+/// What is forgotten is over for so long.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ForgetRequest {
+    older_than_hours: NonZeroU32,
+}
+
+pub(super) async fn forget(State(shared): State<Shared>, Body(request): Body<ForgetRequest>) -> Answer<Json<Value>> {
+    let age = Duration::from_secs(u64::from(request.older_than_hours.get()) * 3600);
+    let forgotten = shared.gateway.forget(age).await?;
+    let kept: Vec<_> =
+        forgotten.kept.iter().map(|(job, error)| json!({ "job": job, "reason": error.to_string() })).collect();
+    Ok(Json(json!({ "forgotten": forgotten.jobs, "kept": kept })))
 }
 
 fn shown(shared: &Shared, job: &Job) -> Json<Value> {

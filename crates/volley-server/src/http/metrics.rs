@@ -2,33 +2,31 @@
 
 use axum::extract::State;
 use axum::http::header::{CONTENT_TYPE, HeaderName};
-
 use volley_cluster::ExecutorStatus;
 
 use super::Shared;
 use super::problem::Answer;
 
 pub(super) async fn metrics(State(shared): State<Shared>) -> Answer<([(HeaderName, &'static str); 1], String)> {
-    let (waiting, running) = shared.gateway.waiting_and_running()?;
-    let mut text = String::new();
-    for (name, help, value) in shared.gateway.counts().all() {
-        text += &format!("# HELP {name} {help}\n# TYPE {name} counter\n{name} {value}\n");
-    }
-    let begun = ("volley_cluster_splits_begun_total", "Times that a split was given to executors.");
-    text += &format!("# HELP {0} {1}\n# TYPE {0} counter\n{0} {2}\n", begun.0, begun.1, shared.gateway.splits_begun());
-    let answering = shared.gateway.counts().answering();
-    let executors = shared.gateway.executors();
+    let gateway = &shared.gateway;
+    let (waiting, running) = gateway.waiting_and_running()?;
+    let executors = gateway.executors();
     let sum = |count: fn(&ExecutorStatus) -> usize| executors.iter().map(count).sum::<usize>() as u64;
-    for (name, help, value) in [
+    let begun =
+        ("volley_cluster_splits_begun_total", "Times that a split was given to executors.", gateway.splits_begun());
+    let counters = gateway.counts().all().into_iter().chain([begun]);
+    let gauges = [
         ("volley_jobs_waiting", "Jobs that are accepted and have not begun.", waiting as u64),
         ("volley_jobs_running", "Jobs that are under way.", running as u64),
-        ("volley_statements_running", "Statements that are being answered.", answering),
+        ("volley_statements_running", "Statements that are being answered.", gateway.counts().answering()),
         ("volley_executors", "Executors, those that are leaving too.", executors.len() as u64),
         ("volley_executors_draining", "Executors that are leaving.", sum(|one| usize::from(one.state == "draining"))),
         ("volley_cluster_vcores", "Splits that executors can run at a time.", sum(|one| one.vcores)),
         ("volley_cluster_splits_running", "Splits that executors run.", sum(|one| one.running.len())),
-    ] {
-        text += &format!("# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}\n");
-    }
-    Ok(([(CONTENT_TYPE, "text/plain; version=0.0.4")], text))
+    ];
+    let counters = counters.map(|metric| ("counter", metric));
+    let text = counters
+        .chain(gauges.map(|metric| ("gauge", metric)))
+        .map(|(kind, (name, help, value))| format!("# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}\n"));
+    Ok(([(CONTENT_TYPE, "text/plain; version=0.0.4")], text.collect()))
 }

@@ -135,6 +135,7 @@ fn moment(progress: &Value) -> Moment {
         splits_done: number("splits_done").unwrap_or_default() as usize,
         splits_total: number("splits_total").unwrap_or_default() as usize,
         elapsed: Duration::try_from_secs_f64(progress["seconds"].as_f64().unwrap_or_default()).unwrap_or_default(),
+        executors: serde_json::from_value(progress["executors"].clone()).unwrap_or_default(),
     }
 }
 

@@ -1,12 +1,14 @@
 //! `volley jobs --cluster`: the jobs of a server.
 
-use serde_json::Value;
+use serde_json::{Value, json};
+use volley_engine::Checked;
 
 use super::client::Client;
 use super::follow::{follow, summary, text};
 use crate::answer::print;
 use crate::args::JobsCommand;
 use crate::engine::stopped;
+use crate::jobs::forgotten;
 use crate::outcome;
 use crate::report::Failure;
 use crate::text_table::aligned;
@@ -31,16 +33,25 @@ pub async fn jobs(command: &JobsCommand, client: &Client, json: bool) -> Result<
             let resumed = client.post(&format!("v1/jobs/{job}/resume"), &Value::Null).await?;
             follow(client, &text(&resumed["id"]), json, stopped()).await
         }
-        JobsCommand::Verify { .. } => Err(not_here("verify")),
-        JobsCommand::Expire { .. } => Err(not_here("expire")),
+        JobsCommand::Verify { job, rescore, seed } => {
+            let asked = json!({ "rescore": rescore, "seed": seed });
+            let checked = client.post(&format!("v1/jobs/{job}/verify"), &asked).await?;
+            let checked: Checked = serde_json::from_value(checked).map_err(|error| unreadable(&error))?;
+            print(&checked, || format!("{checked}\n"), json)
+        }
+        JobsCommand::Expire { older_than: Some(age), .. } => {
+            let asked = json!({ "older_than_hours": age.as_secs() / 3600 });
+            forgotten(&client.post("v1/jobs/forget", &asked).await?, json)
+        }
+        JobsCommand::Expire { .. } => {
+            let message = "a job of a server is given up with `volley jobs cancel`: what was cut off goes on by itself";
+            Err(Failure::new("usage", message))
+        }
     }
 }
 
-fn not_here(what: &str) -> Failure {
-    let message = format!(
-        "`volley jobs {what} --cluster` is not built yet: run it where the server's state is, without --cluster"
-    );
-    Failure::new("not_built", message)
+fn unreadable(error: &serde_json::Error) -> Failure {
+    Failure::new("server_unreachable", format!("the answer of the server cannot be read: {error}"))
 }
 
 fn table(jobs: &[Value]) -> String {
