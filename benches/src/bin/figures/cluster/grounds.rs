@@ -72,8 +72,8 @@ impl Grounds {
         std::fs::write(self.folder().join("job.sql"), sql)?;
         let mut command = Command::new(volley()?);
         let output = command.current_dir(self.folder()).args(["run", "job.sql", "--json"]).args(more).output()?;
-        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let told = String::from_utf8(output.stdout)?;
+        ensure!(output.status.success(), "{told}{}", String::from_utf8_lossy(&output.stderr));
         let summary: Value = serde_json::from_str(told.lines().last().context("a summary")?)?;
         summary["seconds"].as_f64().context("seconds")
     }

@@ -11,12 +11,14 @@ use super::grounds::{Grounds, Up};
 const FILES: usize = 10_000;
 const ROWS_OF_FILE: usize = 1_000;
 const GROUPS: usize = 100;
+const GROUPS_OF_FILE: usize = 25_000;
 
 /// Ten thousand files of a thousand rows, and as many rows in one file of a hundred row groups.
 pub fn files() -> Result<()> {
     let grounds = Grounds::with_rows(ROWS_OF_FILE)?;
     let sql = grounds.job("linear");
-    let first = std::fs::read_dir(grounds.folder().join("input"))?.next().context("a file")??.path();
+    let input = std::fs::read_dir(grounds.folder().join("input"))?.filter_map(|entry| Some(entry.ok()?.path()));
+    let first = { input }.find(|path| path.extension().is_some_and(|end| end == "parquet")).context("a file")?;
     for at in 1..FILES {
         std::fs::copy(&first, grounds.folder().join(format!("input/copy-{at:05}.parquet")))?;
     }
@@ -39,14 +41,16 @@ pub fn files() -> Result<()> {
 pub fn splits() -> Result<()> {
     for splits in [1_000, 10_000, 100_000] {
         let grounds = Grounds::new()?;
-        let rows = splits * 10;
-        publish(
-            &grounds,
-            &format!(
-                "COPY (SELECT value AS id, value % 7 AS x FROM generate_series(1, {rows})) TO 'input/'
-                 STORED AS PARQUET OPTIONS (max_row_group_size 10)"
-            ),
-        )?;
+        // A file holds 32,767 row groups at most.
+        for part in 0..splits.div_ceil(GROUPS_OF_FILE) {
+            let first = part * GROUPS_OF_FILE * 10 + 1;
+            let last = (first + GROUPS_OF_FILE * 10 - 1).min(splits * 10);
+            let more = format!(
+                "COPY (SELECT value AS id, value % 7 AS x FROM generate_series({first}, {last})) TO 'input/'
+                 STORED AS PARQUET OPTIONS (max_row_group_size 10, mode 'append')"
+            );
+            publish(&grounds, &more)?;
+        }
         // Without executors, nothing happens but what the server does.
         let up = Up::start_with(&grounds, 0, 1, &["--split-rows", "10"])?;
         let (mut client, before) = (up.client()?, up.server_peak_mib()?);
