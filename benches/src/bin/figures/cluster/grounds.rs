@@ -58,7 +58,7 @@ impl Grounds {
 
     /// Computes for as long as it is let.
     pub fn cross_join(&self) -> String {
-        "COPY (SELECT a.f0 + b.f1 AS x FROM 'input/' a CROSS JOIN (SELECT f1 FROM 'input/' LIMIT 100000) b)
+        "COPY (SELECT a.f0 + b.f1 AS x FROM 'input/' a CROSS JOIN (SELECT f1 FROM 'input/' WHERE f1 > 1.9) b)
          TO 'crossed/' STORED AS PARQUET OPTIONS (mode 'overwrite')"
             .to_owned()
     }

@@ -39,7 +39,7 @@ pub fn files() -> Result<()> {
 
 /// What the server takes to plan a job of more and more splits.
 pub fn splits() -> Result<()> {
-    for splits in [1_000, 10_000, 100_000] {
+    for splits in [1_000_usize, 10_000, 100_000] {
         let grounds = Grounds::new()?;
         // A file holds 32,767 row groups at most.
         for part in 0..splits.div_ceil(GROUPS_OF_FILE) {
