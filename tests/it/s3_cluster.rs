@@ -17,8 +17,14 @@ use crate::server::{Server, until};
 const SPLITS: usize = 40;
 const ROWS_OF_SPLIT: usize = 2_000;
 const TOKEN: &str = "a-token-of-all-users";
-const VARIABLES: [(&str, &str); 4] =
-    [("LAKE_KEY_ID", KEY_ID), ("LAKE_SECRET", SECRET), ("USERS", TOKEN), ("VOLLEY_TOKEN", TOKEN)];
+const CLUSTER_TOKEN: &str = "a-token-of-all-executors";
+const VARIABLES: [(&str, &str); 5] = [
+    ("LAKE_KEY_ID", KEY_ID),
+    ("LAKE_SECRET", SECRET),
+    ("USERS", TOKEN),
+    ("VOLLEY_TOKEN", TOKEN),
+    ("CLUSTER", CLUSTER_TOKEN),
+];
 
 /// A bucket with a table, and the machines that reach it.
 struct Ground {
@@ -40,7 +46,8 @@ impl Ground {
         let folder = tempfile::tempdir().unwrap();
         let settings = format!(
             "state = 's3://lake/state/'\nregistry = 's3://lake/registry/'\nsplit_rows = {ROWS_OF_SPLIT}\ncores = 1\n\
-             store_retry_seconds = 2\nstore_timeout_seconds = 2\n{}\n[server]\nlease_seconds = {lease_seconds}\ntoken = {{ env = 'USERS' }}\n",
+             store_retry_seconds = 2\nstore_timeout_seconds = 2\n{}\n[server]\nlease_seconds = {lease_seconds}\n\
+             token = {{ env = 'USERS' }}\ncluster_token = {{ env = 'CLUSTER' }}\n",
             self.bucket.settings()
         );
         std::fs::write(folder.path().join("volley.toml"), settings).unwrap();
@@ -67,7 +74,7 @@ fn server(machine: &Path) -> Server {
 
 fn executor_command(machine: &Path, server: &Server) -> Command {
     let mut command = command(machine, &["executor", "--server", &server.cluster(), "--pulse-milliseconds", "100"]);
-    command.envs(VARIABLES).stderr(Stdio::piped());
+    command.envs(VARIABLES).env("VOLLEY_CLUSTER_TOKEN", CLUSTER_TOKEN).stderr(Stdio::piped());
     command
 }
 
