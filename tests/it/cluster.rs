@@ -8,7 +8,7 @@ use volley_cluster::ClusterSettings;
 
 use crate::cluster_ground::{Executor, Ground, ROWS_OF_SPLIT, SPLITS, TIMERS, engine, scored};
 use crate::harness::model;
-use crate::process::command;
+use crate::process::{command, volley};
 use crate::rejects::sound;
 use crate::resume::{files, jobs, receipts};
 
@@ -268,6 +268,12 @@ async fn beyond_this_machine_a_cluster_wants_a_token() {
     let bind = "0.0.0.0:0".parse().unwrap();
     let settings = ClusterSettings { bind, ..ClusterSettings::default() };
     assert_eq!(volley_cluster::Cluster::start(settings).await.unwrap_err().code(), "token_required");
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(folder.path().join(".volley/state")).unwrap();
+    for port in [["--bind", "0.0.0.0"], ["--http-listen", "0.0.0.0:0"]] {
+        let executor = [&["executor", "--server", "127.0.0.1:1"], &port[..]].concat();
+        volley(folder.path(), &executor).is_error(2, &["0.0.0.0:0", "give a token", "[token_required]"]);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

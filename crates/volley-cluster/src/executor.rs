@@ -38,7 +38,7 @@ impl Executor {
     /// ends the splits that it has, and leaves. A server that is not there is waited for. `tell` is given a line for
     /// whoever watches.
     ///
-    /// Errors: `server_invalid`, `token_refused`, `version_mismatch`, `state_mismatch`, `address_unusable`,
+    /// Errors: `token_required`, `server_invalid`, `token_refused`, `version_mismatch`, `state_mismatch`, `address_unusable`,
     /// `cluster_failed`.
     pub async fn run(
         settings: ExecutorSettings,
@@ -46,6 +46,7 @@ impl Executor {
         tell: impl Fn(&str),
         stopped: impl Future<Output = ()>,
     ) -> Result<(), ClusterError> {
+        settings.check()?;
         let (worker, table) = (Arc::new(worker), Arc::new(Table::default()));
         let threads = Threads::new(settings.vcores.get()).map_err(|error| ClusterError::Ballista(error.to_string()))?;
         let engine = SplitEngine { worker: worker.clone(), table: table.clone(), threads: Arc::new(threads) };

@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use crate::error::ClusterError;
 use crate::gate::Token;
 
 /// Settings of the server's side.
@@ -84,6 +85,16 @@ impl Default for Timers {
 }
 
 impl ExecutorSettings {
+    /// Refuses to be reached by other machines in a cluster that knows no token. Error: `token_required`.
+    pub(crate) fn check(&self) -> Result<(), ClusterError> {
+        let ports = [Some(SocketAddr::new(self.bind, self.port)), self.http_listen];
+        let beyond = ports.into_iter().flatten().find(|port| !port.ip().is_loopback());
+        match beyond.filter(|_| self.token.is_none()) {
+            Some(port) => Err(ClusterError::TokenRequired(port)),
+            None => Ok(()),
+        }
+    }
+
     /// An executor of this machine for a server.
     pub fn of(server: impl Into<String>) -> Self {
         Self {

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use tokio::runtime::Runtime;
-use volley_benches::Bench;
+use volley_benches::{Bench, FEATURES};
 
 use super::grounds::{Grounds, Up};
 
@@ -25,15 +25,17 @@ pub fn files() -> Result<()> {
     let rows = (FILES * ROWS_OF_FILE) as f64;
     let small = Up::start(&grounds, 2, 1)?.run(&sql)?;
     println!("{FILES} files of {ROWS_OF_FILE} rows: {small:.2} s, {:.0} rows/s", rows / small);
-    let grounds = Grounds::with_rows(FILES * ROWS_OF_FILE)?;
-    let regroup = format!(
-        "COPY (SELECT * FROM 'input/') TO 'grouped/' STORED AS PARQUET OPTIONS (max_row_group_size {})",
+    let grounds = Grounds::new()?;
+    let columns: Vec<_> = (0..FEATURES).map(|at| format!("(random() * 4 - 2)::float AS f{at}")).collect();
+    let one = format!(
+        "COPY (SELECT {} FROM generate_series(1, {})) TO 'input/' STORED AS PARQUET OPTIONS (max_row_group_size {})",
+        columns.join(", "),
+        FILES * ROWS_OF_FILE,
         FILES * ROWS_OF_FILE / GROUPS
     );
-    publish(&grounds, &regroup)?;
-    let sql = sql.replace("'input/'", "'grouped/'");
+    publish(&grounds, &one)?;
     let large = Up::start(&grounds, 2, 1)?.run(&sql)?;
-    println!("as many rows in row groups of a hundredth: {large:.2} s, {:.0} rows/s", rows / large);
+    println!("as many rows in one file of {GROUPS} row groups: {large:.2} s, {:.0} rows/s", rows / large);
     Ok(())
 }
 
