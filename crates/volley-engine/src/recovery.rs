@@ -97,7 +97,7 @@ impl Recovery<'_> {
                 }
                 self.tended.finished.extend(recovered);
             }
-            Waiting::For(kept) => self.tended.kept.push(kept),
+            Waiting::For(kept) => self.tended.kept.push(*kept),
             Waiting::Unanswered => self.silent.extend(bucket),
             Waiting::LeftAlone => {}
         }
@@ -130,7 +130,7 @@ fn is_silence(error: &volley_commit::Error) -> bool {
 
 enum Waiting {
     No,
-    For(Kept),
+    For(Box<Kept>),
     /// Whether it may be given up is not known: its bucket does not answer.
     Unanswered,
     LeftAlone,
@@ -150,7 +150,7 @@ async fn waiting(shared: &Shared, id: JobId, intent: &Intent) -> Waiting {
     match is_waiting(shared, &job, is_ours).await {
         Ok(false) => Waiting::No,
         Ok(true) if !is_ours => match job.sealed().await {
-            Ok(sealed) => Waiting::For(Kept { job, sealed }),
+            Ok(sealed) => Waiting::For(Box::new(Kept { job, sealed })),
             Err(_) => Waiting::LeftAlone,
         },
         // What a store did not answer is no reason to give anything up.

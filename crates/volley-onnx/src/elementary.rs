@@ -83,6 +83,7 @@ pub(crate) fn ln(x: f32) -> f32 {
 
 /// The hyperbolic tangent, to the last digits (the quotient that Eigen and ONNX Runtime take).
 #[inline(always)]
+#[expect(clippy::excessive_precision, reason = "as the terms are printed where they come from")]
 pub(crate) fn tanh(x: f32) -> f32 {
     // Beyond the first of these the quotient is no better, beyond the second the result is one.
     const ENDS: [f32; 2] = [7.905_311, 9.0];
@@ -102,6 +103,7 @@ pub(crate) fn tanh(x: f32) -> f32 {
 }
 
 #[inline(always)]
+#[expect(clippy::approx_constant, reason = "a term of the fit, which is not that constant to the last bit")]
 pub(crate) fn erf(x: f32) -> f32 {
     // From here on the result is 1.
     const END: f32 = 3.832_507;

@@ -55,7 +55,10 @@ const DICTIONARY_BYTES_MAX: usize = 256 << 10;
 /// Measures all ways for each model and prints the ratios.
 pub fn compare(rows: usize, rounds: usize) -> Result<()> {
     // A million rows are one split, and so one core's work: fewer would leave one idle that the plain ways use.
-    anyhow::ensure!(rows % 2_000_000 == 0, "a job has two splits at a time of two million rows and their multiples");
+    anyhow::ensure!(
+        rows.is_multiple_of(2_000_000),
+        "a job has two splits at a time of two million rows and their multiples"
+    );
     let folder = tempfile::tempdir()?;
     Runtime::new()?.block_on(async { Bench::open(folder.path()).await?.generate(rows).await })?;
     println!("{rows} rows of 30 floats, Parquet to Parquet, two cores, median of {rounds}");

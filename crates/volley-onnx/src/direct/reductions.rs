@@ -27,6 +27,9 @@ pub(super) fn reduced(
     }
 }
 
+/// Makes one column of a group of them.
+type Fold<'a, T> = dyn Fn(&[Column<T>], &mut Builder) -> Column<T> + 'a;
+
 fn of_floats<T: Float>(
     reducer: Reducer,
     columns: &[Column<T>],
@@ -34,9 +37,7 @@ fn of_floats<T: Float>(
     build: &mut Builder,
 ) -> Option<(Cells, Option<usize>)> {
     let chosen = |group: &Vec<usize>| -> Vec<Column<T>> { group.iter().map(|&at| columns[at]).collect() };
-    let mut each = |of: &dyn Fn(&[Column<T>], &mut Builder) -> Column<T>| {
-        T::cells(groups.iter().map(|group| of(&chosen(group), build)).collect())
-    };
+    let mut each = |of: &Fold<T>| T::cells(groups.iter().map(|group| of(&chosen(group), build)).collect());
     let cells = match reducer {
         Reducer::Sum => each(&|group, build| build.fold(group, T::ZERO, |sum, v| sum + v)),
         Reducer::Prod => each(&|group, build| build.fold(group, T::ONE, |product, v| product * v)),

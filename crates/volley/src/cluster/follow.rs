@@ -24,7 +24,7 @@ const AWAY_PAUSE: Duration = Duration::from_millis(500);
 pub async fn follow(client: &Client, id: &str, json: bool, stopped: impl Future<Output = ()>) -> Result<(), Failure> {
     let mut followed = Followed { display: Display::new(), json, last: None, printed: BTreeSet::new(), end: None };
     tokio::select! {
-        ended = followed.to_the_end(client, id) => ended?,
+        ended = followed.follow_to_the_end(client, id) => ended?,
         () = stopped => {
             drop(followed);
             let url = client.url();
@@ -54,7 +54,7 @@ struct Followed {
 }
 
 impl Followed {
-    async fn to_the_end(&mut self, client: &Client, id: &str) -> Result<(), Failure> {
+    async fn follow_to_the_end(&mut self, client: &Client, id: &str) -> Result<(), Failure> {
         let mut since = Instant::now();
         loop {
             match self.once(client, id).await {

@@ -26,7 +26,7 @@ enum Way {
     /// Tokens are what lies between matches, of one pattern after the other.
     Separators(Vec<Pattern>),
     /// Tokens are matches.
-    Tokens(Pattern),
+    Tokens(Box<Pattern>),
 }
 
 pub(in crate::ops) fn build(ctx: &ParsingContext, node: &NodeProto) -> Built {
@@ -57,7 +57,7 @@ impl Way {
         match node.get_attr_opt::<&str>("tokenexp")?.unwrap_or_default() {
             "" => node.bail("neither separators nor tokenexp is given"),
             "." => Ok(Way::Letters),
-            pattern => Ok(Way::Tokens(Pattern::new(pattern)?)),
+            pattern => Ok(Way::Tokens(Box::new(Pattern::new(pattern)?))),
         }
     }
 }
