@@ -113,7 +113,7 @@ async fn executors_that_freeze_and_wake_after_the_job_was_published_change_nothi
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_of_all_executors_one_by_one_has_no_split_scored_twice() {
-    const MANY: usize = 400;
+    const MANY: usize = 1_000;
     let ground = Ground::of(MANY, ROWS_OF_SPLIT, TIMERS).await;
     let mut executors = ground.executors(3).await;
     let sql = scored();
