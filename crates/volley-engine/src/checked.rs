@@ -53,7 +53,9 @@ impl Engine {
     pub async fn check(&self, job: JobId, draw: Option<Draw>, progress: &Progress) -> Result<Checked, EngineError> {
         let verified = self.verify(job).await?;
         let whose = format!("of the {} files of job {job} are not what it published", verified.files);
-        refuse("published_differs", &verified.differences, &whose)?;
+        if let Some(told) = told(&verified.differences, &whose) {
+            return Err(EngineError::new("published_differs", told));
+        }
         let rescored = match draw {
             None => None,
             Some(draw) => {
@@ -67,7 +69,9 @@ impl Engine {
                 };
                 let whose =
                     format!("of the {} files of {} of job {job} come out otherwise", again.files, again.drawn());
-                refuse("rescored_differs", &rescored.differences, &whose)?;
+                if let Some(told) = told(&rescored.differences, &whose) {
+                    return Err(EngineError::new("rescored_differs", told));
+                }
                 Some(again)
             }
         };
@@ -90,15 +94,12 @@ impl ScoredAgain {
     }
 }
 
-/// The error of differences, if there are any.
-fn refuse(code: &'static str, differences: &[Difference], whose: &str) -> Result<(), EngineError> {
+/// What is to be said of differences, if there are any.
+fn told(differences: &[Difference], whose: &str) -> Option<String> {
     let first = differences.iter().take(NAMED_MAX).map(|Difference { file, how }| format!("{file}: {how}"));
     let more = differences.len().saturating_sub(NAMED_MAX);
     let named: Vec<_> = first.chain((more > 0).then(|| format!("and {more} more"))).collect();
-    match differences.is_empty() {
-        true => Ok(()),
-        false => Err(EngineError::new(code, format!("{} {whose}: {}", differences.len(), named.join("; ")))),
-    }
+    (!differences.is_empty()).then(|| format!("{} {whose}: {}", differences.len(), named.join("; ")))
 }
 
 /// One line, or two.

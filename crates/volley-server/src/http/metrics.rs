@@ -12,9 +12,11 @@ pub(super) async fn metrics(State(shared): State<Shared>) -> Answer<([(HeaderNam
     let (waiting, running) = gateway.waiting_and_running()?;
     let executors = gateway.executors();
     let sum = |count: fn(&ExecutorStatus) -> usize| executors.iter().map(count).sum::<usize>() as u64;
-    let begun =
-        ("volley_cluster_splits_begun_total", "Times that a split was given to executors.", gateway.splits_begun());
-    let counters = gateway.counts().all().into_iter().chain([begun]);
+    let counters = gateway.counts().all().into_iter().chain([(
+        "volley_cluster_splits_begun_total",
+        "Times that a split was given to executors.",
+        gateway.splits_begun(),
+    )]);
     let gauges = [
         ("volley_jobs_waiting", "Jobs that are accepted and have not begun.", waiting as u64),
         ("volley_jobs_running", "Jobs that are under way.", running as u64),
@@ -24,9 +26,12 @@ pub(super) async fn metrics(State(shared): State<Shared>) -> Answer<([(HeaderNam
         ("volley_cluster_vcores", "Splits that executors can run at a time.", sum(|one| one.vcores)),
         ("volley_cluster_splits_running", "Splits that executors run.", sum(|one| one.running.len())),
     ];
-    let counters = counters.map(|metric| ("counter", metric));
-    let text = counters
-        .chain(gauges.map(|metric| ("gauge", metric)))
-        .map(|(kind, (name, help, value))| format!("# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}\n"));
-    Ok(([(CONTENT_TYPE, "text/plain; version=0.0.4")], text.collect()))
+    let text = lines("counter", counters) + &lines("gauge", gauges);
+    Ok(([(CONTENT_TYPE, "text/plain; version=0.0.4")], text))
+}
+
+/// Metrics of one type: the name of each, what it is, and its value.
+fn lines<'a>(kind: &str, metrics: impl IntoIterator<Item = (&'a str, &'a str, u64)>) -> String {
+    let line = |(name, help, value)| format!("# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}\n");
+    metrics.into_iter().map(line).collect()
 }
