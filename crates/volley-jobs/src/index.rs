@@ -54,6 +54,13 @@ pub(crate) struct Index {
     connection: Mutex<Connection>,
 }
 
+/// Where a run stands, without all else that is in its row.
+pub(crate) struct Standing {
+    pub(crate) id: String,
+    pub(crate) state: State,
+    pub(crate) round: u32,
+}
+
 impl Index {
     /// Opens the database in a file, or makes it.
     pub(crate) fn open(file: &Path) -> Result<Self> {
@@ -168,12 +175,14 @@ impl Index {
         Ok(jobs.collect::<rusqlite::Result<_>>()?)
     }
 
-    /// All runs with their states, in order of age.
-    pub(crate) fn states(&self) -> Result<Vec<(String, State)>> {
+    /// Where all runs stand, in order of age.
+    pub(crate) fn standings(&self) -> Result<Vec<Standing>> {
         let connection = self.connection();
-        let mut statement = connection.prepare("SELECT id, state FROM jobs ORDER BY number")?;
-        let states = statement.query_map([], |row| Ok((row.get(0)?, state(&row.get::<_, String>(1)?))))?;
-        Ok(states.collect::<rusqlite::Result<_>>()?)
+        let mut statement = connection.prepare("SELECT id, state, round FROM jobs ORDER BY number")?;
+        let standings = statement.query_map([], |row| {
+            Ok(Standing { id: row.get(0)?, state: state(&row.get::<_, String>(1)?), round: row.get(2)? })
+        })?;
+        Ok(standings.collect::<rusqlite::Result<_>>()?)
     }
 
     /// The events of a run after a number, in order.

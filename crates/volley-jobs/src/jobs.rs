@@ -17,8 +17,7 @@ use tokio::task::JoinSet;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::event::{Event, Happened};
-use crate::facts::Facts;
-use crate::records::{EndRecord, Records};
+use crate::records::{EndRecord, Recorded, Records};
 use crate::row::Job;
 use crate::state::{Refused, State, Step};
 
@@ -69,21 +68,15 @@ struct Own {
 }
 
 impl Jobs {
-    /// Opens runs by their facts, and goes on with those that have not ended. At most `at_once` are under way at a
+    /// Opens runs by what is on record of them, and goes on with those that have not ended. At most `at_once` are under way at a
     /// time; the others wait, the oldest first.
     ///
     /// Errors: `bad_state`, those of the store.
-    pub async fn open(
-        facts: Arc<dyn Facts>,
-        home: Home,
-        engine: Arc<dyn Engine>,
-        at_once: NonZeroUsize,
-    ) -> Result<Self> {
-        let records = Records(facts);
-        recovery::bring_up(&home.index, &records).await?;
+    pub async fn open(recorded: Recorded, home: Home, engine: Arc<dyn Engine>, at_once: NonZeroUsize) -> Result<Self> {
+        recovery::bring_up(&home.index, &recorded).await?;
         let own = Own {
             engine,
-            records,
+            records: recorded.records,
             home,
             changing: tokio::sync::Mutex::default(),
             room: Arc::new(Semaphore::new(at_once.get())),
@@ -132,8 +125,8 @@ impl Jobs {
 
     /// How many runs wait, and how many are under way.
     pub fn waiting_and_running(&self) -> Result<(usize, usize)> {
-        let states = self.own.home.index.states()?;
-        let count = |wanted: &[State]| states.iter().filter(|(_, state)| wanted.contains(state)).count();
+        let standings = self.own.home.index.standings()?;
+        let count = |wanted: &[State]| standings.iter().filter(|row| wanted.contains(&row.state)).count();
         Ok((count(&[State::Accepted]), count(&[State::Running, State::Canceling])))
     }
 

@@ -26,6 +26,6 @@ pub use error::{Error, Result};
 pub use event::{Event, Happened};
 pub use facts::{Facts, Unkept};
 pub use jobs::{Follower, Home, Jobs, Submission, Submitted};
-pub use records::unfinished;
+pub use records::Recorded;
 pub use row::{Job, Problem};
 pub use state::{Refused, State, Step};

@@ -19,6 +19,7 @@ use serde_json::Value;
 
 use crate::error::{Error, Result};
 use crate::facts::Facts;
+use crate::index::Standing;
 use crate::row::{Job, Problem};
 use crate::state::State;
 
@@ -94,27 +95,30 @@ impl Records {
     }
 
     /// Which records there are. What has another name than ours is passed over.
-    pub(crate) async fn overview(&self) -> Result<Overview> {
-        let mut found = Overview::default();
-        for name in self.0.names(REQUESTS).await? {
-            found.requests.extend(name.strip_suffix(".json").map(str::to_owned));
-        }
-        for name in self.0.names(RESUMES).await? {
-            let Some((id, round)) = name.strip_suffix(".json").and_then(numbered::<u32>) else { continue };
-            let newest: &mut u32 = found.rounds.entry(id.to_owned()).or_default();
+    async fn overview(&self) -> Result<Overview> {
+        let requests = self.names(REQUESTS).await?.into_iter().collect();
+        let mut found = Overview { requests, ..Overview::default() };
+        for name in self.names(RESUMES).await? {
+            let Some((id, round)) = numbered::<u32>(&name) else { continue };
+            let newest = found.rounds.entry(id.to_owned()).or_default();
             *newest = round.max(*newest);
         }
-        for name in self.0.names(CANCELS).await? {
-            let cancel = name.strip_suffix(".json").and_then(numbered);
-            found.cancels.extend(cancel.map(|(id, round)| (id.to_owned(), round)));
+        for name in self.names(CANCELS).await? {
+            found.cancels.extend(numbered(&name).map(|(id, round)| (id.to_owned(), round)));
         }
-        for name in self.0.names(ENDS).await? {
-            let Some((run, epoch)) = name.strip_suffix(".json").and_then(numbered::<u64>) else { continue };
+        for name in self.names(ENDS).await? {
+            let Some((run, epoch)) = numbered::<u64>(&name) else { continue };
             let Some((id, round)) = numbered(run) else { continue };
-            let newest: &mut u64 = found.ends.entry((id.to_owned(), round)).or_default();
+            let newest = found.ends.entry((id.to_owned(), round)).or_default();
             *newest = epoch.max(*newest);
         }
         Ok(found)
+    }
+
+    /// The records of a folder, without what all of their names end in.
+    async fn names(&self, folder: &str) -> Result<Vec<String>> {
+        let names = self.0.names(folder).await?;
+        Ok(names.iter().filter_map(|name| Some(name.strip_suffix(".json")?.to_owned())).collect())
     }
 
     /// How a run ended, as the overview has it.
@@ -148,6 +152,13 @@ impl Overview {
     pub(crate) fn is_canceled(&self, id: &str) -> bool {
         self.cancels.contains(&(id.to_owned(), self.round(id)))
     }
+
+    /// Whether a row of the index says the same.
+    pub(crate) fn agrees_with(&self, row: &Standing) -> bool {
+        let Standing { id, state, round } = row;
+        let is_to_stop = !state.is_over() && *state != State::Canceling && self.is_canceled(id);
+        *round == self.round(id) && state.is_over() == self.is_over(id) && !is_to_stop
+    }
 }
 
 impl RequestRecord {
@@ -175,8 +186,21 @@ fn numbered<N: std::str::FromStr>(name: &str) -> Option<(&str, N)> {
     Some((rest, number.parse().ok()?))
 }
 
-/// The runs that are accepted and have not ended.
-pub async fn unfinished(facts: &Arc<dyn Facts>) -> Result<BTreeSet<String>> {
-    let overview = Records(facts.clone()).overview().await?;
-    Ok(overview.requests.iter().filter(|id| !overview.is_over(id)).cloned().collect())
+/// What is on record of runs, read once when a process begins with them.
+pub struct Recorded {
+    pub(crate) records: Records,
+    pub(crate) overview: Overview,
+}
+
+impl Recorded {
+    /// Lists the facts. Errors: those of the store.
+    pub async fn read(facts: Arc<dyn Facts>) -> Result<Self> {
+        let records = Records(facts);
+        Ok(Self { overview: records.overview().await?, records })
+    }
+
+    /// The runs that are accepted and have not ended.
+    pub fn unfinished(&self) -> BTreeSet<String> {
+        self.overview.requests.iter().filter(|id| !self.overview.is_over(id)).cloned().collect()
+    }
 }

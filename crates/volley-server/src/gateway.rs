@@ -14,7 +14,7 @@ use volley_cluster::{Cluster, ClusterError, ExecutorStatus};
 use volley_engine::{
     Checked, Draw, EngineSettings, Forgotten, Intent, Kind, Opened, Progress, ScriptStatement, parse_script,
 };
-use volley_jobs::{Follower, Home, Job, Jobs, Submission, Submitted};
+use volley_jobs::{Follower, Home, Job, Jobs, Recorded, Submission, Submitted};
 
 use counts::Answering;
 pub use counts::Counts;
@@ -57,16 +57,15 @@ impl Gateway {
         // Before the state is taken over: another server may be at work with this folder.
         let home = Home::open(&settings.index_folder())?;
         let opened = Opened::open(settings.engine).await?;
-        let facts: Arc<dyn volley_jobs::Facts> = Arc::new(InState(opened.facts(FOLDER)));
+        let recorded = Recorded::read(Arc::new(InState(opened.facts(FOLDER)))).await?;
         // What was cut off of these is gone on with, and must not be given up before.
-        let mine = volley_jobs::unfinished(&facts).await?;
-        let mine = Intent::Runs(mine.iter().filter_map(|id| id.parse().ok()).collect());
+        let mine = Intent::Runs(recorded.unfinished().iter().filter_map(|id| id.parse().ok()).collect());
         let mut engine = opened.engine(&mine).await?;
         if let Some(cluster) = &settings.cluster {
             engine = engine.with_driver(cluster.driver());
         }
         let runner = Arc::new(Runner::new(engine));
-        let jobs = Jobs::open(facts, home, runner.clone(), settings.jobs_at_once).await?;
+        let jobs = Jobs::open(recorded, home, runner.clone(), settings.jobs_at_once).await?;
         Ok(Self { runner, jobs, cluster: settings.cluster })
     }
 

@@ -9,7 +9,7 @@ use futures::{StreamExt, TryStreamExt};
 use super::{event_of, now};
 use crate::error::{Error, Result};
 use crate::index::Index;
-use crate::records::{Overview, Records};
+use crate::records::Recorded;
 use crate::row::Job;
 use crate::state::State;
 
@@ -62,9 +62,9 @@ fn index(folder: &Path) -> Result<Index> {
 }
 
 /// Puts into the index what the records say and it does not, and takes out what they do not know.
-pub(super) async fn bring_up(index: &Index, records: &Records) -> Result<()> {
-    let overview = records.overview().await?;
-    let known: BTreeSet<String> = index.states()?.into_iter().map(|(id, _)| id).collect();
+pub(super) async fn bring_up(index: &Index, recorded: &Recorded) -> Result<()> {
+    let Recorded { records, overview } = recorded;
+    let known: BTreeSet<String> = index.standings()?.into_iter().map(|row| row.id).collect();
     for id in known.difference(&overview.requests) {
         index.forget(id)?;
     }
@@ -75,23 +75,21 @@ pub(super) async fn bring_up(index: &Index, records: &Records) -> Result<()> {
     for job in &lost {
         index.add(job, &event_of(job))?;
     }
-    for (id, _) in index.states()? {
-        let Some(mut job) = index.job(&id)? else { continue };
-        if correct(&mut job, &overview, records).await? {
-            index.update(&job, Some(&event_of(&job)))?;
-        }
+    for row in index.standings()?.iter().filter(|row| !overview.agrees_with(row)) {
+        let Some(mut job) = index.job(&row.id)? else { continue };
+        correct(&mut job, recorded).await?;
+        index.update(&job, Some(&event_of(&job)))?;
     }
     Ok(())
 }
 
-/// Brings a row to what the records say. Whether anything was to be changed.
-async fn correct(job: &mut Job, overview: &Overview, records: &Records) -> Result<bool> {
+/// Brings a run to what the records say.
+async fn correct(job: &mut Job, recorded: &Recorded) -> Result<()> {
+    let Recorded { records, overview } = recorded;
     let round = overview.round(&job.id);
-    let is_new_round = job.round != round;
-    if is_new_round {
+    if job.round != round {
         job.begin_round(round);
     }
-    let is_asked_to_stop = overview.is_canceled(&job.id) && job.state != State::Canceling;
     match (job.state.is_over(), overview.is_over(&job.id)) {
         (false, true) => {
             if let Some(end) = records.ended(overview, &job.id).await? {
@@ -101,8 +99,8 @@ async fn correct(job: &mut Job, overview: &Overview, records: &Records) -> Resul
         }
         // Its end is not on record: what was told of it does not count.
         (true, false) => job.begin_round(round),
-        (false, false) if is_asked_to_stop => job.state = State::Canceling,
-        _ => return Ok(is_new_round),
+        (false, false) if overview.is_canceled(&job.id) => job.state = State::Canceling,
+        _ => {}
     }
-    Ok(true)
+    Ok(())
 }

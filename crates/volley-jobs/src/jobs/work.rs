@@ -12,6 +12,7 @@ use super::{Jobs, Own, event_of, now, told};
 use crate::engine::{Ended, Teller, Work};
 use crate::error::{Error, Result};
 use crate::event::Happened;
+use crate::index::Standing;
 use crate::row::{Job, Problem};
 use crate::state::{State, Step};
 
@@ -164,7 +165,10 @@ fn is_same(one: &Value, other: &Value) -> bool {
 impl Jobs {
     /// Goes on with what was under way or waiting when the process before this one ended.
     pub(super) async fn go_on(&self) -> Result<()> {
-        for (id, state) in self.own.home.index.states()?.into_iter().filter(|(_, state)| !state.is_over()) {
+        for Standing { id, state, .. } in self.own.home.index.standings()? {
+            if state.is_over() {
+                continue;
+            }
             let mut job = self.job(&id)?;
             let next = state.after(Step::CutOff(job.begun)).expect("a run under way can be cut off");
             if next == State::Failed {

@@ -1,6 +1,6 @@
 //! An engine that publishes into memory, which outlives the runs that are opened over it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use tokio::sync::Semaphore;
 use volley_commit::{Location, Owner, Waits};
 use volley_jobs::{
-    Ended, Engine, Error, Facts, Happened, Home, Job, Jobs, Problem, Result, State, Submission, Unkept, Work,
+    Ended, Engine, Error, Facts, Happened, Home, Job, Jobs, Problem, Recorded, Result, State, Submission, Unkept, Work,
 };
 
 /// What a store would keep.
@@ -134,14 +134,21 @@ impl Ground {
     }
 
     pub async fn try_open(&self) -> Result<Jobs> {
-        Jobs::open(self.facts(None), Home::open(self.folder.path())?, self.memory.clone(), NonZeroUsize::MIN).await
+        let recorded = Recorded::read(self.facts(None)).await?;
+        Jobs::open(recorded, Home::open(self.folder.path())?, self.memory.clone(), NonZeroUsize::MIN).await
     }
 
     /// The runs of other facts, with their index here.
     pub async fn open_over(&self, facts: Arc<dyn Facts>) -> Jobs {
-        Jobs::open(facts, Home::open(self.folder.path()).unwrap(), self.memory.clone(), NonZeroUsize::MIN)
+        let recorded = Recorded::read(facts).await.unwrap();
+        Jobs::open(recorded, Home::open(self.folder.path()).unwrap(), self.memory.clone(), NonZeroUsize::MIN)
             .await
             .unwrap()
+    }
+
+    /// The runs that have not ended, as their records say.
+    pub async fn unfinished(&self) -> BTreeSet<String> {
+        Recorded::read(self.facts(None)).await.unwrap().unfinished()
     }
 
     pub fn facts(&self, owner: Option<Arc<Owner>>) -> Arc<dyn Facts> {

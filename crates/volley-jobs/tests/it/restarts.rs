@@ -4,7 +4,7 @@ use std::fs;
 use std::sync::Arc;
 
 use volley_commit::{Before, Owner};
-use volley_jobs::{State, unfinished};
+use volley_jobs::State;
 
 use crate::memory::{Ground, asked, code, submit, told, wait_for, wait_for_note};
 
@@ -29,7 +29,7 @@ fn runs_of_a_killed_process_go_on_in_the_next_one() {
         (jobs, ids)
     });
     kill(jobs, first);
-    assert_eq!(runtime().block_on(unfinished(&ground.facts(None))).unwrap(), ids.iter().cloned().collect());
+    assert_eq!(runtime().block_on(ground.unfinished()), ids.iter().cloned().collect());
     runtime().block_on(async {
         let jobs = ground.open().await;
         ground.memory.released.add_permits(1);
@@ -37,7 +37,7 @@ fn runs_of_a_killed_process_go_on_in_the_next_one() {
             wait_for(&jobs, id, State::Succeeded).await;
         }
         assert_eq!(ground.memory.begun(), ["a", "a", "b"]);
-        assert!(unfinished(&ground.facts(None)).await.unwrap().is_empty());
+        assert!(ground.unfinished().await.is_empty());
     });
 }
 
