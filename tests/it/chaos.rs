@@ -3,10 +3,10 @@
 //! `CHAOS_JOBS=100 CHAOS_ROWS=5000000` says how many jobs the first of these tests runs, and of how many rows;
 //! `CHAOS_SEED` has it do the same again.
 
-use std::io::Write;
 use std::time::{Duration, SystemTime};
 
 use crate::cluster_ground::{Ground, ROWS_OF_SPLIT, SPLITS, TIMERS, scored};
+use crate::harness::{note, number};
 use crate::lossy_proxy::LossyProxy;
 use crate::resume::{files, forget, jobs, receipts};
 
@@ -14,10 +14,6 @@ const CHAOS_SPLITS: usize = 50;
 
 /// No job of these tests takes so long, unless it hangs.
 const HUNG: Duration = Duration::from_secs(300);
-
-fn number(name: &str) -> Option<u64> {
-    std::env::var(name).ok()?.parse().ok()
-}
 
 /// Numbers that differ from run to run, and can be had again.
 struct Chance(u64);
@@ -72,9 +68,7 @@ async fn executors_that_are_killed_at_random_cost_no_row_and_double_none() {
         ground.has_every_id_once().await;
         ground.forget();
     }
-    // Not `println!`, which is kept from who runs the tests.
-    let note = format!("{rounds} jobs of {rows} rows, {kills} kills, {given_up} jobs that both kills met; seed {seed}");
-    writeln!(std::io::stderr(), "\nnote: {note}").unwrap();
+    note(&format!("{rounds} jobs of {rows} rows, {kills} kills, {given_up} jobs that both kills met; seed {seed}"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,8 @@
 //! An engine on a folder of its own, and short ways to ask it things.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
@@ -26,6 +28,16 @@ pub fn fixture(name: &str) -> PathBuf {
 /// The model directory of a fixture, as it is written in SQL.
 pub fn model(name: &str) -> String {
     fixture(name).join("model").display().to_string()
+}
+
+/// A number that the environment sets for this run of the tests.
+pub fn number<N: FromStr>(variable: &str) -> Option<N> {
+    std::env::var(variable).ok()?.parse().ok()
+}
+
+/// Tells whoever runs the tests something. Not `println!`, which is kept from them.
+pub fn note(text: &str) {
+    writeln!(std::io::stderr(), "\nnote: {text}").unwrap();
 }
 
 /// An engine and a session in an empty folder. All its plans are encoded and decoded before they run.

@@ -1,13 +1,12 @@
 //! What is left when a running job is killed, and after the next command: all of its result or nothing.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::harness::{Cell, House, cells, model};
+use crate::harness::{Cell, House, cells, model, note};
 use crate::process::{Ended, command, succeed};
 
 /// How far a job was when it was killed, as its records tell.
@@ -60,8 +59,7 @@ async fn a_killed_run_leaves_all_or_nothing_after_the_next_command() {
         count(Side::BetweenDecisionAndPublished),
         count(Side::AfterPublished),
     );
-    // Not `println!`, which is kept from who runs the tests.
-    writeln!(std::io::stderr(), "\nnote: {told}").unwrap();
+    note(&told);
     assert!(sides.contains(&Side::BeforeDecision), "{told}");
     assert!(sides.contains(&Side::BetweenDecisionAndPublished), "{told}");
 }

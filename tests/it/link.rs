@@ -1,12 +1,12 @@
 //! An executor on a host of its own, in a network namespace, whose link is cut in the middle of a job.
 
-use std::io::Write;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use volley_cluster::{ClusterSettings, Token};
 
 use crate::cluster_ground::{Executor, Ground, ROWS_OF_SPLIT, SPLITS, TIMERS, scored};
+use crate::harness::note;
 use crate::process::command;
 use crate::resume::{files, jobs, receipts};
 
@@ -61,7 +61,7 @@ impl Drop for Host {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_host_whose_link_is_cut_loses_its_splits_to_others_and_comes_back_with_it() {
     let Some(host) = Host::new() else {
-        writeln!(std::io::stderr(), "\nnote: no network namespaces here, so no link was cut").unwrap();
+        note("no network namespaces here, so no link was cut");
         return;
     };
     let settings = ClusterSettings {

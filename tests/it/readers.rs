@@ -4,7 +4,6 @@
 //! More commits on demand: `READERS_COMMITS=200 ./test plain_readers`.
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::Arc;
@@ -16,7 +15,7 @@ use serde::Deserialize;
 use tempfile::TempDir;
 use volley_engine::{Request, Run};
 
-use crate::harness::{House, root};
+use crate::harness::{House, note, number, root};
 
 const READERS: [&str; 4] = ["pyarrow", "pandas", "polars", "duckdb"];
 const SPLITS: u64 = 16;
@@ -24,7 +23,7 @@ const ROWS_OF_SPLIT: u64 = 250;
 const ROWS: u64 = SPLITS * ROWS_OF_SPLIT;
 
 fn commits() -> u32 {
-    std::env::var("READERS_COMMITS").ok().and_then(|number| number.parse().ok()).unwrap_or(20)
+    number("READERS_COMMITS").unwrap_or(20)
 }
 
 /// One read of one reader, as it wrote it down.
@@ -210,5 +209,5 @@ async fn plain_readers_see_no_row_that_is_not_committed_and_beside_a_marker_one_
         shown(windows.get(windows.len() / 2)),
         shown(windows.last())
     ));
-    writeln!(std::io::stderr(), "\nnote: {} commits; {}", commits(), told.join("; ")).unwrap();
+    note(&format!("{} commits; {}", commits(), told.join("; ")));
 }

@@ -2,14 +2,13 @@
 //! nobody disturbed. Real processes, really killed.
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::harness::{House, model};
+use crate::harness::{House, model, note, number};
 use crate::process::{Ended, command, succeed, volley};
 use crate::rejects::sound;
 
@@ -128,8 +127,7 @@ async fn a_job_of_50_splits_that_is_killed_scores_the_rest_and_publishes_the_sam
         assert_eq!(after.len(), SPLITS);
         assert!(files(&folder.join("out")) == undisturbed, "other bytes after a kill at {percent} %");
         assert!(!folder.join(".volley-staging").exists());
-        writeln!(std::io::stderr(), "\nnote: killed at {} of {SPLITS} receipts, none scored again", sealed.len())
-            .unwrap();
+        note(&format!("killed at {} of {SPLITS} receipts, none scored again", sealed.len()));
     }
 }
 
@@ -364,7 +362,7 @@ async fn a_run_of_several_statements_goes_on_with_the_one_that_was_cut_off() {
 
 /// How often the process is killed: more on demand, as `SHUFFLE_KILLS=20 ./test shuffle`.
 fn shuffle_kills() -> u32 {
-    std::env::var("SHUFFLE_KILLS").ok().and_then(|number| number.parse().ok()).unwrap_or(3)
+    number("SHUFFLE_KILLS").unwrap_or(3)
 }
 
 /// What Spark lost rows in until SPARK-23207 was mended: ids that are dealt anew after a loss.
@@ -410,7 +408,7 @@ async fn a_million_ids_through_a_shuffle_are_a_million_after_kills() {
     }
     let told =
         format!("{cut_off} of {} shuffles were killed between their first receipt and the decision", shuffle_kills());
-    writeln!(std::io::stderr(), "\nnote: {told}").unwrap();
+    note(&told);
     assert!(cut_off > 0, "{told}");
 }
 

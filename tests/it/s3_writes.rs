@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use volley_engine::Budget;
 
-use crate::harness::{House, model};
+use crate::harness::{House, model, number};
 use crate::s3_server::S3Server;
 
 const ROWS: usize = 3000;
@@ -117,8 +117,7 @@ async fn a_file_of_many_parts_is_published_whole_in_bad_weather() {
 
 /// Longer than this by hand: `BLACKOUT_SECONDS=60`.
 fn blackout_time() -> Duration {
-    let seconds = std::env::var("BLACKOUT_SECONDS").ok().and_then(|seconds| seconds.parse().ok());
-    Duration::from_secs(seconds.unwrap_or(2))
+    Duration::from_secs(number("BLACKOUT_SECONDS").unwrap_or(2))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -5,7 +5,6 @@
 #![cfg(target_os = "linux")]
 
 use std::fs::File;
-use std::io::Write;
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
@@ -15,6 +14,7 @@ use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression;
 use parquet::file::properties::WriterProperties;
 
+use crate::harness::note;
 use crate::process::{command, succeed};
 
 const NOISE_BYTES: usize = 4096;
@@ -88,7 +88,7 @@ fn the_memory_of_wide_rows_that_do_not_compress_does_not_grow_with_their_number(
     }
     let told = succeed(folder, &["jobs", "list"]);
     assert_eq!(told.matches("1/1").count(), 2, "{told}");
-    writeln!(std::io::stderr(), "\nnote: {WRITTEN:?} MiB of noise were written with {peaks:?} MiB").unwrap();
+    note(&format!("{WRITTEN:?} MiB of noise were written with {peaks:?} MiB"));
     let (more, held) = (WRITTEN[1] - WRITTEN[0], peaks[1].saturating_sub(peaks[0]));
     assert!(held < more / 2, "{held} MiB more were held for {more} MiB more that were written");
 }
