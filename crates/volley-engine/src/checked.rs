@@ -8,8 +8,8 @@ use volley_commit::JobId;
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::progress::Progress;
-use crate::rescore::Draw;
-use crate::verify::Difference;
+use crate::rescore::{Draw, Rescored};
+use crate::verify::{Difference, Verified};
 
 /// How many files a message names.
 const NAMED_MAX: usize = 10;
@@ -19,31 +19,11 @@ const NAMED_MAX: usize = 10;
 pub struct Checked {
     /// The job.
     pub job: JobId,
-    /// Files that it published.
-    pub files: usize,
-    /// Rows of its result.
-    pub rows: u64,
-    /// Rows that it rejected.
-    pub rejected: u64,
-    /// Files whose rows were summed up again; of the others the bytes alone were compared.
-    pub files_summed: usize,
+    /// Its files.
+    #[serde(flatten)]
+    pub verified: Verified,
     /// Its splits that were scored again, if that was wanted.
-    pub rescored: Option<ScoredAgain>,
-}
-
-/// Splits that gave the same rows again.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ScoredAgain {
-    /// Their numbers.
-    pub splits: Vec<u32>,
-    /// What they were drawn with.
-    pub seed: u64,
-    /// Their files.
-    pub files: usize,
-    /// Rows in these.
-    pub rows: u64,
-    /// Of the files, those that came out byte for byte.
-    pub files_of_same_bytes: usize,
+    pub rescored: Option<Rescored>,
 }
 
 impl Engine {
@@ -58,40 +38,23 @@ impl Engine {
         }
         let rescored = match draw {
             None => None,
-            Some(draw) => {
-                let rescored = self.rescore(job, draw, progress).await?;
-                let again = ScoredAgain {
-                    splits: rescored.splits,
-                    seed: rescored.seed,
-                    files: rescored.files,
-                    rows: rescored.rows,
-                    files_of_same_bytes: rescored.files_of_same_bytes,
-                };
-                let whose =
-                    format!("of the {} files of {} of job {job} come out otherwise", again.files, again.drawn());
-                if let Some(told) = told(&rescored.differences, &whose) {
-                    return Err(EngineError::new("rescored_differs", told));
-                }
-                Some(again)
-            }
+            Some(draw) => Some(self.rescore(job, draw, progress).await?),
         };
-        Ok(Checked {
-            job,
-            files: verified.files,
-            rows: verified.rows,
-            rejected: verified.rejected,
-            files_summed: verified.files_summed,
-            rescored,
-        })
+        if let Some(rescored) = &rescored {
+            let whose =
+                format!("of the {} files of {} of job {job} come out otherwise", rescored.files, drawn(rescored));
+            if let Some(told) = told(&rescored.differences, &whose) {
+                return Err(EngineError::new("rescored_differs", told));
+            }
+        }
+        Ok(Checked { job, verified, rescored })
     }
 }
 
-impl ScoredAgain {
-    /// `splits 3, 17 (--seed 5)`.
-    fn drawn(&self) -> String {
-        let splits: Vec<_> = self.splits.iter().map(u32::to_string).collect();
-        format!("splits {} (--seed {})", splits.join(", "), self.seed)
-    }
+/// `splits 3, 17 (--seed 5)`.
+fn drawn(rescored: &Rescored) -> String {
+    let splits: Vec<_> = rescored.splits.iter().map(u32::to_string).collect();
+    format!("splits {} (--seed {})", splits.join(", "), rescored.seed)
 }
 
 /// What is to be said of differences, if there are any.
@@ -105,22 +68,16 @@ fn told(differences: &[Difference], whose: &str) -> Option<String> {
 /// One line, or two.
 impl fmt::Display for Checked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { job, files, rows, rejected, files_summed, rescored } = self;
+        let Self { job, verified, rescored } = self;
+        let Verified { files, rows, rejected, files_summed, .. } = verified;
         let and_rejected = if *rejected > 0 { format!(" and {rejected} rejected") } else { String::new() };
         write!(
             f,
             "{files} files with {rows} rows{and_rejected} are as job {job} published them; the rows of {files_summed} were summed up again"
         )?;
-        match rescored {
-            None => Ok(()),
-            Some(again) => write!(
-                f,
-                "\nscored again: the {} rows of {}, {} of {} files byte for byte",
-                again.rows,
-                again.drawn(),
-                again.files_of_same_bytes,
-                again.files
-            ),
-        }
+        let Some(rescored) = rescored else { return Ok(()) };
+        let Rescored { files, rows, files_of_same_bytes, .. } = rescored;
+        let drawn = drawn(rescored);
+        write!(f, "\nscored again: the {rows} rows of {drawn}, {files_of_same_bytes} of {files} files byte for byte")
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
+use serde::{Deserialize, Serialize};
 use volley_commit::{Job, JobId, Keys, jobs};
 
 use crate::engine::{Engine, Shared};
@@ -12,12 +13,22 @@ use crate::recovery::{release, unlockable};
 use crate::resume;
 
 /// What became of the jobs that are long over.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Forgotten {
     /// Those that are forgotten now.
+    #[serde(rename = "forgotten")]
     pub jobs: Vec<JobId>,
-    /// Those that are not, because a store does not let us see to what they left in staging.
-    pub kept: Vec<(JobId, EngineError)>,
+    /// Those that are not.
+    pub kept: Vec<NotForgotten>,
+}
+
+/// A job that is not forgotten, because a store does not let us see to what it left in staging.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct NotForgotten {
+    /// The job.
+    pub job: JobId,
+    /// What the store said.
+    pub reason: String,
 }
 
 impl Engine {
@@ -107,11 +118,12 @@ impl OverRun {
 
     async fn forget(self, shared: &Shared, now: SystemTime, age: Duration, forgotten: &mut Forgotten) {
         for (id, lock) in self.0 {
-            let done = async { Ok(resume::open(shared, id).await?.forget(now, age).await?) }.await;
+            let done: Result<_, EngineError> =
+                async { Ok(resume::open(shared, id).await?.forget(now, age).await?) }.await;
             match done {
                 Ok(true) => forgotten.jobs.push(id),
                 Ok(false) => {}
-                Err(error) => forgotten.kept.push((id, error)),
+                Err(error) => forgotten.kept.push(NotForgotten { job: id, reason: error.to_string() }),
             }
             release(lock, &shared.state, id).await;
         }

@@ -40,12 +40,12 @@ mod work_folder;
 mod worker;
 mod write;
 
-pub use checked::{Checked, ScoredAgain};
+pub use checked::Checked;
 pub use codec::PlanCodec;
 pub use driver::{Driver, Splits, Witness};
 pub use engine::{Engine, Opened};
 pub use error::EngineError;
-pub use expire::Forgotten;
+pub use expire::{Forgotten, NotForgotten};
 pub use jobs::JobStatus;
 pub use params::{ParamValue, Params};
 pub use patience::{Attempt, Patience};

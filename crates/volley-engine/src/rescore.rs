@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 
+use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 use url::Url;
 use uuid::Uuid;
@@ -34,7 +35,7 @@ pub struct Draw {
 }
 
 /// What scoring splits again gave.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rescored {
     /// The splits that were drawn, in order.
     pub splits: Vec<u32>,
@@ -47,6 +48,7 @@ pub struct Rescored {
     /// Of the files, those that came out byte for byte. Those with the same rows in another order are none.
     pub files_of_same_bytes: usize,
     /// The files whose rows came out otherwise.
+    #[serde(skip)]
     pub differences: Vec<Difference>,
 }
 

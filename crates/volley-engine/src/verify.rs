@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use volley_commit::{JobId, JobReceipt, Location, PublishedFile, job_receipt};
@@ -13,7 +14,7 @@ use crate::error::EngineError;
 use crate::resume::opener;
 
 /// What a check of published files found.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verified {
     /// How many files the job published.
     pub files: usize,
@@ -24,6 +25,7 @@ pub struct Verified {
     /// Of the files, those whose rows were read and summed up again: the bytes of the others were compared alone.
     pub files_summed: usize,
     /// Those that are not what was published, in the order of their splits.
+    #[serde(skip)]
     pub differences: Vec<Difference>,
 }
 

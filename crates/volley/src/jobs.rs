@@ -1,10 +1,9 @@
 //! `volley jobs`: the jobs of the embedded engine's state, or of a server.
 
 use std::io::{self, Write};
-use std::time::Duration;
 
-use serde_json::{Value, json};
-use volley_engine::{Draw, Engine, Forgotten, Intent, JobId, JobStatus, Progress};
+use serde_json::json;
+use volley_engine::{Draw, Engine, Forgotten, Intent, JobId, JobStatus, NotForgotten, Progress};
 
 use crate::answer::print;
 use crate::args::{JobsArgs, JobsCommand};
@@ -41,7 +40,7 @@ pub async fn jobs(args: &JobsArgs, settings: Settings, json: bool) -> Result<(),
         JobsCommand::Verify { job, rescore, seed } => {
             verify(engine, *job, rescore.map(|splits| Draw::of(splits, *seed)), json).await
         }
-        JobsCommand::Expire { older_than: Some(age), .. } => forget(engine, *age, json).await,
+        JobsCommand::Expire { older_than: Some(age), .. } => print_forgotten(&engine.forget(*age).await?, json),
         JobsCommand::Expire { job, .. } => expire(engine, *job, json).await,
         JobsCommand::Watch { .. } | JobsCommand::Cancel { .. } => unreachable!("they were refused"),
     };
@@ -117,26 +116,17 @@ async fn expire(engine: &Engine, job: Option<JobId>, json: bool) -> Result<(), F
     print(&json!({ "expired": expired }), told, json)
 }
 
-async fn forget(engine: &Engine, age: Duration, json: bool) -> Result<(), Failure> {
-    let Forgotten { jobs, kept } = engine.forget(age).await?;
-    let kept: Vec<_> = kept.iter().map(|(job, error)| json!({ "job": job, "reason": error.to_string() })).collect();
-    forgotten(&json!({ "forgotten": jobs, "kept": kept }), json)
-}
-
-/// Tells which jobs are forgotten, and which are not and why, as a server tells it too.
-pub fn forgotten(told: &Value, json: bool) -> Result<(), Failure> {
-    let list = |name: &str| told[name].as_array().cloned().unwrap_or_default();
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    for kept in list("kept") {
-        let (job, reason) = (text(&kept["job"]), text(&kept["reason"]));
+/// Tells which jobs are forgotten, and which are not and why.
+pub fn print_forgotten(told: &Forgotten, json: bool) -> Result<(), Failure> {
+    let Forgotten { jobs, kept } = told;
+    for NotForgotten { job, reason } in kept {
         // Told for information: whether anybody reads it changes nothing.
         let _ =
             writeln!(io::stderr(), "job {job} is not forgotten, because of what it may have left in staging: {reason}");
     }
-    let jobs = list("forgotten");
     let lines = || match jobs.is_empty() {
         true => "no job is over for so long\n".to_owned(),
-        false => jobs.iter().map(|job| format!("job {} is forgotten\n", text(job))).collect(),
+        false => jobs.iter().map(|job| format!("job {job} is forgotten\n")).collect(),
     };
     print(&json!({ "forgotten": jobs }), lines, json)
 }

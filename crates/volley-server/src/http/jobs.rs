@@ -81,10 +81,7 @@ pub(super) struct ForgetRequest {
 
 pub(super) async fn forget(State(shared): State<Shared>, Body(request): Body<ForgetRequest>) -> Answer<Json<Value>> {
     let age = Duration::from_secs(u64::from(request.older_than_hours.get()) * 3600);
-    let forgotten = shared.gateway.forget(age).await?;
-    let kept: Vec<_> =
-        forgotten.kept.iter().map(|(job, error)| json!({ "job": job, "reason": error.to_string() })).collect();
-    Ok(Json(json!({ "forgotten": forgotten.jobs, "kept": kept })))
+    Ok(Json(json!(shared.gateway.forget(age).await?)))
 }
 
 fn shown(shared: &Shared, job: &Job) -> Json<Value> {

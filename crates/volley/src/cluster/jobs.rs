@@ -1,5 +1,6 @@
 //! `volley jobs --cluster`: the jobs of a server.
 
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use volley_engine::Checked;
 
@@ -8,7 +9,7 @@ use super::follow::{follow, summary, text};
 use crate::answer::print;
 use crate::args::JobsCommand;
 use crate::engine::stopped;
-use crate::jobs::forgotten;
+use crate::jobs::print_forgotten;
 use crate::outcome;
 use crate::report::Failure;
 use crate::text_table::aligned;
@@ -35,13 +36,12 @@ pub async fn jobs(command: &JobsCommand, client: &Client, json: bool) -> Result<
         }
         JobsCommand::Verify { job, rescore, seed } => {
             let asked = json!({ "rescore": rescore, "seed": seed });
-            let checked = client.post(&format!("v1/jobs/{job}/verify"), &asked).await?;
-            let checked: Checked = serde_json::from_value(checked).map_err(|error| unreadable(&error))?;
+            let checked: Checked = read(client.post(&format!("v1/jobs/{job}/verify"), &asked).await?)?;
             print(&checked, || format!("{checked}\n"), json)
         }
         JobsCommand::Expire { older_than: Some(age), .. } => {
             let asked = json!({ "older_than_hours": age.as_secs() / 3600 });
-            forgotten(&client.post("v1/jobs/forget", &asked).await?, json)
+            print_forgotten(&read(client.post("v1/jobs/forget", &asked).await?)?, json)
         }
         JobsCommand::Expire { .. } => {
             let message = "a job of a server is given up with `volley jobs cancel`: what was cut off goes on by itself";
@@ -50,8 +50,10 @@ pub async fn jobs(command: &JobsCommand, client: &Client, json: bool) -> Result<
     }
 }
 
-fn unreadable(error: &serde_json::Error) -> Failure {
-    Failure::new("server_unreachable", format!("the answer of the server cannot be read: {error}"))
+fn read<T: DeserializeOwned>(answer: Value) -> Result<T, Failure> {
+    serde_json::from_value(answer).map_err(|error| {
+        Failure::new("server_unreachable", format!("the answer of the server cannot be read: {error}"))
+    })
 }
 
 fn table(jobs: &[Value]) -> String {
