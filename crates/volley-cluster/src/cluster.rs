@@ -32,7 +32,7 @@ use crate::gate::{self, PULSE, Refusal, Token};
 use crate::launcher::Launcher;
 use crate::pulse::{Answer, Pulse};
 use crate::queries::{Names, Queries};
-use crate::settings::{ClusterSettings, Timers};
+use crate::settings::{ClusterSettings, Timers, check_ports};
 use crate::task::TaskCodec;
 
 /// Executors and what they run. Ends when it is dropped.
@@ -49,9 +49,7 @@ impl Cluster {
     /// Listens for executors. Errors: `address_unusable`, `token_required`, `cluster_failed`.
     pub async fn start(settings: ClusterSettings) -> Result<Self, ClusterError> {
         let ClusterSettings { bind, token, job_splits_max, timers } = settings;
-        if token.is_none() && !bind.ip().is_loopback() {
-            return Err(ClusterError::TokenRequired(bind));
-        }
+        check_ports(token.as_ref(), [bind])?;
         let unusable = |source| ClusterError::Listen { address: bind, source };
         let listener = listen(bind).map_err(unusable)?;
         let address = listener.local_addr().map_err(unusable)?;

@@ -38,8 +38,8 @@ impl Executor {
     /// ends the splits that it has, and leaves. A server that is not there is waited for. `tell` is given a line for
     /// whoever watches.
     ///
-    /// Errors: `token_required`, `server_invalid`, `token_refused`, `version_mismatch`, `state_mismatch`, `address_unusable`,
-    /// `cluster_failed`.
+    /// Errors: `token_required`, `server_invalid`, `token_refused`, `version_mismatch`, `state_mismatch`,
+    /// `address_unusable`, `cluster_failed`.
     pub async fn run(
         settings: ExecutorSettings,
         worker: Worker,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -23,7 +23,7 @@ pub(crate) struct Executors {
     /// What those that are not known are to write into the server's state.
     asked: Mutex<BTreeMap<Instance, Proof>>,
     /// Of the state of the engine whose splits they run, once there is one.
-    witness: watch::Sender<Option<Witness>>,
+    witness: OnceLock<Witness>,
     /// How many splits they can run at a time.
     capacity: watch::Sender<usize>,
 }
@@ -90,13 +90,14 @@ pub struct RunningOn {
 
 impl Executors {
     pub(crate) fn new(queries: SharedQueries, timers: Timers) -> Self {
-        let (known, asked, witness) = (Mutex::default(), Mutex::default(), watch::Sender::new(None));
+        let (known, asked, witness) = Default::default();
         Self { queries, timers, known, asked, witness, capacity: watch::Sender::new(0) }
     }
 
     /// Lets executors in from now on that work on the state that `witness` sees.
     pub(crate) fn trust(&self, witness: Witness) {
-        self.witness.send_replace(Some(witness));
+        // A cluster runs the splits of one engine, for as long as both live.
+        let _ = self.witness.set(witness);
     }
 
     /// Takes what an executor says. One that is not known is asked first to show that it works on the right state.
@@ -105,7 +106,7 @@ impl Executors {
         if pulse.phase == Phase::Gone || self.lock().contains_key(&instance) {
             return Ok(self.hear(pulse, address));
         }
-        let Some(witness) = self.witness.borrow().clone() else { return Err(Unmet::Later) };
+        let Some(witness) = self.witness.get() else { return Err(Unmet::Later) };
         let asked = self.asked().get(&instance).copied();
         let Some(proof) = asked.filter(|asked| pulse.proof == Some(*asked)) else {
             let prove = Some(*self.asked().entry(instance).or_insert_with(Proof::new));

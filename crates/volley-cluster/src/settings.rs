@@ -58,6 +58,17 @@ pub struct ExecutorSettings {
     pub timers: Timers,
 }
 
+/// Refuses ports that other machines reach where no token is known. Error: `token_required`.
+pub(crate) fn check_ports(
+    token: Option<&Token>,
+    ports: impl IntoIterator<Item = SocketAddr>,
+) -> Result<(), ClusterError> {
+    match ports.into_iter().find(|port| token.is_none() && !port.ip().is_loopback()) {
+        Some(port) => Err(ClusterError::TokenRequired(port)),
+        None => Ok(()),
+    }
+}
+
 impl Default for ClusterSettings {
     fn default() -> Self {
         Self {
@@ -88,11 +99,7 @@ impl ExecutorSettings {
     /// Refuses to be reached by other machines in a cluster that knows no token. Error: `token_required`.
     pub(crate) fn check(&self) -> Result<(), ClusterError> {
         let ports = [Some(SocketAddr::new(self.bind, self.port)), self.http_listen];
-        let beyond = ports.into_iter().flatten().find(|port| !port.ip().is_loopback());
-        match beyond.filter(|_| self.token.is_none()) {
-            Some(port) => Err(ClusterError::TokenRequired(port)),
-            None => Ok(()),
-        }
+        check_ports(self.token.as_ref(), ports.into_iter().flatten())
     }
 
     /// An executor of this machine for a server.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use volley_connect::{Base, Budget, Connection, Environment, Reach};
 use volley_model::{OnnxRuntime, Runtimes};
+use volley_registry::is_url;
 
 /// Settings of an engine.
 #[derive(Debug, Clone, PartialEq)]
@@ -98,8 +99,7 @@ impl EngineSettings {
 
     /// The folder of the state on this machine; none if it lies in a bucket.
     pub fn state_folder(&self) -> Option<PathBuf> {
-        let is_url = self.state.contains("://");
-        (!is_url).then(|| self.base.join(&self.state))
+        (!is_url(&self.state)).then(|| self.base.join(&self.state))
     }
 
     /// The runtimes that these settings bring beside our own.

@@ -19,7 +19,7 @@ use volley_jobs::{Follower, Home, Job, Jobs, Recorded, Submission, Submitted};
 use counts::Answering;
 pub use counts::Counts;
 use facts::InState;
-use runner::Runner;
+use runner::{Runner, job_id};
 pub use statement::{Reply, StatementRows};
 
 use crate::error::ServerError;
@@ -165,9 +165,7 @@ impl Gateway {
     ///
     /// Errors: `unknown_job`, those of [`Engine::check`](volley_engine::Engine::check).
     pub async fn verify(&self, id: &str, draw: Option<Draw>) -> Result<Checked, ServerError> {
-        let unknown = || ServerError::new("unknown_job", format!("no job {id} is known here"));
-        let job = id.parse().map_err(|_| unknown())?;
-        Ok(self.runner.engine().check(job, draw, &Progress::default()).await?)
+        Ok(self.runner.engine().check(job_id(id)?, draw, &Progress::default()).await?)
     }
 
     /// Forgets the runs of which every job is over for so long: see [`Engine::forget`](volley_engine::Engine::forget).

@@ -155,16 +155,16 @@ fn secret(setting: &str, secret: &SecretRef, engine: &EngineSettings) -> Result<
 /// nobody has to prove who they are.
 fn places(door: &DoorSettings, table: &ServerTable, engine: &EngineSettings) -> Places {
     let is_open = door.token.is_none() && door.is_local();
-    let secret = |secret: &SecretRef| match secret {
+    let file = |secret: &SecretRef| match secret {
         SecretRef::File(file) => Some(file.clone()),
         SecretRef::Env(_) => None,
     };
     let registry = Some(PathBuf::from(&engine.registry)).filter(|_| !is_url(&engine.registry));
-    let of_users = table.token.as_ref().and_then(secret);
-    let of_cluster = table.cluster_token.as_ref().and_then(secret);
+    let of_users = table.token.as_ref().and_then(file);
+    let of_cluster = table.cluster_token.as_ref().and_then(file);
     let own = [engine.state_folder(), registry, table.tls_key.clone(), of_users, of_cluster];
     let urls = [&engine.state, &engine.registry].into_iter().filter(|place| is_url(place));
-    let of_connections = engine.connections.values().flat_map(Connection::secrets).filter_map(secret);
+    let of_connections = engine.connections.values().flat_map(Connection::secrets).filter_map(file);
     Places {
         folders: if is_open { vec![engine.base.clone()] } else { vec![] },
         closed: own.into_iter().flatten().chain(of_connections).map(|path| engine.base.join(path)).collect(),

@@ -82,8 +82,9 @@ impl Pulses {
                 Err(Unheard::Silence) => format!("a server at {}", self.server),
                 Err(Unheard::Unproven(error)) => format!("the state: {error}"),
             };
-            if told.replace(waits_for.clone()) != Some(waits_for.clone()) {
+            if told.as_ref() != Some(&waits_for) {
                 tell(&format!("waiting for {waits_for}"));
+                told = Some(waits_for);
             }
             tokio::time::sleep(self.every).await;
         }

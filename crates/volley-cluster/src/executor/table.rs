@@ -78,9 +78,11 @@ impl Running {
     pub(super) fn ended(self, rows: u64, failure: Option<Failure>) {
         let is_urgent = failure.is_some();
         let mut splits = self.table.lock();
-        match is_urgent {
-            true => splits.counts.failed += 1,
-            false => (splits.counts.sealed, splits.counts.rows) = (splits.counts.sealed + 1, splits.counts.rows + rows),
+        if is_urgent {
+            splits.counts.failed += 1;
+        } else {
+            splits.counts.sealed += 1;
+            splits.counts.rows += rows;
         }
         splits.ended.push(EndedSplit { query: self.query.clone(), failure });
         drop(splits);

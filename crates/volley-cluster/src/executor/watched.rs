@@ -1,7 +1,6 @@
 //! What an executor shows whoever watches it: that it lives, whether it works, and what it counts. Over HTTP, to
 //! anybody: there is nothing of jobs in it but numbers.
 
-use std::fmt::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -16,6 +15,7 @@ use volley_engine::Worker;
 
 use super::table::Table;
 use crate::error::ClusterError;
+use crate::metrics::{METRICS_TYPE, metric_lines};
 use crate::pulse::Phase;
 
 /// Whom to ask.
@@ -50,29 +50,27 @@ impl Watched {
     }
 
     fn metrics(&self) -> String {
-        let (counts, loaded) = (self.table.counts(), self.worker.host().loaded());
-        let running = self.table.running().len() as u64;
-        let is_draining = u64::from(*self.phase.borrow() != Phase::Working);
-        let mut text = String::new();
-        let mut add = |kind: &str, name: &str, help: &str, value: u64| {
-            // Writing into text does not fail.
-            let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}");
-        };
-        add("gauge", "volley_executor_vcores", "Splits that run at a time.", self.vcores as u64);
-        add("gauge", "volley_executor_splits_running", "Splits that run.", running);
-        add("gauge", "volley_executor_joined", "Whether a server has taken it.", u64::from(*self.joined.borrow()));
-        add("gauge", "volley_executor_draining", "Whether it is leaving.", is_draining);
-        add("counter", "volley_executor_splits_sealed_total", "Splits that have got their receipt.", counts.sealed);
-        add("counter", "volley_executor_splits_failed_total", "Splits that failed.", counts.failed);
-        add("counter", "volley_executor_rows_written_total", "Rows of splits that are done.", counts.rows);
-        add("counter", "volley_rows_scored_total", "Rows that models scored.", self.worker.host().total_rows_scored());
-        add("counter", "volley_model_loads_total", "Times that a model was loaded.", self.worker.host().loads());
-        add("gauge", "volley_models_loaded", "Models that are loaded.", loaded.models);
-        add("gauge", "volley_models_file_bytes", "Bytes of the files of these models.", loaded.bytes);
-        if let Some(bytes) = resident_bytes() {
-            add("gauge", "process_resident_memory_bytes", "Memory of the process.", bytes);
-        }
-        text
+        let (counts, host) = (self.table.counts(), self.worker.host());
+        let loaded = host.loaded();
+        let is_draining = *self.phase.borrow() != Phase::Working;
+        let gauges = [
+            ("volley_executor_vcores", "Splits that run at a time.", self.vcores as u64),
+            ("volley_executor_splits_running", "Splits that run.", self.table.running().len() as u64),
+            ("volley_executor_joined", "Whether a server has taken it.", u64::from(*self.joined.borrow())),
+            ("volley_executor_draining", "Whether it is leaving.", u64::from(is_draining)),
+            ("volley_models_loaded", "Models that are loaded.", loaded.models),
+            ("volley_models_file_bytes", "Bytes of the files of these models.", loaded.bytes),
+        ];
+        let memory = resident_bytes().map(|bytes| [("process_resident_memory_bytes", "Memory of the process.", bytes)]);
+        let counters = [
+            ("volley_executor_splits_sealed_total", "Splits that have got their receipt.", counts.sealed),
+            ("volley_executor_splits_failed_total", "Splits that failed.", counts.failed),
+            ("volley_executor_rows_written_total", "Rows of splits that are done.", counts.rows),
+            ("volley_rows_scored_total", "Rows that models scored.", host.total_rows_scored()),
+            ("volley_model_loads_total", "Times that a model was loaded.", host.loads()),
+        ];
+        metric_lines("gauge", gauges.into_iter().chain(memory.into_iter().flatten()))
+            + &metric_lines("counter", counters)
     }
 }
 
@@ -84,7 +82,7 @@ async fn readyz(State(watched): State<Watched>) -> (StatusCode, &'static str) {
 }
 
 async fn metrics(State(watched): State<Watched>) -> ([(HeaderName, &'static str); 1], String) {
-    ([(CONTENT_TYPE, "text/plain; version=0.0.4")], watched.metrics())
+    ([(CONTENT_TYPE, METRICS_TYPE)], watched.metrics())
 }
 
 /// The memory of this process, where the system tells it.

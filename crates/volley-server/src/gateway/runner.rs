@@ -62,7 +62,7 @@ impl Runner {
         let request: JobRequest = parsed(job)?;
         let (script, attempts) = (request.script()?, request.attempts.unwrap_or(NonZeroU32::MIN));
         let filled = script.filled()?;
-        session.set_run(Run::named(id_of(job)?, &self.request(&request.name, &script.params, &filled)));
+        session.set_run(Run::named(job_id(&job.id)?, &self.request(&request.name, &script.params, &filled)));
         let statements = parse_script(&filled.text)?;
         let mut summaries = vec![];
         for (at, statement) in statements.iter().enumerate() {
@@ -116,7 +116,7 @@ impl Runner {
     }
 
     async fn give_up_all(&self, job: &Job) -> Result<Option<Vec<Value>>, EngineError> {
-        let id = id_of(job)?;
+        let id = job_id(&job.id)?;
         let mut published = vec![];
         for status in self.engine.jobs_of_run(id).await? {
             match status.state {
@@ -211,8 +211,9 @@ async fn run(
     }
 }
 
-fn id_of(job: &Job) -> Result<JobId, EngineError> {
-    job.id.parse().map_err(|_| EngineError::new("unknown_job", format!("no job {} is known here", job.id)))
+/// The name of a job of the engine, or of a run.
+pub(super) fn job_id(text: &str) -> Result<JobId, EngineError> {
+    text.parse().map_err(|_| EngineError::new("unknown_job", format!("no job {text} is known here")))
 }
 
 fn parsed(job: &Job) -> Result<JobRequest, EngineError> {

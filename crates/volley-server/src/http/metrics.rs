@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use axum::http::header::{CONTENT_TYPE, HeaderName};
-use volley_cluster::ExecutorStatus;
+use volley_cluster::{ExecutorStatus, METRICS_TYPE, metric_lines};
 
 use super::Shared;
 use super::problem::Answer;
@@ -26,12 +26,6 @@ pub(super) async fn metrics(State(shared): State<Shared>) -> Answer<([(HeaderNam
         ("volley_cluster_vcores", "Splits that executors can run at a time.", sum(|one| one.vcores)),
         ("volley_cluster_splits_running", "Splits that executors run.", sum(|one| one.running.len())),
     ];
-    let text = lines("counter", counters) + &lines("gauge", gauges);
-    Ok(([(CONTENT_TYPE, "text/plain; version=0.0.4")], text))
-}
-
-/// Metrics of one type: the name of each, what it is, and its value.
-fn lines<'a>(kind: &str, metrics: impl IntoIterator<Item = (&'a str, &'a str, u64)>) -> String {
-    let line = |(name, help, value)| format!("# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}\n");
-    metrics.into_iter().map(line).collect()
+    let text = metric_lines("counter", counters) + &metric_lines("gauge", gauges);
+    Ok(([(CONTENT_TYPE, METRICS_TYPE)], text))
 }
