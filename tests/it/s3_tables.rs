@@ -179,7 +179,7 @@ async fn a_registry_can_lie_in_a_bucket() {
     let server = S3Server::start().await;
     let mut house = House::with(|settings| {
         server.connect(settings);
-        settings.registry = "s3://lake/registry".to_string();
+        settings.registry = Some("s3://lake/registry".to_string());
     })
     .await;
     house.register("lin", "linear_onnx_double", None).await;

@@ -75,6 +75,11 @@ impl Stores {
         Ok(Self { connections: named, environment, budget, opened: Mutex::default() })
     }
 
+    /// Whether a URL lies below one of the connections.
+    pub fn is_connected(&self, url: &Url) -> bool {
+        Named::of(&self.connections, url).is_some()
+    }
+
     /// Where results for a destination wait: for a bucket, a folder at its root or that of its connection.
     pub(crate) fn staging(&self, destination: &Url) -> String {
         match Named::of(&self.connections, destination) {

@@ -20,6 +20,7 @@ use crate::fit::FitStores;
 use crate::locks::JobLocks;
 use crate::progress::Progress;
 use crate::recovery::{Intent, finish_dead};
+use crate::registry;
 use crate::resume::{self, Request, Run, Step};
 use crate::running::{Running, Stopping};
 use crate::session::Session;
@@ -216,7 +217,7 @@ impl Shared {
         let work_folder = work_folder(&settings)?;
         let runtime = runtime(&settings, stores.clone(), work_folder.as_deref())?;
         let (state, locks) = state::open(&settings, &runtime, role).await?;
-        let registry = Arc::new(registry(&settings, &runtime)?.with_base(&settings.base));
+        let registry = Arc::new(registry::open(&settings, &runtime, &stores)?.with_base(&settings.base));
         let host = ModelHost::new(registry.clone(), Limits::default());
         let host = host.with_runtimes(settings.runtimes()).keeping(settings.model_cache_bytes);
         let host = Arc::new(host);
@@ -250,17 +251,6 @@ fn runtime(
         .with_object_list_cache_limit(0)
         .build_arc()
         .map_err(|error| EngineError::from_datafusion(&error, &[]))
-}
-
-/// The registry of the settings: in a bucket, or where registries look for themselves.
-fn registry(settings: &EngineSettings, runtime: &RuntimeEnv) -> Result<Registry, EngineError> {
-    let text = &settings.registry;
-    let in_bucket = text.contains("://") && !text.starts_with("file:") && !text.starts_with("memory:");
-    if !in_bucket {
-        return Ok(Registry::open(text, &settings.registry_base)?);
-    }
-    let Location { store, prefix, url, .. } = volley_connect::location(text, runtime)?;
-    Ok(Registry::new(store, prefix, url))
 }
 
 /// What is decided and not published waits until the owner of the state before can do nothing any more; all else goes

@@ -23,6 +23,7 @@ mod patience;
 mod prepare;
 mod progress;
 mod recovery;
+mod registry;
 mod rejecting;
 mod request;
 mod rescore;

@@ -21,8 +21,9 @@ pub struct EngineSettings {
     pub state: String,
     /// How long a process trusts that no other has taken over a state in a bucket, before it asks again.
     pub state_lease: Duration,
-    /// Path or URL of the model registry.
-    pub registry: String,
+    /// Path or URL of the model registry: an embedded one, or that of an MLflow server. Without one it is the MLflow
+    /// server of the environment, if that names any, else [`EngineSettings::REGISTRY`].
+    pub registry: Option<String>,
     /// What a relative registry path is relative to.
     pub registry_base: PathBuf,
     /// Splits that run at a time, and partitions of a shuffle.
@@ -40,6 +41,10 @@ pub struct EngineSettings {
     pub work_folder: Option<PathBuf>,
     /// Bytes of files of the models that a process keeps loaded; those that score are kept in any case.
     pub model_cache_bytes: u64,
+    /// Where models that came over a network are kept, for all processes of this machine that name it.
+    pub model_folder: PathBuf,
+    /// How large that may become, in bytes.
+    pub model_folder_bytes: u64,
     /// The library of ONNX Runtime, for models that were registered for it. Nothing is loaded before one is scored.
     pub onnxruntime: Option<PathBuf>,
     /// How long a job that has its rows waits for its turn at a destination that another one is publishing to,
@@ -68,7 +73,7 @@ impl Default for EngineSettings {
             reach: Reach::Everywhere,
             state: ".volley/state".to_string(),
             state_lease: Duration::from_secs(15),
-            registry: ".volley/registry".to_string(),
+            registry: None,
             registry_base: PathBuf::from("."),
             cores: std::thread::available_parallelism().map_or(1, usize::from),
             split_rows: 1_000_000,
@@ -76,6 +81,8 @@ impl Default for EngineSettings {
             memory_bytes: 4 * 1024 * 1024 * 1024,
             work_folder: None,
             model_cache_bytes: 2 * 1024 * 1024 * 1024,
+            model_folder: PathBuf::from(".volley/models"),
+            model_folder_bytes: volley_registry::CACHE_BYTES,
             onnxruntime: None,
             // Scoring takes long, publishing is renaming: giving up early would throw away what took long.
             commit_wait: Duration::from_secs(60),
@@ -92,6 +99,9 @@ impl Default for EngineSettings {
 }
 
 impl EngineSettings {
+    /// The embedded registry where nothing else is said.
+    pub const REGISTRY: &str = ".volley/registry";
+
     /// Where the paths of statements begin, and how far they lead.
     pub(crate) fn ground(&self) -> Base {
         Base::new(&self.base, self.reach.clone())

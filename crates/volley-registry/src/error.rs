@@ -2,7 +2,9 @@
 
 use volley_model::{Digest, ModelError};
 
-/// Divided by what the caller can do; only [`Error::Unavailable`] is worth another try.
+use crate::mlflow::MlflowFault;
+
+/// Divided by what the caller can do; [`Error::is_transient`] says what is worth another try.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The text is no model reference. Do not try again.
@@ -26,13 +28,65 @@ pub enum Error {
     },
 
     /// The reference only has a meaning on an MLflow server. Do not try again.
-    #[error(
-        "`{reference}` lies on an MLflow server, and MLflow registries are not built yet: \
-         register the model with `volley models register` and write its name"
-    )]
-    Mlflow {
+    #[error("`{reference}` lies on an MLflow server: set MLFLOW_TRACKING_URI to its URL")]
+    NoMlflow {
         /// What the user wrote.
         reference: String,
+    },
+
+    /// The MLflow server, or the way to it, refuses. Whether to try again, the fault says.
+    #[error(transparent)]
+    Mlflow(#[from] MlflowFault),
+
+    /// What was asked for is not done to models on an MLflow server. Do not try again.
+    #[error("models of the MLflow server {server} are {done} there: {instead}")]
+    OnMlflow {
+        /// The server.
+        server: String,
+        /// What was asked for: `registered`.
+        done: &'static str,
+        /// What to do instead.
+        instead: &'static str,
+    },
+
+    /// The model was pinned in another registry than that of this process. Do not try again.
+    #[error(
+        "{label} lies at {pinned}, and this process takes models from {here}: give all processes the same settings"
+    )]
+    ForeignRegistry {
+        /// The model as users see it.
+        label: String,
+        /// Where it was pinned.
+        pinned: String,
+        /// The registry of this process.
+        here: String,
+    },
+
+    /// The files of an MLflow version are not those that it had before. Do not try again: register them as a version
+    /// of their own.
+    #[error(
+        "the files of {label} were replaced on the MLflow server: sha256 was {recorded} when this version was first \
+         used here, is {found}; register them as a new version, or remove {record} to take what lies there now",
+        recorded = .recorded.short(), found = .found.short()
+    )]
+    VersionChanged {
+        /// The model as users see it.
+        label: String,
+        /// What it had.
+        recorded: Digest,
+        /// What it has.
+        found: Digest,
+        /// Where that is recorded.
+        record: String,
+    },
+
+    /// The cache of models cannot be read or written. Do not try again before the folder is mended.
+    #[error("the cache of models in {folder} cannot be used: {reason}")]
+    Cache {
+        /// The folder.
+        folder: String,
+        /// What is wrong with it.
+        reason: String,
     },
 
     /// No live version under this name. Do not try again.
@@ -100,7 +154,7 @@ pub enum Error {
     },
 
     /// The store did not answer, or refused. Try again; a registration that ended so may have made a version.
-    #[error("registry object {key} cannot be reached: {}", one_line(.source))]
+    #[error("registry object {key} cannot be reached: {}", one_line(&.source.to_string()))]
     Unavailable {
         /// The object that was read or written.
         key: String,
@@ -113,10 +167,12 @@ pub enum Error {
     Stopped,
 
     /// The model itself is refused. Do not try again.
-    #[error("{model}: {source}")]
+    #[error("{model}: {source}{}", .next.as_ref().map(|next| format!("; {next}")).unwrap_or_default())]
     Model {
         /// The name or location of the model.
         model: String,
+        /// What to do, where more is known than the model's own error can know.
+        next: Option<String>,
         /// What is wrong with it.
         source: ModelError,
     },
@@ -128,7 +184,12 @@ impl Error {
         match self {
             Error::Reference { .. } => "invalid_model_reference",
             Error::Name { .. } => "invalid_name",
-            Error::Mlflow { .. } => "mlflow_not_configured",
+            Error::NoMlflow { .. } => "mlflow_not_configured",
+            Error::Mlflow(fault) => fault.code(),
+            Error::OnMlflow { .. } => "not_on_mlflow",
+            Error::ForeignRegistry { .. } => "registry_mismatch",
+            Error::VersionChanged { .. } => "version_changed",
+            Error::Cache { .. } => "model_cache",
             Error::UnknownModel { .. } => "unknown_model",
             Error::UnknownVersion { .. } => "unknown_version",
             Error::UnknownAlias { .. } => "unknown_alias",
@@ -143,7 +204,11 @@ impl Error {
 
     /// Whether the same call may succeed later with nothing mended.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Error::Unavailable { .. } | Error::Stopped)
+        match self {
+            Error::Unavailable { .. } | Error::Stopped => true,
+            Error::Mlflow(fault) => fault.is_transient(),
+            _ => false,
+        }
     }
 }
 
@@ -228,7 +293,7 @@ impl Nearest {
     }
 }
 
-/// Stores print their causes over several lines; an error of ours is one.
-fn one_line(error: &object_store::Error) -> String {
-    error.to_string().split_whitespace().collect::<Vec<_>>().join(" ")
+/// Stores and servers print their causes over several lines; an error of ours is one.
+pub(crate) fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }

@@ -78,6 +78,18 @@ pub(crate) fn check_model_name(name: &str) -> Result<(), Error> {
     Ok(())
 }
 
+/// Accepts what a model on an MLflow server may be called: all but nothing, `/` and `:`.
+pub(crate) fn check_mlflow_name(name: &str) -> Result<(), Error> {
+    let refused = |reason| Err(Error::Name { name: name.to_owned(), what: "a model", reason });
+    if name.trim().is_empty() {
+        return refused("it is empty");
+    }
+    if name.contains(['/', ':']) || name.chars().any(char::is_control) {
+        return refused("`/` and `:` separate a name from its version and scheme");
+    }
+    Ok(())
+}
+
 /// Accepts letters, digits, `_` and `-`, except what already means a version.
 pub(crate) fn check_alias(alias: &str) -> Result<(), Error> {
     let refused = |reason| Err(Error::Name { name: alias.to_owned(), what: "an alias", reason });

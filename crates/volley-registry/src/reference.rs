@@ -6,37 +6,66 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
-use crate::name::{check_alias, check_model_name};
+use crate::name::{check_alias, check_mlflow_name, check_model_name};
 
 /// A model reference, parsed and not yet resolved.
 ///
-/// `churn` and `churn/latest` are the newest version, `churn/3` a version, `churn@champion` an alias; the
-/// same with `models:/` in front, as MLflow writes them (`models:/churn/latest`, split at the last `@`).
-/// What starts with `/`, `./` or `../`, has a scheme, or ends with `.onnx` is a location.
+/// `churn` and `churn/latest` are the newest version, `churn/3` a version, `churn@champion` an alias, in the registry
+/// of the settings. What MLflow writes, `models:/…` and `runs:/…`, is asked of an MLflow server where there is one.
+/// What starts with `/`, `./` or `../`, has another scheme, or ends with `.onnx` is a location.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum ModelRef {
-    /// The highest version that is not deleted.
-    Latest {
+    /// A version of a registered model.
+    Registered {
         /// The model.
         name: String,
+        /// Its version.
+        which: Which,
     },
-    /// One version.
-    Version {
-        /// The model.
-        name: String,
-        /// Its number, from 1.
-        version: u64,
-    },
-    /// The version that an alias points to.
-    Alias {
-        /// The model.
-        name: String,
-        /// The alias, case-sensitive.
-        alias: String,
-    },
-    /// A model directory or an `.onnx` file.
+    /// As MLflow writes it.
+    Mlflow(MlflowRef),
+    /// A model directory or a model file.
     Location(String),
+}
+
+/// One of the versions of a model.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Which {
+    /// The highest that is not deleted.
+    Latest,
+    /// That of a number, from 1.
+    Number(u64),
+    /// The one that an alias points to; case-sensitive.
+    Alias(String),
+}
+
+/// A reference by the grammar of MLflow, which takes names that ours does not.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum MlflowRef {
+    /// `models:/NAME/3`, `models:/NAME/latest`, `models:/NAME@ALIAS` (at the last `@`).
+    Registered {
+        /// The model.
+        name: String,
+        /// Its version.
+        which: Which,
+    },
+    /// `models:/NAME/STAGE`: the newest version in a stage, which MLflow deprecates.
+    Stage {
+        /// The model.
+        name: String,
+        /// The stage, such as `Production`.
+        stage: String,
+    },
+    /// `models:/m-…`: a model that was logged, whether it is registered or not.
+    Logged(String),
+    /// `runs:/RUN/PATH`: what a run logged under a path.
+    Run {
+        /// The id of the run.
+        run: String,
+        /// Below its artifacts, or the name of the model that it logged.
+        path: String,
+    },
 }
 
 impl FromStr for ModelRef {
@@ -44,10 +73,13 @@ impl FromStr for ModelRef {
 
     fn from_str(text: &str) -> Result<Self, Error> {
         if let Some(path) = after_scheme(text, "models:") {
-            return Text(text).mlflow_model(path);
+            return Text(text).mlflow_model(path).map(ModelRef::Mlflow);
         }
-        if after_scheme(text, "runs:").is_some() || after_scheme(text, "mlflow-artifacts:").is_some() {
-            return Err(Error::Mlflow { reference: text.to_owned() });
+        if let Some(path) = after_scheme(text, "runs:") {
+            return Text(text).run(path).map(ModelRef::Mlflow);
+        }
+        if after_scheme(text, "mlflow-artifacts:").is_some() {
+            return Err(Text(text).refused("name the model, `models:/NAME/VERSION`, or `models:/m-…`".to_owned()));
         }
         if is_location(text) {
             return Ok(ModelRef::Location(text.to_owned()));
@@ -59,10 +91,24 @@ impl FromStr for ModelRef {
 impl fmt::Display for ModelRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            ModelRef::Latest { name } => write!(f, "{name}"),
-            ModelRef::Version { name, version } => write!(f, "{name}/{version}"),
-            ModelRef::Alias { name, alias } => write!(f, "{name}@{alias}"),
+            ModelRef::Registered { name, which: Which::Latest } => write!(f, "{name}"),
+            ModelRef::Registered { name, which: Which::Number(version) } => write!(f, "{name}/{version}"),
+            ModelRef::Registered { name, which: Which::Alias(alias) } => write!(f, "{name}@{alias}"),
+            ModelRef::Mlflow(reference) => write!(f, "{reference}"),
             ModelRef::Location(location) => write!(f, "{location}"),
+        }
+    }
+}
+
+impl fmt::Display for MlflowRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            MlflowRef::Registered { name, which: Which::Latest } => write!(f, "models:/{name}/latest"),
+            MlflowRef::Registered { name, which: Which::Number(version) } => write!(f, "models:/{name}/{version}"),
+            MlflowRef::Registered { name, which: Which::Alias(alias) } => write!(f, "models:/{name}@{alias}"),
+            MlflowRef::Stage { name, stage } => write!(f, "models:/{name}/{stage}"),
+            MlflowRef::Logged(id) => write!(f, "models:/{id}"),
+            MlflowRef::Run { run, path } => write!(f, "runs:/{run}/{path}"),
         }
     }
 }
@@ -87,54 +133,76 @@ struct Text<'a>(&'a str);
 impl Text<'_> {
     /// `NAME`, `NAME/VERSION`, `NAME@ALIAS`.
     fn registered_model(&self) -> Result<ModelRef, Error> {
-        match self.0.split_once('/') {
-            Some((name, suffix)) => match numbered(name, suffix) {
-                Some(reference) => self.checked(reference),
-                None => Err(self.refused(format!(
-                    "`{suffix}` is no version number; an alias is written `{name}@ALIAS`, a folder `./{}`",
-                    self.0
-                ))),
+        let (name, which) = match self.0.split_once('/') {
+            Some((name, suffix)) => match numbered(suffix) {
+                Some(which) => (name, which),
+                None => {
+                    return Err(self.refused(format!(
+                        "`{suffix}` is no version number; an alias is written `{name}@ALIAS`, a folder `./{}`",
+                        self.0
+                    )));
+                }
             },
             None => match self.0.rsplit_once('@') {
-                Some((name, alias)) => self.checked(aliased(name, alias)),
-                None => self.checked(ModelRef::Latest { name: self.0.to_owned() }),
+                Some((name, alias)) => (name, aliased(alias)),
+                None => (self.0, Which::Latest),
             },
-        }
+        };
+        self.checked(check_model_name(name))?;
+        self.checked(check_which(&which))?;
+        Ok(ModelRef::Registered { name: name.to_owned(), which })
     }
 
-    /// `models:/NAME/VERSION`, `models:/NAME/latest`, `models:/NAME@ALIAS`. Stages and logged models
-    /// (`models:/m-…`) are known to an MLflow server only.
-    fn mlflow_model(&self, path: &str) -> Result<ModelRef, Error> {
-        let path = path.strip_prefix("//").unwrap_or(path);
-        let Some(path) = path.strip_prefix('/').filter(|path| !path.starts_with('/')) else {
-            return Err(self.refused("write `models:/NAME/VERSION` or `models:/NAME@ALIAS`".to_owned()));
-        };
-        let parts: Vec<&str> = path.split('/').collect();
+    /// `models:/NAME/VERSION`, `models:/NAME/latest`, `models:/NAME/STAGE`, `models:/NAME@ALIAS`, `models:/m-…`.
+    fn mlflow_model(&self, path: &str) -> Result<MlflowRef, Error> {
+        let wrong = || self.refused("write `models:/NAME/VERSION` or `models:/NAME@ALIAS`".to_owned());
+        let parts: Vec<&str> = self.absolute(path).ok_or_else(wrong)?.split('/').collect();
         match parts[..] {
-            [name, suffix] if !suffix.trim().is_empty() => match numbered(name, suffix) {
-                Some(reference) => self.checked(reference),
+            [name, suffix] if !suffix.trim().is_empty() => match numbered(suffix) {
+                Some(which) => self.mlflow_version(name, which),
                 None if suffix.bytes().all(|byte| byte.is_ascii_digit()) => {
                     Err(self.refused(format!("`{suffix}` is too large for a version number")))
                 }
-                None => Err(Error::Mlflow { reference: self.0.to_owned() }),
+                None => {
+                    self.checked(check_mlflow_name(name))?;
+                    Ok(MlflowRef::Stage { name: name.to_owned(), stage: suffix.to_owned() })
+                }
             },
             [model] => match model.rsplit_once('@') {
-                Some((name, alias)) => self.checked(aliased(name, alias)),
-                None if is_logged_model(model) => Err(Error::Mlflow { reference: self.0.to_owned() }),
+                Some((name, alias)) => self.mlflow_version(name, aliased(alias)),
+                None if is_logged_model(model) => Ok(MlflowRef::Logged(model.to_owned())),
                 None => Err(self.refused(format!("it names no version; write `models:/{model}/latest`"))),
             },
-            _ => Err(self.refused("write `models:/NAME/VERSION` or `models:/NAME@ALIAS`".to_owned())),
+            _ => Err(wrong()),
         }
     }
 
-    fn checked(&self, reference: ModelRef) -> Result<ModelRef, Error> {
-        match &reference {
-            ModelRef::Latest { name } | ModelRef::Version { name, .. } => check_model_name(name),
-            ModelRef::Alias { name, alias } => check_model_name(name).and_then(|()| check_alias(alias)),
-            ModelRef::Location(_) => Ok(()),
+    fn mlflow_version(&self, name: &str, which: Which) -> Result<MlflowRef, Error> {
+        self.checked(check_mlflow_name(name))?;
+        self.checked(check_which(&which))?;
+        Ok(MlflowRef::Registered { name: name.to_owned(), which })
+    }
+
+    /// `runs:/RUN/PATH`.
+    fn run(&self, path: &str) -> Result<MlflowRef, Error> {
+        let parts = self.absolute(path).and_then(|path| path.split_once('/'));
+        let is_id = |run: &str| !run.is_empty() && run.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        match parts {
+            Some((run, path)) if is_id(run) && is_inner_path(path) => {
+                Ok(MlflowRef::Run { run: run.to_owned(), path: path.to_owned() })
+            }
+            _ => Err(self.refused("write `runs:/RUN/PATH`, with the id of a run and the name of its model".to_owned())),
         }
-        .map_err(|error| self.refused(error.to_string()))?;
-        Ok(reference)
+    }
+
+    /// What follows one slash, or three: a host has no meaning here.
+    fn absolute<'a>(&self, path: &'a str) -> Option<&'a str> {
+        let path = path.strip_prefix("//").unwrap_or(path);
+        path.strip_prefix('/').filter(|path| !path.starts_with('/'))
+    }
+
+    fn checked(&self, check: Result<(), Error>) -> Result<(), Error> {
+        check.map_err(|error| self.refused(error.to_string()))
     }
 
     fn refused(&self, reason: String) -> Error {
@@ -142,23 +210,32 @@ impl Text<'_> {
     }
 }
 
-fn numbered(name: &str, suffix: &str) -> Option<ModelRef> {
-    let name = name.to_owned();
+fn numbered(suffix: &str) -> Option<Which> {
     if suffix.eq_ignore_ascii_case("latest") {
-        return Some(ModelRef::Latest { name });
+        return Some(Which::Latest);
     }
     // u64 would also take a leading `+`.
-    let version = suffix.bytes().all(|byte| byte.is_ascii_digit()).then(|| suffix.parse().ok())??;
-    Some(ModelRef::Version { name, version })
+    suffix.bytes().all(|byte| byte.is_ascii_digit()).then(|| suffix.parse().ok().map(Which::Number))?
 }
 
 /// MLflow answers to `@latest` although nobody can set that alias.
-fn aliased(name: &str, alias: &str) -> ModelRef {
-    let name = name.to_owned();
-    if alias.eq_ignore_ascii_case("latest") {
-        return ModelRef::Latest { name };
+fn aliased(alias: &str) -> Which {
+    match alias.eq_ignore_ascii_case("latest") {
+        true => Which::Latest,
+        false => Which::Alias(alias.to_owned()),
     }
-    ModelRef::Alias { name, alias: alias.to_owned() }
+}
+
+fn check_which(which: &Which) -> Result<(), Error> {
+    match which {
+        Which::Alias(alias) => check_alias(alias),
+        Which::Latest | Which::Number(_) => Ok(()),
+    }
+}
+
+/// Parts that stay where they are: none is empty, `.` or `..`.
+fn is_inner_path(path: &str) -> bool {
+    path.split('/').all(|part| !matches!(part, "" | "." | "..") && !part.contains('\\'))
 }
 
 fn is_logged_model(model: &str) -> bool {
@@ -196,13 +273,19 @@ mod tests {
     use super::*;
 
     fn latest(name: &str) -> ModelRef {
-        ModelRef::Latest { name: name.to_owned() }
+        registered(name, Which::Latest)
+    }
+    fn registered(name: &str, which: Which) -> ModelRef {
+        ModelRef::Registered { name: name.to_owned(), which }
+    }
+    fn mlflow(name: &str, which: Which) -> ModelRef {
+        ModelRef::Mlflow(MlflowRef::Registered { name: name.to_owned(), which })
     }
     fn version(name: &str, version: u64) -> ModelRef {
-        ModelRef::Version { name: name.to_owned(), version }
+        registered(name, Which::Number(version))
     }
     fn alias(name: &str, alias: &str) -> ModelRef {
-        ModelRef::Alias { name: name.to_owned(), alias: alias.to_owned() }
+        registered(name, Which::Alias(alias.to_owned()))
     }
     fn location(text: &str) -> ModelRef {
         ModelRef::Location(text.to_owned())
@@ -250,13 +333,28 @@ mod tests {
     }
 
     #[test]
-    fn the_forms_of_mlflow_mean_the_same() {
-        check("models:/churn/3", version("churn", 3));
-        check("models:/churn/latest", latest("churn"));
-        check("models:/churn/Latest", latest("churn"));
-        check("models:/churn@champion", alias("churn", "champion"));
-        check("MODELS:/churn/3", version("churn", 3));
-        check("models:///churn/3", version("churn", 3));
+    fn what_mlflow_writes_is_asked_of_mlflow() {
+        check("models:/churn/3", mlflow("churn", Which::Number(3)));
+        check("models:/churn/latest", mlflow("churn", Which::Latest));
+        check("models:/churn/Latest", mlflow("churn", Which::Latest));
+        check("models:/churn@champion", mlflow("churn", Which::Alias("champion".to_owned())));
+        check("MODELS:/churn/3", mlflow("churn", Which::Number(3)));
+        check("models:///churn/3", mlflow("churn", Which::Number(3)));
+        check(
+            "models:/churn/Production",
+            ModelRef::Mlflow(MlflowRef::Stage { name: "churn".to_owned(), stage: "Production".to_owned() }),
+        );
+        let id = "m-0123456789abcdef0123456789abcdef";
+        check(&format!("models:/{id}"), ModelRef::Mlflow(MlflowRef::Logged(id.to_owned())));
+        let run = MlflowRef::Run { run: "abc12".to_owned(), path: "models/churn".to_owned() };
+        check("runs:/abc12/models/churn", ModelRef::Mlflow(run));
+    }
+
+    #[test]
+    fn an_at_splits_at_the_last_one() {
+        // Names of MLflow may hold one; ours have none, and the message names the whole name.
+        check("models:/a@b@champion", mlflow("a@b", Which::Alias("champion".to_owned())));
+        refused("a@b@champion", "invalid_model_reference", "`a@b`");
     }
 
     #[test]
@@ -266,26 +364,6 @@ mod tests {
         {
             check(text, location(text));
         }
-    }
-
-    #[test]
-    fn what_only_an_mlflow_server_knows_says_so() {
-        for text in [
-            "models:/churn/Production",
-            "models:/m-0123456789abcdef0123456789abcdef",
-            "runs:/abc/model",
-            "mlflow-artifacts:/1/models",
-        ] {
-            refused(text, "mlflow_not_configured", "MLflow registries");
-            refused(text, "mlflow_not_configured", "not built yet");
-        }
-    }
-
-    #[test]
-    fn an_at_splits_at_the_last_one() {
-        // The name `a@b` is MLflow's; ours have no `@`, and the message names the whole name.
-        refused("models:/a@b@champion", "invalid_model_reference", "`a@b`");
-        refused("a@b@champion", "invalid_model_reference", "`a@b`");
     }
 
     #[test]
@@ -307,5 +385,10 @@ mod tests {
         refused("models:/churn/3/model.onnx", "invalid_model_reference", "models:/NAME/VERSION");
         refused("models:/", "invalid_model_reference", "");
         refused("models:/churn/", "invalid_model_reference", "");
+        refused("models:/a:b/3", "invalid_model_reference", "`:`");
+        refused("mlflow-artifacts:/1/models", "invalid_model_reference", "models:/NAME/VERSION");
+        for run in ["runs:/abc", "runs:/abc/", "runs:/a-b/m", "runs:/abc/../m", "runs:/abc/m//x", "runs:abc/m"] {
+            refused(run, "invalid_model_reference", "runs:/RUN/PATH");
+        }
     }
 }

@@ -7,7 +7,7 @@ use chrono::{DateTime, SubsecRound, Utc};
 use serde::{Deserialize, Serialize};
 use volley_model::{Artifact, Contract, Digest, Manifest, Trial};
 
-use crate::Error;
+use crate::{Error, Origin};
 
 /// A registered version. Nothing of it changes after it is made, except which aliases point to it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -31,6 +31,9 @@ pub struct Version {
     pub golden: Option<GoldenRecord>,
     /// Every file with its size and sha256, in path order.
     pub files: Manifest,
+    /// Which version of an MLflow server it is, or is a copy of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mlflow: Option<Origin>,
     /// Inputs, outputs, parameters, null rules and runtime.
     pub contract: Contract,
     /// What loading and running it cost, if whoever registered it tried it out.
@@ -90,6 +93,8 @@ pub struct Registration {
     pub tags: BTreeMap<String, String>,
     /// Kept as they are; whoever registers has scored them.
     pub golden: Option<Golden>,
+    /// The version of an MLflow server that this is a copy of.
+    pub mlflow: Option<Origin>,
     /// The version's time; only the seconds are kept.
     pub created: DateTime<Utc>,
 }
@@ -97,7 +102,15 @@ pub struct Registration {
 impl Registration {
     /// A registration as of now, without tags and golden rows.
     pub fn new(artifact: Artifact, contract: Contract) -> Self {
-        Registration { artifact, contract, trial: None, tags: BTreeMap::new(), golden: None, created: Utc::now() }
+        Registration {
+            artifact,
+            contract,
+            trial: None,
+            tags: BTreeMap::new(),
+            golden: None,
+            mlflow: None,
+            created: Utc::now(),
+        }
     }
 
     pub(crate) fn version(&self, name: &str, version: u64) -> Version {
@@ -113,6 +126,7 @@ impl Registration {
                 .as_ref()
                 .map(|golden| GoldenRecord { sha256: golden.artifact().digest(), key: golden.key.clone() }),
             files: self.artifact.manifest(),
+            mlflow: self.mlflow.clone(),
             contract: self.contract.clone(),
             trial: self.trial.clone(),
         }

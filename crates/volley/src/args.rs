@@ -1,6 +1,5 @@
 //! What can be written on the command line.
 
-use std::ffi::OsString;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -59,25 +58,6 @@ pub enum Command {
     Up(UpArgs),
     /// Look at jobs, and go on with those that were cut off
     Jobs(JobsArgs),
-}
-
-impl Command {
-    /// What was asked for that is planned and not built: known by name, so that it is told from a slip.
-    pub fn not_built(&self) -> Option<&'static str> {
-        match self {
-            Self::Models(ModelsCommand::Import(_)) => Some("volley models import"),
-            Self::Run(_) | Self::Sql(_) | Self::Models(_) | Self::Jobs(_) | Self::TryModel => None,
-            Self::Server(_) | Self::Executor(_) | Self::Executors(_) | Self::Up(_) => None,
-        }
-    }
-}
-
-/// Whatever follows a command that is not built.
-#[derive(Debug, Args)]
-pub struct Anything {
-    /// Not looked at.
-    #[arg(hide = true, trailing_var_arg = true, allow_hyphen_values = true)]
-    pub rest: Vec<OsString>,
 }
 
 /// `volley run`.
@@ -198,9 +178,8 @@ pub enum ModelsCommand {
         /// NAME, or NAME/VERSION
         model: String,
     },
-    /// Not built yet
-    #[command(hide = true)]
-    Import(Anything),
+    /// Copy a model of an MLflow server into the embedded registry
+    Import(ImportArgs),
     /// Tell by which road each model can be scored, and why not
     Audit {
         /// A folder of model directories and .onnx files, instead of the registry
@@ -244,6 +223,26 @@ pub struct RegisterArgs {
     pub outputs: Vec<String>,
     #[command(flatten)]
     pub tolerance: ToleranceArgs,
+}
+
+/// `volley models import`.
+#[derive(Debug, Args)]
+pub struct ImportArgs {
+    /// models:/NAME/VERSION, models:/NAME@ALIAS, models:/m-…, runs:/RUN/PATH
+    #[arg(value_name = "MODEL")]
+    pub model: ModelRef,
+    /// The name to register it under [default: its name there]
+    #[arg(long = "as", value_name = "NAME")]
+    pub name: Option<ModelName>,
+    /// Point this alias at the new version
+    #[arg(long)]
+    pub alias: Option<AliasName>,
+    /// Score it with this runtime for good: tract, native or ort [default: as the model's files say]
+    #[arg(long, value_name = "RUNTIME", value_parser = runtime)]
+    pub runtime: Option<Runtime>,
+    /// What becomes of NULL in an input: nan, null, error or fill:VALUE
+    #[arg(long = "null", value_name = "INPUT=RULE")]
+    pub null_rules: Vec<InputRule>,
 }
 
 /// `volley models alias`.
@@ -414,13 +413,6 @@ mod tests {
     fn golden_rows_need_their_scores() {
         assert!(parse("volley models register m --name n --golden a.parquet").is_err());
         assert!(parse("volley models register m --name n --golden a.parquet --expected b.parquet").is_ok());
-    }
-
-    #[test]
-    fn what_is_planned_and_not_built_is_known_by_name() {
-        let planned = parse("volley models import models:/a/1").unwrap();
-        assert_eq!(planned.command.not_built(), Some("volley models import"));
-        assert_eq!(parse("volley run a.sql --param a=1").unwrap().command.not_built(), None);
     }
 
     #[test]

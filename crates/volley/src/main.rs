@@ -89,10 +89,6 @@ fn execute_here(cli: Cli) -> Result<(), Failure> {
 
 async fn dispatch(cli: Cli) -> Result<(), Failure> {
     let Cli { command, settings, json } = cli;
-    if let Some(what) = command.not_built() {
-        let message = format!("`{what}` is planned and not built yet: `volley help` shows what there is");
-        return Err(Failure::new("not_built", message));
-    }
     match command {
         Command::Run(args) => run::run(&args, settings, Show::new(json)).await,
         Command::Sql(args) => sql::sql(&args, settings, json).await,

@@ -6,6 +6,7 @@ mod check;
 mod comparison;
 mod delete;
 mod expected;
+mod import;
 mod list;
 mod pairing;
 mod register;
@@ -29,6 +30,10 @@ pub async fn models(command: &ModelsCommand, settings: Settings, json: bool) -> 
         // That of a server, which is none of our business: models are no jobs.
         settings.state = EngineSettings::default().state;
     }
+    if let ModelsCommand::Import(_) = command {
+        // Into a registry of our own, whatever server there is.
+        settings.registry.get_or_insert_with(|| EngineSettings::REGISTRY.to_string());
+    }
     let again = settings.clone();
     engine::with(settings, async |engine: &Engine| {
         let registry = engine.registry();
@@ -40,7 +45,7 @@ pub async fn models(command: &ModelsCommand, settings: Settings, json: bool) -> 
             ModelsCommand::Check(args) => check::check(args, engine, json).await,
             ModelsCommand::Delete { model } => delete::delete(registry, model, json).await,
             ModelsCommand::Audit { folder } => audit::audit(registry, folder.as_deref(), &again.runtimes(), json).await,
-            ModelsCommand::Import(_) => unreachable!("what is not built was refused"),
+            ModelsCommand::Import(args) => import::import(args, registry, &again, json).await,
         }
     })
     .await

@@ -116,6 +116,12 @@ impl Failure {
         self
     }
 
+    /// The same, with what to do about it.
+    pub fn followed_by(mut self, next: &str) -> Self {
+        self.problems.iter_mut().for_each(|problem| problem.message = format!("{}; {next}", problem.message));
+        self
+    }
+
     /// The same, with nothing left to print.
     pub fn already_told(mut self) -> Self {
         self.problems.clear();

@@ -159,17 +159,19 @@ fn places(door: &DoorSettings, table: &ServerTable, engine: &EngineSettings) -> 
         SecretRef::File(file) => Some(file.clone()),
         SecretRef::Env(_) => None,
     };
-    let registry = Some(PathBuf::from(&engine.registry)).filter(|_| !is_url(&engine.registry));
+    let registry = engine.registry.as_deref().unwrap_or(EngineSettings::REGISTRY);
+    let of_models = Some(PathBuf::from(registry)).filter(|_| !is_url(registry));
+    let fetched = Some(engine.model_folder.clone());
     let of_users = table.token.as_ref().and_then(file);
     let of_cluster = table.cluster_token.as_ref().and_then(file);
-    let own = [engine.state_folder(), registry, table.tls_key.clone(), of_users, of_cluster];
-    let urls = [&engine.state, &engine.registry].into_iter().filter(|place| is_url(place));
+    let own = [engine.state_folder(), of_models, fetched, table.tls_key.clone(), of_users, of_cluster];
+    let urls = [engine.state.as_str(), registry].into_iter().filter(|place| is_url(place));
     let of_connections = engine.connections.values().flat_map(Connection::secrets).filter_map(file);
     Places {
         folders: if is_open { vec![engine.base.clone()] } else { vec![] },
         closed: own.into_iter().flatten().chain(of_connections).map(|path| engine.base.join(path)).collect(),
         connections: engine.connections.values().map(|connection| connection.url.clone()).collect(),
-        closed_urls: urls.cloned().collect(),
+        closed_urls: urls.map(str::to_owned).collect(),
     }
 }
 

@@ -22,7 +22,7 @@ pub use tables::{ClusterTable, ServerTable};
 const FILE_NAME: &str = "volley.toml";
 const INVALID: &str = "invalid_setting";
 const PREFIX: &str = "VOLLEY_";
-const VARIABLES: [&str; 16] = [
+const VARIABLES: [&str; 18] = [
     "VOLLEY_REGISTRY",
     "VOLLEY_STATE",
     "VOLLEY_CORES",
@@ -31,6 +31,8 @@ const VARIABLES: [&str; 16] = [
     "VOLLEY_MEMORY_BYTES",
     "VOLLEY_WORK_FOLDER",
     "VOLLEY_MODEL_CACHE_BYTES",
+    "VOLLEY_MODEL_FOLDER",
+    "VOLLEY_MODEL_FOLDER_BYTES",
     "VOLLEY_ONNXRUNTIME",
     "VOLLEY_STORE_RETRY_SECONDS",
     "VOLLEY_STORE_TIMEOUT_SECONDS",
@@ -47,7 +49,8 @@ const VARIABLES: [&str; 16] = [
 #[derive(Debug, Clone, Default, PartialEq, Args, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// Folder or URL of the model registry [env: VOLLEY_REGISTRY] [default: .volley/registry]
+    /// Model registry: a folder, a bucket or an MLflow server [env: VOLLEY_REGISTRY] [default: MLFLOW_TRACKING_URI, else
+    /// .volley/registry]
     #[arg(long, global = true, value_name = "FOLDER|URL", value_parser = NonEmptyStringValueParser::new())]
     #[serde(deserialize_with = "named")]
     pub registry: Option<String>,
@@ -79,6 +82,14 @@ pub struct Settings {
     #[arg(long, global = true, value_name = "BYTES", hide_short_help = true, value_parser = above_zero::<NonZeroU64>)]
     #[serde(deserialize_with = "counted")]
     pub model_cache_bytes: Option<NonZeroU64>,
+    /// Folder for models that came from an MLflow server [env: VOLLEY_MODEL_FOLDER] [default: .volley/models]
+    #[arg(long, global = true, value_name = "FOLDER", hide_short_help = true)]
+    #[serde(deserialize_with = "named")]
+    pub model_folder: Option<PathBuf>,
+    /// Bytes that it may hold [env: VOLLEY_MODEL_FOLDER_BYTES] [default: 10737418240]
+    #[arg(long, global = true, value_name = "BYTES", hide_short_help = true, value_parser = above_zero::<NonZeroU64>)]
+    #[serde(deserialize_with = "counted")]
+    pub model_folder_bytes: Option<NonZeroU64>,
     /// Library of ONNX Runtime, for models registered with --runtime ort [env: VOLLEY_ONNXRUNTIME]
     #[arg(long, global = true, value_name = "FILE", hide_short_help = true)]
     #[serde(deserialize_with = "named")]
@@ -158,6 +169,8 @@ impl Settings {
             ("VOLLEY_MEMORY_BYTES", size(self.memory_bytes)),
             ("VOLLEY_WORK_FOLDER", self.work_folder.as_ref().map(|folder| folder.display().to_string())),
             ("VOLLEY_MODEL_CACHE_BYTES", number(self.model_cache_bytes)),
+            ("VOLLEY_MODEL_FOLDER", self.model_folder.as_ref().map(|folder| folder.display().to_string())),
+            ("VOLLEY_MODEL_FOLDER_BYTES", number(self.model_folder_bytes)),
             ("VOLLEY_ONNXRUNTIME", self.onnxruntime.as_ref().map(|file| file.display().to_string())),
             ("VOLLEY_STORE_RETRY_SECONDS", number(self.store_retry_seconds)),
             ("VOLLEY_STORE_TIMEOUT_SECONDS", number(self.store_timeout_seconds)),
@@ -181,6 +194,8 @@ impl Settings {
             memory_bytes: number("VOLLEY_MEMORY_BYTES", set("VOLLEY_MEMORY_BYTES"))?,
             work_folder: set("VOLLEY_WORK_FOLDER").map(PathBuf::from),
             model_cache_bytes: number("VOLLEY_MODEL_CACHE_BYTES", set("VOLLEY_MODEL_CACHE_BYTES"))?,
+            model_folder: set("VOLLEY_MODEL_FOLDER").map(PathBuf::from),
+            model_folder_bytes: number("VOLLEY_MODEL_FOLDER_BYTES", set("VOLLEY_MODEL_FOLDER_BYTES"))?,
             onnxruntime: set("VOLLEY_ONNXRUNTIME").map(PathBuf::from),
             store_retry_seconds: number("VOLLEY_STORE_RETRY_SECONDS", set("VOLLEY_STORE_RETRY_SECONDS"))?,
             store_timeout_seconds: number("VOLLEY_STORE_TIMEOUT_SECONDS", set("VOLLEY_STORE_TIMEOUT_SECONDS"))?,
@@ -216,6 +231,7 @@ impl Settings {
         self.registry = self.registry.map(below);
         self.state = self.state.map(below);
         self.onnxruntime = self.onnxruntime.map(|library| folder.join(library));
+        self.model_folder = self.model_folder.map(|place| folder.join(place));
         self.work_folder = self.work_folder.map(|place| folder.join(place));
         self.server = self.server.in_folder(folder);
         self.cluster = self.cluster.in_folder(folder);
@@ -235,6 +251,8 @@ impl Settings {
             memory_bytes: self.memory_bytes.or(below.memory_bytes),
             work_folder: self.work_folder.or(below.work_folder),
             model_cache_bytes: self.model_cache_bytes.or(below.model_cache_bytes),
+            model_folder: self.model_folder.or(below.model_folder),
+            model_folder_bytes: self.model_folder_bytes.or(below.model_folder_bytes),
             onnxruntime: self.onnxruntime.or(below.onnxruntime),
             store_retry_seconds: self.store_retry_seconds.or(below.store_retry_seconds),
             store_timeout_seconds: self.store_timeout_seconds.or(below.store_timeout_seconds),
@@ -255,13 +273,15 @@ impl Settings {
         let default = EngineSettings::default();
         Ok(EngineSettings {
             state: self.state.unwrap_or(default.state),
-            registry: self.registry.unwrap_or(default.registry),
+            registry: self.registry,
             cores: self.cores.map_or(default.cores, NonZeroUsize::get),
             split_rows: self.split_rows.map_or(default.split_rows, NonZeroU64::get),
             split_bytes: self.split_bytes.map_or(default.split_bytes, NonZeroU64::get),
             memory_bytes: self.memory_bytes.map_or(default.memory_bytes, NonZeroUsize::get),
             work_folder: self.work_folder,
             model_cache_bytes: self.model_cache_bytes.map_or(default.model_cache_bytes, NonZeroU64::get),
+            model_folder: self.model_folder.unwrap_or(default.model_folder),
+            model_folder_bytes: self.model_folder_bytes.map_or(default.model_folder_bytes, NonZeroU64::get),
             onnxruntime: self.onnxruntime,
             connections: self.connections,
             store_budget: Budget {
@@ -346,7 +366,7 @@ mod tests {
         let environment = of_variables(&[("VOLLEY_REGISTRY", "variable"), ("VOLLEY_CORES", "2")]).unwrap();
         let file = of_text("registry = 'file'\ncores = 3\nsplit_rows = 10").unwrap();
         let settled = flags.over(environment).over(file).engine().unwrap();
-        assert_eq!((settled.registry.as_str(), settled.cores, settled.split_rows), ("flag", 2, 10));
+        assert_eq!((settled.registry.as_deref(), settled.cores, settled.split_rows), (Some("flag"), 2, 10));
         assert_eq!(settled.state, EngineSettings::default().state);
     }
 

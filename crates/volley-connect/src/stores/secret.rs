@@ -128,8 +128,14 @@ impl Environment {
         Self(variables.into_iter().filter(|(_, value)| !value.is_empty()).collect())
     }
 
-    pub(super) fn get(&self, name: &str) -> Option<&str> {
+    /// What a variable says.
+    pub fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
+    }
+
+    /// The same variables, of which some have other values.
+    pub fn with(&self, others: impl IntoIterator<Item = (String, String)>) -> Self {
+        Self::of(self.0.clone().into_iter().chain(others))
     }
 
     pub(super) fn starting_with(&self, prefix: &'static str) -> impl Iterator<Item = (&str, &str)> {

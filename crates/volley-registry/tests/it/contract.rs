@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use tokio::task::JoinSet;
 use volley_model::NullRule;
-use volley_registry::{Error, Golden, ModelRef, Registry};
+use volley_registry::{Error, Golden, ModelRef, Registry, Which};
 
 use crate::model::{artifact, registration};
 use crate::stage::Stage;
@@ -237,7 +237,7 @@ async fn names_that_no_reference_could_name_are_refused(registry: Registry) {
 
 async fn the_same_files_lie_there_once_and_have_two_numbers(registry: Registry) {
     register(&registry, "churn", &[1.0, 1.0]).await;
-    let pins = [1, 2].map(|version| ModelRef::Version { name: "churn".to_owned(), version });
+    let pins = [1, 2].map(|version| ModelRef::Registered { name: "churn".to_owned(), which: Which::Number(version) });
     let [first, second] = [registry.resolve(&pins[0]).await, registry.resolve(&pins[1]).await];
     let (first, second) = (first.expect("a pin"), second.expect("a pin"));
     assert_eq!(first.location, second.location);

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use volley_model::{Artifact, Limits, ModelError, Runtime, Runtimes};
-use volley_registry::{ModelRef, Registry};
+use volley_registry::Registry;
 
 use crate::answer::print;
 use crate::models::trial::{self, Terms};
@@ -96,12 +96,13 @@ async fn of_registry(registry: &Registry, runtimes: &Runtimes) -> Result<Vec<Aud
     let mut models = Vec::new();
     for model in registry.models().await? {
         for version in model.versions {
-            let reference = ModelRef::Version { name: model.name.clone(), version };
-            let found = match registry.resolve(&reference).await {
-                Ok(pin) => registry.fetch(&pin).await.map(|artifact| (artifact, Some(pin.contract.runtime))),
-                Err(error) => Err(error),
-            };
-            models.push(audited(format!("{}/{version}", model.name), found, runtimes).await);
+            let name = format!("{}/{version}", model.name);
+            models.push(match registry.files(&model.name, version).await {
+                Ok(files) => {
+                    audited(name, &files.artifact, files.runtime, |error| files.next_step(error), runtimes).await
+                }
+                Err(error) => refused(name, error.code(), error.to_string()),
+            });
         }
     }
     Ok(models)
@@ -113,8 +114,11 @@ async fn of_folder(registry: &Registry, folder: &Path, runtimes: &Runtimes) -> R
     let places = places.map_err(|_| volley_registry::Error::Stopped)?;
     let mut models = Vec::new();
     for place in places.map_err(|error| Failure::unreadable(folder, &error))? {
-        let found = registry.read(&place.display().to_string()).await.map(|artifact| (artifact, None));
-        models.push(audited(place.display().to_string(), found, runtimes).await);
+        let name = place.display().to_string();
+        models.push(match registry.read(&name).await {
+            Ok(artifact) => audited(name, &artifact, None, |_| None, runtimes).await,
+            Err(error) => refused(name, error.code(), error.to_string()),
+        });
     }
     Ok(models)
 }
@@ -144,17 +148,20 @@ fn places(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// The road of a model's files, for the runtime that they were registered for, if they were.
+/// The road of a model's files, for the runtime that they were registered for, if they were. `next_step` knows more of
+/// some errors.
 async fn audited(
     model: String,
-    found: Result<(Artifact, Option<Runtime>), volley_registry::Error>,
+    artifact: &Artifact,
+    registered: Option<Runtime>,
+    next_step: impl Fn(&ModelError) -> Option<String>,
     runtimes: &Runtimes,
 ) -> Audited {
-    let (artifact, registered) = match found {
-        Ok(found) => found,
-        Err(error) => return refused(model, error.code(), error.to_string()),
-    };
     let files = artifact.clone();
+    let told = |error: &ModelError| match next_step(error) {
+        Some(next) => format!("{error}; {next}"),
+        None => error.to_string(),
+    };
     match tokio::task::spawn_blocking(move || road(&files, registered)).await {
         Ok(Ok(Road::Ort)) => match runtimes.check_onnxruntime() {
             Ok(()) => Audited { model, road: Road::Ort, code: None, reason: None },
@@ -162,11 +169,11 @@ async fn audited(
             Err(error) => because(model, Road::Ort, error.code(), error.to_string()),
         },
         Ok(Ok(road)) => Audited { model, road, code: None, reason: None },
-        Ok(Err(error)) if error.converts() => because(model, Road::Converts, error.code(), error.to_string()),
+        Ok(Err(error)) if error.converts() => because(model, Road::Converts, error.code(), told(&error)),
         Ok(Err(error)) if registered.is_none() && is_tract_alone(&error) => {
             with_onnxruntime(model, artifact, &error, runtimes).await
         }
-        Ok(Err(error)) => refused(model, error.code(), error.to_string()),
+        Ok(Err(error)) => refused(model, error.code(), told(&error)),
         Err(_) => refused(model, "model_panicked", "inspecting the model failed in an unexpected way".to_string()),
     }
 }
@@ -189,7 +196,7 @@ fn is_tract_alone(error: &ModelError) -> bool {
 }
 
 /// The road of a model that tract refuses. ONNX Runtime is asked in a process of its own, which a hostile file may end.
-async fn with_onnxruntime(model: String, artifact: Artifact, error: &ModelError, runtimes: &Runtimes) -> Audited {
+async fn with_onnxruntime(model: String, artifact: &Artifact, error: &ModelError, runtimes: &Runtimes) -> Audited {
     let files = artifact.clone();
     let readable = tokio::task::spawn_blocking(move || road(&files, Some(Runtime::Ort))).await;
     if !matches!(readable, Ok(Ok(_))) {
@@ -198,7 +205,7 @@ async fn with_onnxruntime(model: String, artifact: Artifact, error: &ModelError,
     if let Err(unavailable) = runtimes.check_onnxruntime() {
         return refused(model, error.code(), format!("{error}; ONNX Runtime might score it: {unavailable}"));
     }
-    match trial::try_out(&artifact, Terms::new(&[], Some(Runtime::Ort), runtimes)).await {
+    match trial::try_out(artifact, Terms::new(&[], Some(Runtime::Ort), runtimes)).await {
         Ok(_) => {
             let reason = format!("tract refuses it: {error}; ONNX Runtime loads it, registered with --runtime ort");
             because(model, Road::Ort, error.code(), reason)

@@ -39,9 +39,9 @@ pub async fn check(args: &CheckArgs, engine: &Engine, json: bool) -> Result<(), 
 }
 
 async fn golden(registry: &Registry, pin: &Pin) -> Result<Sample, Failure> {
-    let golden = match pin.version {
-        Some(version) => registry.golden(&pin.name, version).await?,
-        None => None,
+    let golden = match (pin.version, &pin.mlflow) {
+        (Some(version), None) => registry.golden(&pin.name, version).await?,
+        _ => None,
     };
     let golden = golden.ok_or_else(|| {
         let message = format!("model {} has no golden rows: give tables with --input and --expected", pin.label());

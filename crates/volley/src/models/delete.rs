@@ -1,7 +1,7 @@
 //! `volley models delete`.
 
 use serde_json::json;
-use volley_registry::{ModelRef, Registry};
+use volley_registry::{ModelRef, Registry, Which};
 
 use crate::answer::print;
 use crate::report::Failure;
@@ -9,12 +9,12 @@ use crate::report::Failure;
 /// Deletes one version, or a model with all its versions.
 pub async fn delete(registry: &Registry, model: &str, json: bool) -> Result<(), Failure> {
     let (name, versions) = match model.parse()? {
-        ModelRef::Version { name, version } => {
+        ModelRef::Registered { name, which: Which::Number(version) } => {
             registry.delete_version(&name, version).await?;
             (name, vec![version])
         }
         // `NAME/latest` means the same when a model is read, and must not delete all of it.
-        ModelRef::Latest { name } if name == model => {
+        ModelRef::Registered { name, which: Which::Latest } if name == model => {
             let versions = delete_all(registry, &name).await?;
             (name, versions)
         }

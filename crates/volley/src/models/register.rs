@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use serde::Serialize;
 use volley_engine::{Engine, EngineSettings};
-use volley_registry::{AliasName, ModelRef, Registration, Registry, Version};
+use volley_registry::{AliasName, ModelRef, Registration, Registry, Version, Which};
 
 use crate::answer::print;
 use crate::args::{InputRule, Pair, RegisterArgs};
@@ -35,7 +35,18 @@ pub async fn register(
         accepted = accept(args, &registration, settings).await?;
     }
     let version = registry.register(args.name.as_str(), &registration).await?;
-    if let Some(alias) = &args.alias {
+    tell(registry, version, args.alias.as_ref(), accepted, json).await
+}
+
+/// Sets the alias of a version that was just made, and prints what there is now.
+pub async fn tell(
+    registry: &Registry,
+    version: Version,
+    alias: Option<&AliasName>,
+    accepted: Option<Accepted>,
+    json: bool,
+) -> Result<(), Failure> {
+    if let Some(alias) = alias {
         set_alias(registry, &version, alias).await?;
     }
     let version = registry.version(&version.name, version.version).await?;
@@ -54,7 +65,7 @@ struct Registered {
 
 /// How the golden rows compared.
 #[derive(Debug, Serialize)]
-struct Accepted {
+pub struct Accepted {
     rows: usize,
     largest_difference: f64,
 }
@@ -66,10 +77,10 @@ async fn accept(
     settings: EngineSettings,
 ) -> Result<Option<Accepted>, Failure> {
     let Some(golden) = &registration.golden else { return Ok(None) };
-    let engine = Engine::open(EngineSettings { registry: "memory:".to_string(), ..settings }).await?;
+    let engine = Engine::open(EngineSettings { registry: Some("memory:".to_string()), ..settings }).await?;
     let (registry, name) = (engine.registry(), args.name.as_str());
     let version = registry.register(name, registration).await?.version;
-    let pin = registry.resolve(&ModelRef::Version { name: name.to_string(), version }).await?;
+    let pin = registry.resolve(&ModelRef::Registered { name: name.to_string(), which: Which::Number(version) }).await?;
     let compared = scoring::compare(&engine, &pin, &Sample::of_golden(golden)?, &args.outputs, args.tolerance).await;
     // Its number in the registry of memory means nothing to the user.
     let comparison = compared.map_err(|failure| failure.reworded(&pin.label(), name))?;
@@ -84,7 +95,7 @@ async fn accept(
 }
 
 /// Of two rules for an input one would be dropped.
-fn check_rules(rules: &[InputRule]) -> Result<(), Failure> {
+pub fn check_rules(rules: &[InputRule]) -> Result<(), Failure> {
     let mut seen = HashSet::new();
     match rules.iter().find(|rule| !seen.insert(&rule.input)) {
         None => Ok(()),
@@ -104,6 +115,8 @@ async fn set_alias(registry: &Registry, version: &Version, alias: &AliasName) ->
 
 fn text(Registered { version, accepted }: &Registered) -> String {
     let aliases: String = version.aliases.iter().map(|alias| format!(" as {}@{alias}", version.name)).collect();
+    let copied =
+        version.mlflow.as_ref().map(|origin| format!("a copy of {} of {}", origin.reference(), origin.registry));
     let head = format!("registered {}/{} sha256:{}{aliases}", version.name, version.version, version.sha256.short());
     let golden = accepted.as_ref().map(|Accepted { rows, largest_difference }| {
         format!("{rows} golden rows scored as expected, the largest difference is {largest_difference:.1e}")
@@ -112,6 +125,6 @@ fn text(Registered { version, accepted }: &Registered) -> String {
     let operators = format!("runs on {}: {}", contract.runtime, contract.operators.join(", "));
     let trial = version.trial.as_ref();
     let prepared = trial.into_iter().flat_map(|trial| trial.preparation.iter().cloned());
-    let lines = golden.into_iter().chain([operators]).chain(prepared).chain(trial.map(costs));
+    let lines = copied.into_iter().chain(golden).chain([operators]).chain(prepared).chain(trial.map(costs));
     lines.fold(head + "\n", |text, line| format!("{text}  {line}\n"))
 }

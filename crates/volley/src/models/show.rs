@@ -1,7 +1,7 @@
 //! `volley models show`: the contract of a version, for people and for programs.
 
 use volley_model::{Contract, Input, Output, OutputShape, Param, Trial};
-use volley_registry::{ModelRef, Pin, Registry, Version};
+use volley_registry::{ModelRef, Origin, Pin, Registry, Version};
 
 use crate::answer::print;
 use crate::report::Failure;
@@ -10,11 +10,8 @@ use crate::text_table::aligned;
 /// Prints a version, or a model that is not registered.
 pub async fn show(registry: &Registry, model: &ModelRef, json: bool) -> Result<(), Failure> {
     let pin = registry.resolve(model).await?;
-    match pin.version {
-        Some(number) => {
-            let version = registry.version(&pin.name, number).await?;
-            print(&version, || version_text(&version), json)
-        }
+    match registry.version_of(&pin).await? {
+        Some(version) => print(&version, || version_text(&version), json),
         None => print(&pin, || location_text(&pin), json),
     }
 }
@@ -36,8 +33,15 @@ fn version_text(version: &Version) -> String {
         ["golden rows".to_string(), golden.unwrap_or_else(|| "none".to_string())],
     ];
     let costs = version.trial.as_ref().map(|trial| ["costs".to_string(), costs(trial)]);
-    let head = head.into_iter().chain(costs).chain(version.trial.iter().flat_map(prepared));
+    let mlflow = version.mlflow.as_ref().map(|found| ["mlflow".to_string(), origin(found)]);
+    let head = head.into_iter().chain(mlflow).chain(costs).chain(version.trial.iter().flat_map(prepared));
     text(&head.collect::<Vec<_>>(), &version.contract)
+}
+
+/// Which version of which server.
+fn origin(origin: &Origin) -> String {
+    let workspace = origin.workspace.as_ref().map(|workspace| format!(", workspace {workspace}")).unwrap_or_default();
+    format!("{} of {}{workspace}", origin.source, origin.registry)
 }
 
 /// What was done to make a model ready: a line each, the first with its heading.

@@ -1,0 +1,249 @@
+//! The answers of MLflow's REST API, read leniently: what is empty is left out there, and numbers may be texts.
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+
+/// `model-versions/get`, `registered-models/alias`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct OneVersion {
+    #[serde(deserialize_with = "or_default")]
+    pub model_version: ModelVersion,
+}
+
+/// `model-versions/search`, `registered-models/get-latest-versions`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Versions {
+    #[serde(deserialize_with = "or_default")]
+    pub model_versions: Vec<ModelVersion>,
+    #[serde(deserialize_with = "or_default")]
+    pub next_page_token: String,
+}
+
+/// A version of a registered model.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct ModelVersion {
+    #[serde(deserialize_with = "or_default")]
+    pub name: String,
+    #[serde(deserialize_with = "whole")]
+    pub version: u64,
+    #[serde(deserialize_with = "whole")]
+    pub creation_timestamp: i64,
+    #[serde(deserialize_with = "or_default")]
+    pub source: String,
+    #[serde(deserialize_with = "or_default")]
+    pub run_id: String,
+    #[serde(deserialize_with = "or_default")]
+    pub status: String,
+    #[serde(deserialize_with = "or_default")]
+    pub tags: Vec<Tag>,
+    #[serde(deserialize_with = "or_default")]
+    pub aliases: Vec<String>,
+}
+
+/// A name with its value, which may be left out.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Tag {
+    #[serde(deserialize_with = "or_default")]
+    pub key: String,
+    #[serde(deserialize_with = "or_default")]
+    pub value: String,
+}
+
+/// `registered-models/get`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct OneModel {
+    #[serde(deserialize_with = "or_default")]
+    pub registered_model: RegisteredModel,
+}
+
+/// `registered-models/search`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Models {
+    #[serde(deserialize_with = "or_default")]
+    pub registered_models: Vec<RegisteredModel>,
+    #[serde(deserialize_with = "or_default")]
+    pub next_page_token: String,
+}
+
+/// A registered model.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct RegisteredModel {
+    #[serde(deserialize_with = "or_default")]
+    pub name: String,
+    #[serde(deserialize_with = "or_default")]
+    pub aliases: Vec<Alias>,
+}
+
+/// An alias of a registered model.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Alias {
+    #[serde(deserialize_with = "or_default")]
+    pub alias: String,
+    #[serde(deserialize_with = "whole")]
+    pub version: u64,
+}
+
+/// `model-versions/get-download-uri`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct DownloadUri {
+    #[serde(deserialize_with = "or_default")]
+    pub artifact_uri: String,
+}
+
+/// `logged-models/get`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct OneLoggedModel {
+    #[serde(deserialize_with = "or_default")]
+    pub model: LoggedModel,
+}
+
+/// `logged-models/search`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct LoggedModels {
+    #[serde(deserialize_with = "or_default")]
+    pub models: Vec<LoggedModel>,
+    #[serde(deserialize_with = "or_default")]
+    pub next_page_token: String,
+}
+
+/// A model that a run logged.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct LoggedModel {
+    #[serde(deserialize_with = "or_default")]
+    pub info: LoggedModelInfo,
+}
+
+/// Of a logged model, what is no metric.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct LoggedModelInfo {
+    #[serde(deserialize_with = "or_default")]
+    pub model_id: String,
+    #[serde(deserialize_with = "or_default")]
+    pub name: String,
+    #[serde(deserialize_with = "whole")]
+    pub creation_timestamp_ms: i64,
+    #[serde(deserialize_with = "or_default")]
+    pub artifact_uri: String,
+    #[serde(deserialize_with = "or_default")]
+    pub status: String,
+    #[serde(deserialize_with = "or_default")]
+    pub source_run_id: String,
+}
+
+/// `runs/get`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct OneRun {
+    #[serde(deserialize_with = "or_default")]
+    pub run: Run,
+}
+
+/// A run.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Run {
+    #[serde(deserialize_with = "or_default")]
+    pub info: RunInfo,
+}
+
+/// Of a run, what is no metric.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct RunInfo {
+    #[serde(deserialize_with = "or_default")]
+    pub run_id: String,
+    #[serde(deserialize_with = "or_default")]
+    pub experiment_id: String,
+    #[serde(deserialize_with = "or_default")]
+    pub artifact_uri: String,
+    #[serde(deserialize_with = "whole")]
+    pub start_time: i64,
+}
+
+/// `mlflow-artifacts/artifacts?path=`: what lies directly in a folder. Of a folder that is not there, nothing.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Listing {
+    #[serde(deserialize_with = "or_default")]
+    pub files: Vec<ListedFile>,
+}
+
+/// A file or folder of a listing.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct ListedFile {
+    #[serde(deserialize_with = "or_default")]
+    pub path: String,
+    #[serde(deserialize_with = "or_default")]
+    pub is_dir: bool,
+    #[serde(deserialize_with = "size")]
+    pub file_size: Option<u64>,
+}
+
+/// An answer of which nothing is read.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Nothing {}
+
+/// `null` means what leaving out means.
+fn or_default<'de, T: DeserializeOwned + Default, D: Deserializer<'de>>(answer: D) -> Result<T, D::Error> {
+    Ok(Option::deserialize(answer)?.unwrap_or_default())
+}
+
+/// A whole number, or the text of one.
+fn whole<'de, N: TryFrom<i64> + Default, D: Deserializer<'de>>(answer: D) -> Result<N, D::Error> {
+    let number = match Value::deserialize(answer)? {
+        Value::Number(number) => number.as_i64(),
+        Value::String(text) => text.trim().parse().ok(),
+        _ => None,
+    };
+    Ok(number.and_then(|number| N::try_from(number).ok()).unwrap_or_default())
+}
+
+fn size<'de, D: Deserializer<'de>>(answer: D) -> Result<Option<u64>, D::Error> {
+    Ok(match Value::deserialize(answer)? {
+        Value::Number(number) => number.as_u64(),
+        Value::String(text) => text.trim().parse().ok(),
+        _ => None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read<T: DeserializeOwned>(text: &str) -> T {
+        serde_json::from_str(text).expect("lenient")
+    }
+
+    #[test]
+    fn what_is_empty_may_be_left_out_or_null() {
+        assert!(read::<Versions>("{}").model_versions.is_empty());
+        assert!(read::<Versions>(r#"{"model_versions": null, "next_page_token": null}"#).next_page_token.is_empty());
+        let version = read::<OneVersion>(r#"{"model_version": {"name": "a", "tags": null, "more": {"x": 1}}}"#);
+        assert_eq!((version.model_version.name.as_str(), version.model_version.version), ("a", 0));
+    }
+
+    #[test]
+    fn numbers_may_be_texts() {
+        let version: ModelVersion = read(r#"{"version": "12", "creation_timestamp": "1795329789349"}"#);
+        assert_eq!((version.version, version.creation_timestamp), (12, 1_795_329_789_349));
+        let version: ModelVersion = read(r#"{"version": 12, "creation_timestamp": 5}"#);
+        assert_eq!((version.version, version.creation_timestamp), (12, 5));
+        let file: ListedFile = read(r#"{"path": "a", "file_size": "7"}"#);
+        assert_eq!(file.file_size, Some(7));
+    }
+}

@@ -1,0 +1,208 @@
+//! Bringing the files of a model here: listed first, then exactly what is listed, with their sizes checked.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt, stream};
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
+use url::Url;
+use volley_model::Artifact;
+
+use super::answers::{ListedFile, Listing};
+use super::client::Client;
+use super::fault::MlflowFault;
+use super::place::{Place, inner_part};
+use crate::Error;
+use crate::artifacts::Bounds;
+use crate::error::one_line;
+
+/// How deep the folders of a model may lie in each other.
+const DEPTH_MAX: usize = 16;
+/// How many files come at a time.
+const DOWNLOADS: usize = 4;
+
+/// Opens the stores in which a server keeps artifacts that it does not hand out itself.
+pub trait Sources: fmt::Debug + Send + Sync {
+    /// The store of a URL and the path in it, if models may be read there; else why not, and what to do.
+    fn open(&self, url: &Url) -> Result<(Arc<dyn ObjectStore>, Path), String>;
+}
+
+/// Models are read from no store.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoSources;
+
+impl Sources for NoSources {
+    fn open(&self, _: &Url) -> Result<(Arc<dyn ObjectStore>, Path), String> {
+        Err("and models are read from MLflow's own proxy alone".to_owned())
+    }
+}
+
+/// Files of one model that have been listed.
+#[derive(Debug)]
+struct Found {
+    /// Below where they lie, and their sizes, as far as the server knows them.
+    files: BTreeMap<String, Option<u64>>,
+    bounds: Bounds,
+    room: u64,
+}
+
+/// A model whose files are wanted.
+#[derive(Debug)]
+pub(super) struct Files<'a> {
+    pub client: &'a Client,
+    pub sources: &'a dyn Sources,
+    pub bounds: Bounds,
+    /// The model as users see it.
+    pub label: &'a str,
+}
+
+impl Files<'_> {
+    /// All files below a place that the proxy or a store has.
+    pub(super) async fn all(&self, place: &Place) -> Result<Artifact, Error> {
+        let files = match place {
+            Place::Proxy(folder) => self.of_proxy(folder).await?,
+            Place::Store(url) => self.of_store(url).await?,
+            Place::Run { .. } | Place::Logged(_) => unreachable!("asked for before their files are"),
+        };
+        if files.is_empty() {
+            let reason = "there are none: they were deleted, or never written".to_owned();
+            return Err(self.refused(reason).into());
+        }
+        Ok(Artifact::new(files))
+    }
+
+    /// Whether anything lies directly below a folder of the proxy.
+    pub(super) async fn has_any(&self, place: &Place) -> Result<bool, Error> {
+        match place {
+            Place::Proxy(folder) => Ok(!self.listed(folder).await?.is_empty()),
+            _ => Ok(true),
+        }
+    }
+
+    async fn of_proxy(&self, folder: &str) -> Result<BTreeMap<String, Bytes>, Error> {
+        let found = self.list(folder).await?;
+        let bytes_max = found.bounds.bytes_max;
+        let download = |(path, size): (String, Option<u64>)| async move {
+            let bytes_max = size.unwrap_or(bytes_max);
+            let bytes = self.client.file(&format!("{folder}/{path}"), bytes_max, &self.what()).await?;
+            self.check_size(&path, size, bytes.len() as u64)?;
+            Ok((path, bytes))
+        };
+        let files: BTreeMap<_, _> = stream::iter(found.files)
+            .map(download)
+            .buffered(DOWNLOADS)
+            .try_collect::<BTreeMap<_, _>>()
+            .await
+            .map_err(|error: MlflowFault| Error::from(error))?;
+        self.check_sum(&files)?;
+        Ok(files)
+    }
+
+    /// Everything below a folder, a request a folder.
+    async fn list(&self, folder: &str) -> Result<Found, MlflowFault> {
+        let mut found = Found { files: BTreeMap::new(), bounds: self.bounds, room: self.bounds.bytes_max };
+        let mut folders = vec![(String::new(), 0)];
+        while let Some((below, depth)) = folders.pop() {
+            let path = if below.is_empty() { folder.to_owned() } else { format!("{folder}/{below}") };
+            for file in self.listed(&path).await? {
+                let name = self.name(&file)?;
+                let path = if below.is_empty() { name } else { format!("{below}/{name}") };
+                match file.is_dir {
+                    true if depth == DEPTH_MAX => return Err(self.refused(format!("`{path}` lies too deep"))),
+                    true => folders.push((path, depth + 1)),
+                    false => found.add(path, file.file_size).map_err(|reason| self.refused(reason))?,
+                }
+                if folders.len() > self.bounds.files_max {
+                    return Err(self.refused(self.bounds.exceeded().to_string()));
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    async fn listed(&self, folder: &str) -> Result<Vec<ListedFile>, MlflowFault> {
+        Ok(self.client.list::<Listing>(folder, &self.what()).await?.files)
+    }
+
+    /// The name of a listed file, which is one part of a path and nothing more.
+    fn name(&self, file: &ListedFile) -> Result<String, MlflowFault> {
+        match inner_part(&file.path) {
+            // Names are not encoded here: what decodes to something else is no name of a model's file.
+            Some(name) if name == file.path => Ok(name),
+            _ => Err(self.refused(format!("`{}` is no name of a file", one_line(&file.path)))),
+        }
+    }
+
+    async fn of_store(&self, url: &Url) -> Result<BTreeMap<String, Bytes>, Error> {
+        let refused =
+            |reason| MlflowFault::Source { model: self.label.to_owned(), source_uri: url.to_string(), reason };
+        let (store, folder) = self.sources.open(url).map_err(refused)?;
+        let unavailable = |source| Error::Unavailable { key: url.to_string(), source };
+        let mut found = Found { files: BTreeMap::new(), bounds: self.bounds, room: self.bounds.bytes_max };
+        let mut objects = store.list(Some(&folder));
+        while let Some(object) = objects.try_next().await.map_err(unavailable)? {
+            let Some(parts) = object.location.prefix_match(&folder) else { continue };
+            let parts: Vec<_> = parts.map(|part| inner_part(part.as_ref())).collect();
+            let parts = parts.into_iter().collect::<Option<Vec<_>>>();
+            let path = parts.ok_or_else(|| self.refused(format!("`{}` is no name of a file", object.location)))?;
+            found.add(path.join("/"), Some(object.size)).map_err(|reason| self.refused(reason))?;
+        }
+        drop(objects);
+        let (store, folder) = (&store, &folder);
+        let download = |(path, size): (String, Option<u64>)| async move {
+            let key = path.split('/').fold(folder.clone(), |key, part| key.join(part));
+            let bytes = store.get(&key).await.map_err(unavailable)?.bytes().await.map_err(unavailable)?;
+            self.check_size(&path, size, bytes.len() as u64)?;
+            Ok::<_, Error>((path, bytes))
+        };
+        stream::iter(found.files).map(download).buffered(DOWNLOADS).try_collect().await
+    }
+
+    /// A transfer that was cut off is not told from a whole one by every server.
+    fn check_size(&self, path: &str, listed: Option<u64>, found: u64) -> Result<(), MlflowFault> {
+        match listed {
+            Some(size) if size != found => {
+                let least = if found > size { "more" } else { "less" };
+                Err(self.refused(format!(
+                    "`{path}` has {least} than the {size} bytes that are listed: it was replaced, or cut off"
+                )))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// For servers that list no sizes.
+    fn check_sum(&self, files: &BTreeMap<String, Bytes>) -> Result<(), MlflowFault> {
+        let size = files.values().fold(0u64, |size, file| size.saturating_add(file.len() as u64));
+        match size <= self.bounds.bytes_max {
+            true => Ok(()),
+            false => Err(self.refused(self.bounds.exceeded().to_string())),
+        }
+    }
+
+    fn what(&self) -> String {
+        format!("the files of {}", self.label)
+    }
+
+    fn refused(&self, reason: String) -> MlflowFault {
+        MlflowFault::Listing { model: self.label.to_owned(), reason }
+    }
+}
+
+impl Found {
+    fn add(&mut self, path: String, size: Option<u64>) -> Result<(), String> {
+        let room = self.room.checked_sub(size.unwrap_or(0));
+        self.room = room.ok_or_else(|| self.bounds.exceeded().to_string())?;
+        if self.files.contains_key(&path) {
+            return Err(format!("`{path}` is listed twice"));
+        }
+        self.files.insert(path, size);
+        match self.files.len() > self.bounds.files_max {
+            true => Err(self.bounds.exceeded().to_string()),
+            false => Ok(()),
+        }
+    }
+}
