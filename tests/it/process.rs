@@ -21,7 +21,8 @@ fn binary() -> PathBuf {
 /// `volley ARGUMENTS` in a folder, with nothing of the caller's settings and nothing to read.
 pub fn command(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(binary());
-    let ours = std::env::vars_os().map(|(name, _)| name).filter(|name| name.to_string_lossy().starts_with("VOLLEY_"));
+    let counts = |name: &str| name.starts_with("VOLLEY_") || name.starts_with("MLFLOW_");
+    let ours = std::env::vars_os().map(|(name, _)| name).filter(|name| counts(&name.to_string_lossy()));
     for name in ours {
         command.env_remove(name);
     }

@@ -18,6 +18,7 @@ use volley_connect::{TableFactory, WritePlanner, WriteRule};
 use volley_predict::{ModelHost, PredictOptions, PredictPlanner, PredictRule, PruneCalls, TopRowsFirst};
 
 use crate::engine::Shared;
+use crate::system;
 
 /// A context with everything of ours in its place.
 pub(crate) fn context(shared: &Shared) -> SessionContext {
@@ -32,7 +33,9 @@ pub(crate) fn context(shared: &Shared) -> SessionContext {
         .with_analyzer_rule(Arc::new(WriteRule::new(base.clone())))
         .with_optimizer_rule(Arc::new(PruneCalls))
         .with_optimizer_rule(Arc::new(TopRowsFirst));
-    TableFactory::new(base).install(SessionContext::new_with_state(builder.build()))
+    let context = TableFactory::new(base).install(SessionContext::new_with_state(builder.build()));
+    system::install(&context, &shared.registry);
+    context
 }
 
 fn config(shared: &Shared) -> SessionConfig {

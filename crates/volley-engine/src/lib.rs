@@ -34,6 +34,7 @@ mod session;
 mod settings;
 mod snapshot;
 mod state;
+mod system;
 mod table_as;
 mod verify;
 mod views;

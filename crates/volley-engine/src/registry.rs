@@ -9,7 +9,7 @@ use object_store::path::Path;
 use url::Url;
 use volley_commit::Location;
 use volley_connect::{Reach, Stores};
-use volley_registry::{Mlflow, MlflowFault, MlflowSettings, ModelCache, Registry, Sources};
+use volley_registry::{Mlflow, MlflowFault, MlflowSettings, ModelCache, Registry, Sources, is_mlflow};
 
 use crate::error::EngineError;
 use crate::settings::EngineSettings;
@@ -22,7 +22,7 @@ pub(crate) fn open(
     stores: &Arc<Stores>,
 ) -> Result<Registry, EngineError> {
     let said = settings.registry.as_deref();
-    let of_server = said.filter(|text| text.starts_with("http://") || text.starts_with("https://"));
+    let of_server = said.filter(|text| is_mlflow(text));
     let found = MlflowSettings::of_variables(|name| settings.environment.get(name), of_server);
     let mlflow = match found.and_then(|found| found.map(|found| server(found, settings, stores)).transpose()) {
         Ok(Some(mlflow)) if said.is_none() || of_server.is_some() => return Ok(Registry::of_mlflow(mlflow)),

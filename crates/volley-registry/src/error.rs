@@ -81,7 +81,7 @@ pub enum Error {
     },
 
     /// The cache of models cannot be read or written. Do not try again before the folder is mended.
-    #[error("the cache of models in {folder} cannot be used: {reason}")]
+    #[error("the cache of models in {folder} cannot be used: {reason}; the setting model_folder names another")]
     Cache {
         /// The folder.
         folder: String,

@@ -22,9 +22,9 @@ mod version;
 
 pub use cache::{CACHE_BYTES, ModelCache};
 pub use error::{Error, LocationFault, Nearest};
-pub use mlflow::{Credentials, Fetched, Mlflow, MlflowFault, MlflowSettings, NoSources, Sources};
+pub use mlflow::{Credentials, Fetched, Mlflow, MlflowFault, MlflowSettings, NoSources, RunRecord, Sources};
 pub use name::{AliasName, ModelName};
 pub use pin::{Origin, Pin};
-pub use reference::{MlflowRef, ModelRef, Which, is_url};
+pub use reference::{MlflowRef, ModelRef, Which, is_mlflow, is_url};
 pub use registry::{Model, Registry, VersionFiles};
 pub use version::{Golden, GoldenRecord, Registration, Version};

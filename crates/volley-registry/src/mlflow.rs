@@ -10,6 +10,7 @@ mod fault;
 mod files;
 mod find;
 mod place;
+mod runs;
 mod settings;
 
 use std::collections::BTreeMap;
@@ -34,6 +35,7 @@ use files::Files;
 pub use files::{NoSources, Sources};
 use find::Found;
 use place::Place;
+pub use runs::RunRecord;
 pub use settings::{Credentials, MlflowSettings};
 
 /// How many models are asked for at once.
@@ -203,13 +205,10 @@ impl Mlflow {
         if let Some(artifact) = self.cache.get(&pin.sha256, bounds).await? {
             return Ok(artifact);
         }
-        let origin = pin.mlflow.as_ref().map(|origin| origin.registry.as_str()).unwrap_or_default();
-        if origin != self.url() {
-            return Err(Error::ForeignRegistry {
-                label: pin.label(),
-                pinned: origin.to_owned(),
-                here: self.url().to_owned(),
-            });
+        let pinned = pin.mlflow.as_ref().map(|origin| at(&origin.registry, origin.workspace.as_deref()));
+        let (pinned, here) = (pinned.unwrap_or_default(), at(self.url(), self.client.workspace()));
+        if pinned != here {
+            return Err(Error::ForeignRegistry { label: pin.label(), pinned, here });
         }
         // Of several processes on this machine one fetches, and the others find it.
         let _lock = self.cache.lock(&pin.sha256).await?;
@@ -259,6 +258,14 @@ impl Mlflow {
         }
         versions.sort_by_key(|version| version.version);
         Ok(versions)
+    }
+}
+
+/// A server and its workspace.
+fn at(server: &str, workspace: Option<&str>) -> String {
+    match workspace {
+        Some(workspace) => format!("workspace {workspace} of {server}"),
+        None => server.to_owned(),
     }
 }
 

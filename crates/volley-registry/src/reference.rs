@@ -263,6 +263,11 @@ pub fn is_url(text: &str) -> bool {
     has_scheme(text) || ["file:", "memory:"].iter().any(|scheme| after_scheme(text, scheme).is_some())
 }
 
+/// Whether a registry of the settings is an MLflow server.
+pub fn is_mlflow(registry: &str) -> bool {
+    ["http://", "https://"].iter().any(|scheme| after_scheme(registry, scheme).is_some())
+}
+
 fn after_scheme<'a>(text: &'a str, scheme: &str) -> Option<&'a str> {
     let (head, rest) = text.split_at_checked(scheme.len())?;
     head.eq_ignore_ascii_case(scheme).then_some(rest)

@@ -80,6 +80,9 @@ pub struct RunArgs {
     /// Leave it to the server once that has accepted it, and print its id
     #[arg(long, requires = "cluster")]
     pub detach: bool,
+    /// Log what it published as runs of an experiment on the MLflow server [default: volley]
+    #[arg(long, value_name = "EXPERIMENT", num_args = 0..=1, default_missing_value = "volley", conflicts_with = "detach")]
+    pub log_run: Option<String>,
 }
 
 /// `volley jobs`.

@@ -7,6 +7,7 @@ mod engine;
 mod executor;
 mod job_file;
 mod jobs;
+mod log_run;
 mod models;
 mod outcome;
 mod panics;

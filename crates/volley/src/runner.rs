@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::num::NonZeroU32;
 
-use volley_engine::{Answer, EngineError, Output, Params, Patience, ScriptStatement, Session, parse_script};
+use volley_engine::{Answer, EngineError, Output, Params, Patience, ScriptStatement, Session, Summary, parse_script};
 
 use crate::report::Failure;
 use crate::rows::{self, Format};
@@ -16,6 +16,7 @@ pub struct Runner {
     params: Params,
     show: Show,
     attempts: NonZeroU32,
+    published: Vec<Summary>,
 }
 
 /// How answers are shown.
@@ -48,7 +49,7 @@ pub enum Shown {
 impl Runner {
     /// `params` are the values of the statements' parameters.
     pub fn new(session: Session, params: Params, show: Show) -> Self {
-        Self { session, params, show, attempts: NonZeroU32::MIN }
+        Self { session, params, show, attempts: NonZeroU32::MIN, published: vec![] }
     }
 
     /// The same, which tries a statement so often in all that failed for a reason that may pass.
@@ -74,10 +75,16 @@ impl Runner {
             Answer::Rows(rows) => rows::print(rows, self.show.format).await.map(Shown::Rows),
             Answer::Published(summary) => {
                 outcome::print(&summary, self.show.json);
+                self.published.push(summary);
                 Ok(Shown::Published)
             }
             Answer::Done => Ok(Shown::Nothing),
         }
+    }
+
+    /// What was published, in its order.
+    pub fn published(&self) -> &[Summary] {
+        &self.published
     }
 
     async fn patiently(&mut self, statement: &ScriptStatement, output: Option<&Output>) -> Result<Answer, EngineError> {

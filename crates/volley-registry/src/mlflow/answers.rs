@@ -144,7 +144,33 @@ pub(super) struct LoggedModelInfo {
     pub source_run_id: String,
 }
 
-/// `runs/get`.
+/// `experiments/get-by-name`, which has an experiment, and `experiments/create`, which has an id.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct OneExperiment {
+    #[serde(deserialize_with = "or_default")]
+    pub experiment: Experiment,
+    #[serde(deserialize_with = "or_default")]
+    pub experiment_id: String,
+}
+
+/// An experiment.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Experiment {
+    #[serde(deserialize_with = "or_default")]
+    pub experiment_id: String,
+}
+
+/// `runs/search`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Runs {
+    #[serde(deserialize_with = "or_default")]
+    pub runs: Vec<Run>,
+}
+
+/// `runs/get`, `runs/create`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct OneRun {

@@ -200,6 +200,7 @@ impl Refusal {
             (403, _) if self.text.contains("Invalid Host header") => {
                 MlflowFault::HostRefused { host: asked.host.to_owned() }
             }
+            (403, _) if self.text.contains("Cross-origin") => MlflowFault::Refused { server, reason },
             (403, _) => MlflowFault::Denied { server, what: asked.what.to_owned() },
             (_, Some("FEATURE_DISABLED")) | (404, Some("RESOURCE_DOES_NOT_EXIST"))
                 if asked.workspace.is_some() && self.text.to_lowercase().contains("workspace") =>

@@ -1,6 +1,5 @@
 //! Following a job of a server to its end, as if it ran here.
 
-use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -17,12 +16,17 @@ use crate::report::Failure;
 const AWAY_MAX: Duration = Duration::from_secs(120);
 const AWAY_PAUSE: Duration = Duration::from_millis(500);
 
-/// Shows what happens to a job until it is over; what it publishes is printed. Once it is `stopped`, the job is left
+/// Shows what happens to a job until it is over; what it publishes is printed, and given back. Once it is `stopped`, the job is left
 /// running.
 ///
 /// Errors: those of the job, `canceled`, `left_running`, `server_unreachable`.
-pub async fn follow(client: &Client, id: &str, json: bool, stopped: impl Future<Output = ()>) -> Result<(), Failure> {
-    let mut followed = Followed { display: Display::new(), json, last: None, printed: BTreeSet::new(), end: None };
+pub async fn follow(
+    client: &Client,
+    id: &str,
+    json: bool,
+    stopped: impl Future<Output = ()>,
+) -> Result<Vec<Summary>, Failure> {
+    let mut followed = Followed { display: Display::new(), json, last: None, printed: vec![], end: None };
     tokio::select! {
         ended = followed.follow_to_the_end(client, id) => ended?,
         () = stopped => {
@@ -35,7 +39,7 @@ pub async fn follow(client: &Client, id: &str, json: bool, stopped: impl Future<
         }
     }
     match followed.end {
-        Some((state, _)) if state == "succeeded" => Ok(()),
+        Some((state, _)) if state == "succeeded" => Ok(followed.printed),
         Some((state, _)) if state == "canceled" => Err(Failure::new("canceled", format!("job {id} was canceled"))),
         Some((_, problems)) => Err(Failure::of_server(problems)),
         None => unreachable!("it was followed to its end"),
@@ -47,8 +51,8 @@ struct Followed {
     json: bool,
     /// The last event that has a number.
     last: Option<String>,
-    /// The jobs of the engine whose results were printed.
-    printed: BTreeSet<String>,
+    /// The results that were printed.
+    printed: Vec<Summary>,
     /// The last state it came into, if that is an end, and why it failed.
     end: Option<(String, Vec<Problem>)>,
 }
@@ -96,16 +100,17 @@ impl Followed {
             }
             "note" => self.display.note(&text(&data["text"])),
             "progress" => self.display.moment(&moment(&data["progress"])),
-            "published" => self.print(&summary(&data["result"])),
+            "published" => self.print(summary(&data["result"])),
             _ => {}
         }
     }
 
-    fn print(&mut self, summary: &Summary) {
-        if self.printed.insert(summary.job.clone()) {
+    fn print(&mut self, summary: Summary) {
+        if self.printed.iter().all(|printed| printed.job != summary.job) {
             // The bar is gone before the result is there.
             self.display = Display::new();
-            outcome::print(summary, self.json);
+            outcome::print(&summary, self.json);
+            self.printed.push(summary);
         }
     }
 }

@@ -25,14 +25,14 @@ pub async fn jobs(command: &JobsCommand, client: &Client, json: bool) -> Result<
             let shown = client.get(&format!("v1/jobs/{job}")).await?;
             print(&shown, || lines(&shown), json)
         }
-        JobsCommand::Watch { job } => follow(client, &job.to_string(), json, stopped()).await,
+        JobsCommand::Watch { job } => follow(client, &job.to_string(), json, stopped()).await.map(drop),
         JobsCommand::Cancel { job } => {
             let canceled = client.post(&format!("v1/jobs/{job}/cancel"), &Value::Null).await?;
             print(&canceled, || format!("job {} is {}\n", text(&canceled["id"]), text(&canceled["state"])), json)
         }
         JobsCommand::Resume { job } => {
             let resumed = client.post(&format!("v1/jobs/{job}/resume"), &Value::Null).await?;
-            follow(client, &text(&resumed["id"]), json, stopped()).await
+            follow(client, &text(&resumed["id"]), json, stopped()).await.map(drop)
         }
         JobsCommand::Verify { job, rescore, seed } => {
             let asked = json!({ "rescore": rescore, "seed": seed });

@@ -14,12 +14,13 @@ use super::sql;
 use crate::args::RunArgs;
 use crate::engine::stopped;
 use crate::job_file::Job;
+use crate::log_run::RunLog;
 use crate::outcome;
 use crate::report::Failure;
 use crate::runner::Show;
 
 /// Runs a job on a server, to its end unless it is to be left there.
-pub async fn run(job: &Job, args: &RunArgs, client: &Client, show: Show) -> Result<(), Failure> {
+pub async fn run(job: &Job, args: &RunArgs, client: &Client, log: Option<&RunLog>, show: Show) -> Result<(), Failure> {
     let start = Instant::now();
     // What is wrong with the file is told here, with its places.
     let filled = job.filled()?;
@@ -50,7 +51,10 @@ pub async fn run(job: &Job, args: &RunArgs, client: &Client, show: Show) -> Resu
         writeln!(io::stdout(), "{told}")?;
         return Ok(());
     }
-    follow(client, id, show.json, stopped).await.map_err(located)?;
+    let published = follow(client, id, show.json, stopped).await.map_err(located)?;
+    if let Some(log) = log {
+        log.log(job, &published).await;
+    }
     let publishes_last = job.output.is_some() || statements.last().is_some_and(|last| last.kind() == Kind::Write);
     if publishes_last { Ok(()) } else { outcome::print_rows(0, start.elapsed(), show.json) }
 }

@@ -41,7 +41,7 @@ fn version_text(version: &Version) -> String {
 /// Which version of which server.
 fn origin(origin: &Origin) -> String {
     let workspace = origin.workspace.as_ref().map(|workspace| format!(", workspace {workspace}")).unwrap_or_default();
-    format!("{} of {}{workspace}", origin.source, origin.registry)
+    format!("{} of {}{workspace}, made of {}", origin.reference(), origin.registry, origin.source)
 }
 
 /// What was done to make a model ready: a line each, the first with its heading.
