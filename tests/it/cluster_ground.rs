@@ -136,7 +136,7 @@ async fn engine_of(folder: &Path, rows_of_split: usize) -> Engine {
     Engine::open(settings).await.unwrap()
 }
 
-async fn run(engine: &Engine, key: &str, sql: &str) -> Result<Summary, EngineError> {
+pub async fn run(engine: &Engine, key: &str, sql: &str) -> Result<Summary, EngineError> {
     let mut session = engine.session();
     session.set_run(engine.run_of_key(key, &Request::new(key, sql.as_bytes())).await?);
     let mut published = None;

@@ -128,6 +128,15 @@ async fn a_model_registered_with_the_rule_nan_scores_nulls_as_its_framework_does
 }
 
 async fn check(house: &mut House, name: &str, inputs: Inputs, input: &str, expected: &str) {
+    check_calls(house, name, &model(name), inputs, input, expected).await;
+}
+
+/// That a model, however it is called, gives the scores of a fixture.
+pub async fn check_named(house: &mut House, fixture: &str, model: &str) {
+    check_calls(house, fixture, model, Inputs::Named, "input", "expected").await;
+}
+
+async fn check_calls(house: &mut House, name: &str, model: &str, inputs: Inputs, input: &str, expected: &str) {
     let path = |file: &str| fixture(name).join(format!("{file}.parquet")).display().to_string();
     let (input, expected) = (path(input), path(expected));
     let expected = house.rows(&format!("SELECT * FROM '{expected}'")).await;
@@ -141,7 +150,6 @@ async fn check(house: &mut House, name: &str, inputs: Inputs, input: &str, expec
         .collect();
     let quoted: Vec<String> = columns.iter().map(|column| format!("\"{column}\"")).collect();
     let fields: Vec<String> = columns.iter().map(|column| format!("'{column}': \"{column}\"")).collect();
-    let model = model(name);
     let mut calls = vec![format!("predict('{model}', {})", quoted.join(", "))];
     if inputs == Inputs::Named {
         calls.push(format!("predict('{model}')"));
@@ -153,7 +161,8 @@ async fn check(house: &mut House, name: &str, inputs: Inputs, input: &str, expec
     }
 }
 
-fn compare(name: &str, call: &str, scores: &RecordBatch, expected: &RecordBatch) {
+/// That the first column of `scores` is what is expected, within 1e-5, labels exactly.
+pub fn compare(name: &str, call: &str, scores: &RecordBatch, expected: &RecordBatch) {
     compare_unless(name, call, scores, expected, |_| false);
 }
 

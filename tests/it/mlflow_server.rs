@@ -1,0 +1,156 @@
+//! Real MLflow servers, as processes of their own, with models that MLflow's own client has logged.
+
+use std::fs::File;
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use volley_engine::{EngineSettings, Environment};
+
+use crate::harness::root;
+use crate::http::{Answered, ask};
+
+/// Two cores may be busy with other tests.
+const START_MAX: Duration = Duration::from_secs(180);
+
+/// A server, until it is dropped; one that is never dropped ends with these tests.
+pub struct MlflowServer {
+    process: Child,
+    folder: TempDir,
+    address: String,
+    /// With whose name its client and these tests ask it.
+    variables: Vec<(String, String)>,
+    /// What `tests/mlflow/publish.py` told of the models that it has.
+    pub published: Value,
+}
+
+impl MlflowServer {
+    /// The server that most tests share, with all models of `tests/mlflow/publish.py`.
+    pub fn shared() -> &'static Self {
+        static SHARED: OnceLock<MlflowServer> = OnceLock::new();
+        SHARED.get_or_init(|| {
+            let mut server = Self::start();
+            server.publish(&[]);
+            server
+        })
+    }
+
+    /// An empty server that hands out its artifacts from a folder.
+    pub fn start() -> Self {
+        Self::start_with(&[], &[], &[])
+    }
+
+    /// One with other arguments and variables; `client` are the variables of those who ask it.
+    pub fn start_with(arguments: &[&str], variables: &[(&str, &str)], client: &[(&str, &str)]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        // Free now: MLflow takes no port 0. Who takes it meanwhile fails the test, and no other.
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+        let at = |name: &str| folder.path().join(name).display().to_string();
+        let log = File::create(folder.path().join("log")).unwrap();
+        // The shell ends the server when nobody holds its standard input any more.
+        let mut command = Command::new("sh");
+        command.args(["-c", "set -m; \"$@\" </dev/null & trap 'kill -- -$!' EXIT; cat >&2", "sh"]).arg(python());
+        command.args(["-m", "mlflow", "server", "--workers", "1", "--host", "127.0.0.1", "--port", &port]);
+        command.args(["--backend-store-uri", &format!("sqlite:///{}", at("mlflow.db"))]);
+        if !arguments.iter().any(|argument| argument.contains("artifact")) {
+            command.args(["--artifacts-destination", &at("artifacts")]);
+        }
+        command.args(arguments).current_dir(folder.path());
+        command.env("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false").env("MLFLOW_DISABLE_TELEMETRY", "true");
+        command.envs(variables.iter().copied());
+        let process = command.stdin(Stdio::piped()).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
+        let variables = client.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let server = Self { process, folder, address: format!("127.0.0.1:{port}"), variables, published: Value::Null };
+        server.is_healthy();
+        server
+    }
+
+    fn is_healthy(&self) {
+        let start = Instant::now();
+        while !std::net::TcpStream::connect(&self.address).is_ok_and(|_| self.get("/health").status == 200) {
+            assert!(start.elapsed() < START_MAX, "{}", self.log());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// What a client of the server is told by its environment.
+    pub fn environment(&self) -> Vec<(String, String)> {
+        let mut variables = self.variables.clone();
+        variables.push(("MLFLOW_TRACKING_URI".to_owned(), self.url()));
+        variables
+    }
+
+    /// Lets an engine find its models here.
+    pub fn connect(&self, settings: &mut EngineSettings) {
+        settings.environment = Environment::of(self.environment());
+    }
+
+    /// Logs and registers models with MLflow's own client: these, or all.
+    pub fn publish(&mut self, names: &[&str]) {
+        let mut command = Command::new(python());
+        command.arg(root().join("tests/mlflow/publish.py")).envs(self.environment()).current_dir(self.folder.path());
+        if !names.is_empty() {
+            command.args(["--only", &names.join(",")]);
+        }
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        self.published = serde_json::from_slice(&output.stdout).unwrap();
+    }
+
+    /// `GET PATH`.
+    pub fn get(&self, path: &str) -> Answered {
+        ask(&self.address, "GET", path, &[], "")
+    }
+
+    /// Calls a method of the REST API that succeeds.
+    pub fn call(&self, path: &str, body: &Value) -> Value {
+        let headers = [("content-type", "application/json")];
+        let answered = ask(&self.address, "POST", &format!("/api/2.0/mlflow/{path}"), &headers, &body.to_string());
+        assert_eq!(answered.status, 200, "{path}: {}", answered.text());
+        answered.json()
+    }
+
+    /// Points an alias at a version.
+    pub fn set_alias(&self, name: &str, alias: &str, version: u64) {
+        let body = json!({ "name": name, "alias": alias, "version": version.to_string() });
+        self.call("registered-models/alias", &body);
+    }
+
+    /// Where the server keeps the files of a logged model.
+    pub fn files_of(&self, model_id: &str) -> PathBuf {
+        let found = std::fs::read_dir(self.folder.path().join("artifacts")).unwrap().flatten();
+        let found = found.map(|experiment| experiment.path().join("models").join(model_id).join("artifacts"));
+        found.into_iter().find(|folder| folder.is_dir()).unwrap()
+    }
+
+    /// How often a file of a logged model was handed out.
+    pub fn downloads(&self, model_id: &str, file: &str) -> usize {
+        let asked = format!("/{model_id}/artifacts/{file} HTTP");
+        self.log().lines().filter(|line| line.contains("\"GET ") && line.contains(&asked)).count()
+    }
+
+    /// What it has logged.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("log")).unwrap()
+    }
+}
+
+impl Drop for MlflowServer {
+    fn drop(&mut self) {
+        drop(self.process.stdin.take());
+        let _ = self.process.wait();
+    }
+}
+
+/// The Python that has MLflow.
+pub fn python() -> PathBuf {
+    std::env::var_os("PYTHON_UNDER_TEST").expect("./test names the Python that has the packages").into()
+}
