@@ -45,6 +45,7 @@ mod server_deaths;
 mod server_hostile;
 mod server_runs;
 mod slt;
+mod spark;
 mod tidy;
 mod tree;
 mod up;

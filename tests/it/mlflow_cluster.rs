@@ -175,7 +175,7 @@ async fn files_that_are_replaced_between_two_loads_are_refused_with_both_digests
     });
     let error = outcome.expect_err("other bytes");
     assert_eq!(error.code(), "digest_mismatch", "{error}");
-    assert!(error.to_string().contains("linear/1 changed after it was pinned: sha256 was "), "{error}");
+    assert!(error.to_string().contains("`linear/1` changed after it was pinned: sha256 was "), "{error}");
     assert!(!ground.folder.path().join("out").exists());
 
     // Whoever pins it anew is told that it is no longer what it was, and nothing is scored.

@@ -23,10 +23,15 @@ pub(crate) fn open(
 ) -> Result<Registry, EngineError> {
     let said = settings.registry.as_deref();
     let of_server = said.filter(|text| is_mlflow(text));
+    // Other values mean what only MLflow itself reads: a database, a folder.
+    let is_meant = settings.environment.get("MLFLOW_TRACKING_URI").is_some_and(is_mlflow);
     let found = MlflowSettings::of_variables(|name| settings.environment.get(name), of_server);
     let mlflow = match found.and_then(|found| found.map(|found| server(found, settings, stores)).transpose()) {
         Ok(Some(mlflow)) if said.is_none() || of_server.is_some() => return Ok(Registry::of_mlflow(mlflow)),
-        Err(fault) if of_server.is_some() => return Err(volley_registry::Error::from(fault).into()),
+        // Names would be looked up where they are not, and not found.
+        Err(fault) if of_server.is_some() || (said.is_none() && is_meant) => {
+            return Err(volley_registry::Error::from(fault).into());
+        }
         mlflow => mlflow,
     };
     let registry = embedded(said.unwrap_or(EngineSettings::REGISTRY), settings, runtime)?;

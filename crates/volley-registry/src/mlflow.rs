@@ -12,6 +12,8 @@ mod find;
 mod place;
 mod runs;
 mod settings;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

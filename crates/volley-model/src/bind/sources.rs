@@ -8,13 +8,30 @@ impl Call<'_> {
     /// A source for each input; `None` where a problem has been reported instead.
     pub(super) fn sources(&self, problems: &mut Vec<BindProblem>) -> Vec<Option<Source>> {
         match self.arguments {
-            Arguments::Named(_) if self.contract.inputs.iter().any(|input| input.name.is_none()) => {
+            Arguments::Named(arguments) if arguments.is_empty() && !self.has_names() => {
                 problems.push(self.unnamed_inputs());
                 vec![None; self.contract.inputs.len()]
+            }
+            // As in `spark_udf`: where there are no names to match, the fields of a struct count in their order.
+            Arguments::Named(arguments) if !self.has_names() || self.is_a_row_for_one_tensor(arguments) => {
+                self.by_position(arguments, problems)
             }
             Arguments::Named(arguments) => Matching::new(self, arguments).sources(problems),
             Arguments::Positional(arguments) => self.by_position(arguments, problems),
         }
+    }
+
+    fn has_names(&self) -> bool {
+        self.contract.inputs.iter().all(|input| input.name.is_some())
+    }
+
+    /// Fields that are as many as the one tensor takes numbers, and of which none has its name.
+    fn is_a_row_for_one_tensor(&self, arguments: &[Argument]) -> bool {
+        let name = self.contract.inputs.first().and_then(|input| input.name.as_deref()).unwrap_or_default();
+        let is_it = |argument: &Argument| {
+            argument.name.as_deref().is_some_and(|given| given.to_lowercase() == name.to_lowercase())
+        };
+        self.gathered_numbers(arguments) == Some(Some(arguments.len())) && !arguments.iter().any(is_it)
     }
 
     fn by_position(&self, arguments: &[Argument], problems: &mut Vec<BindProblem>) -> Vec<Option<Source>> {
@@ -98,8 +115,11 @@ impl<'a> Matching<'a> {
                 false => found,
             })
             .collect();
-        let sources = (0..inputs.len()).map(|input| self.source(input, &found[input], problems)).collect();
-        self.report_extras(problems);
+        let sources: Vec<_> = (0..inputs.len()).map(|input| self.source(input, &found[input], problems)).collect();
+        // What no input takes is passed over, as in `spark_udf`, unless an input is left out: it may be meant for that.
+        if sources.iter().any(|source| matches!(source, None | Some(Source::Missing))) {
+            self.report_extras(problems);
+        }
         sources
     }
 

@@ -203,10 +203,26 @@ fn a_model_without_signature_binds_by_the_graph_s_names_and_says_so() {
 fn inputs_without_names_bind_by_position_alone() {
     let mut contract = matrix(&["a", "b"], Element::F64);
     contract.inputs.iter_mut().for_each(|input| input.name = None);
-    assert_eq!(shown(&contract, &positional(&[DataType::Float64, DataType::Float64])).len(), 2);
+    let by_position = shown(&contract, &positional(&[DataType::Float64, DataType::Float64]));
+    assert_eq!(by_position.len(), 2);
+    // The fields of a struct have an order too; columns in scope have none.
+    assert_eq!(shown(&contract, &doubles(&["x", "y"])), by_position);
     assert_eq!(
-        refused(&contract, &doubles(&["a", "b"])),
+        refused(&contract, &doubles(&[])),
         ["the signature of model `churn` gives its inputs no names: pass 2 inputs by position [unnamed_inputs]"]
+    );
+}
+
+#[test]
+fn fields_that_no_input_takes_are_passed_over_unless_an_input_is_left_out() {
+    let mut contract = matrix(&["a", "b"], Element::F64);
+    assert_eq!(shown(&contract, &doubles(&["b", "zip", "a"])).len(), 2);
+    contract.inputs[1].required = false;
+    contract.inputs[1].null_rule = NullRule::Nan;
+    assert_eq!(shown(&contract, &doubles(&["a"])).len(), 2);
+    assert_eq!(
+        refused(&contract, &doubles(&["a", "bb"])),
+        ["model `churn` has no input `bb`: it takes a, b [extra_argument]"]
     );
 }
 

@@ -161,10 +161,19 @@ impl Client {
         self.answered(&call, bytes_max.saturating_add(1)).await
     }
 
+    /// A call as it was recorded.
+    #[cfg(test)]
+    pub(super) async fn replayed(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Bytes, MlflowFault> {
+        let method = method.parse().expect("a method of HTTP");
+        let url = joined(self.base(Side::Tracking), path.trim_start_matches('/'));
+        self.answered(&self.call(method, url, body, "what was recorded"), ANSWER_BYTES_MAX).await
+    }
+
     async fn json<T: DeserializeOwned>(&self, call: Call<'_>) -> Result<T, MlflowFault> {
         let text = self.answered(&call, ANSWER_BYTES_MAX).await?;
         let text: &[u8] = if text.is_empty() { b"{}" } else { &text };
-        serde_json::from_slice(text).map_err(|_| MlflowFault::NotMlflow {
+        let object = serde_json::from_slice(text).ok().filter(Value::is_object);
+        object.and_then(|object| serde_json::from_value(object).ok()).ok_or_else(|| MlflowFault::NotMlflow {
             url: call.url.to_string(),
             reason: "its answer is not the JSON of MLflow".to_owned(),
         })

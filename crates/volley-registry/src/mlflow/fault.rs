@@ -208,6 +208,10 @@ impl Refusal {
                 let workspace = asked.workspace.unwrap_or_default().to_owned();
                 MlflowFault::Workspace { server, workspace, reason }
             }
+            (400, _) if self.text.contains("targets workspace") => {
+                let workspace = asked.workspace.unwrap_or("default").to_owned();
+                MlflowFault::Workspace { server, workspace, reason }
+            }
             (_, Some("RESOURCE_DOES_NOT_EXIST")) => MlflowFault::Missing { server, reason },
             // As the registry says it of an alias.
             (400, Some("INVALID_PARAMETER_VALUE")) if self.text.contains(" not found") => {
