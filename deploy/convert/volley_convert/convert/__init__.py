@@ -23,8 +23,8 @@ FLAVORS = {
     "xgboost": Framework("xgboost", ("xgboost", "onnxmltools", "skl2onnx"), "xgboost"),
     "sklearn": Framework("sklearn", ("sklearn", "skl2onnx"), "sklearn"),
     "pytorch": Framework("pytorch", ("torch", "onnxscript"), "pytorch"),
-    "keras": Framework("keras", ("keras", "tensorflow"), "tensorflow"),
-    "tensorflow": Framework("keras", ("keras", "tensorflow"), "tensorflow"),
+    "keras": Framework("keras", ("keras", "tensorflow", "tf2onnx"), "tensorflow"),
+    "tensorflow": Framework("keras", ("keras", "tensorflow", "tf2onnx"), "tensorflow"),
 }
 
 
