@@ -143,8 +143,8 @@ def keras() -> Sample:
 
     library.utils.set_random_seed(6)
     dense = library.layers.Dense
-    layers = [library.Input((5,), name="features"), dense(12, "relu"), dense(2, "softmax", name="scores")]
+    layers = [library.Input((5,), name="features"), dense(12, "relu"), dense(2, "softmax")]
     model = library.Sequential(layers)
     rows = quarters("abcde", 6).to_numpy("f4")
-    answers = lambda: {"scores": model.predict(rows, verbose=0)}
+    answers = lambda: {"output": model.predict(rows, verbose=0)}
     return sample(mlflow.tensorflow, model, rows, answers, tensor_of(5, "features"))

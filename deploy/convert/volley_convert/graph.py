@@ -25,9 +25,9 @@ COLUMNS = {
 def tidy(model: onnx.ModelProto, outputs: list[str]) -> onnx.ModelProto:
     """The model with these outputs only, with what exporters forget, and the same bytes on every run."""
     graph = model.graph
-    # Some exporters name a graph at random, and write who they are.
+    silence(model)
+    # Some exporters name a graph at random.
     graph.name = "model"
-    model.doc_string = graph.doc_string = ""
     if not any(opset.domain in ("", "ai.onnx") for opset in model.opset_import):
         model.opset_import.append(helper.make_opsetid("", 15))
     keep(graph, outputs)
@@ -37,6 +37,16 @@ def tidy(model: onnx.ModelProto, outputs: list[str]) -> onnx.ModelProto:
         if len(dims) == 1 and dims[0].dim_value == 1:
             dims[0].dim_param = "N"
     return model
+
+
+def silence(model: onnx.ModelProto):
+    """Takes out what exporters tell of their work: PyTorch's writes the lines and the paths of the user's sources."""
+    graph, functions = model.graph, model.functions
+    nodes = [*graph.node, *(node for function in functions for node in function.node)]
+    values = [*graph.input, *graph.output, *graph.value_info, *graph.initializer, *functions]
+    for each in [model, graph, *nodes, *values]:
+        each.doc_string = ""
+        del each.metadata_props[:]
 
 
 def keep(graph: onnx.GraphProto, outputs: list[str]):
