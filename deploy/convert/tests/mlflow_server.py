@@ -1,5 +1,7 @@
 """A real MLflow server in a temporary folder, for tests and for whoever needs versions to convert."""
 
+import atexit
+import functools
 import os
 import socket
 import subprocess
@@ -69,3 +71,11 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+@functools.cache
+def shared_server() -> str:
+    """The address of one server for all tests of a process; it ends with the process."""
+    server = MlflowServer()
+    atexit.register(server.__exit__)
+    return server.__enter__()

@@ -1,7 +1,16 @@
 """Small models of each framework, with rows whose numbers are exact in 32 bits, and how each is logged.
 
-A `Sample` has the model, its rows and labels, the signature of its inputs, and `log(name)`, which registers it."""
+A `Sample` has the model, its rows, its own answers, and `log(name)`, which registers it. As a command,
 
+    python sample_models.py FUNCTION NAME ANSWERS.npz
+
+logs one to the server of MLFLOW_TRACKING_URI and keeps its answers: PyTorch and TensorFlow want processes of their own,
+since each brings the same compiler library.
+"""
+
+import contextlib
+import io
+import sys
 from dataclasses import dataclass
 from typing import Callable
 
@@ -31,9 +40,12 @@ def sample(flavor, model, rows, answers, signature=None, example=5, **saving) ->
     def log(name: str) -> str:
         given = {"input_example": rows[:example]} if example else {}
         signed = {"signature": signature or columns_of(rows)}
-        info = flavor.log_model(
-            model, name=name, registered_model_name=name, pip_requirements=["mlflow"], **(signed | given | saving)
-        )
+        settings = signed | given | saving
+        # MLflow tells on standard error that it has registered the model.
+        with contextlib.redirect_stderr(io.StringIO()):
+            info = flavor.log_model(
+                model, name=name, registered_model_name=name, pip_requirements=["mlflow"], **settings
+            )
         return f"models:/{name}/{info.registered_model_version}"
 
     return Sample(model, rows, answers, log)
@@ -148,3 +160,13 @@ def keras() -> Sample:
     rows = quarters("abcde", 6).to_numpy("f4")
     answers = lambda: {"output": model.predict(rows, verbose=0)}
     return sample(mlflow.tensorflow, model, rows, answers, tensor_of(5, "features"))
+
+
+def main(function: str, name: str, path: str):
+    made = globals()[function]()
+    print(made.log(name))
+    np.savez(path, **made.answers(), rows=made.rows)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -7,7 +7,7 @@ import os
 import sys
 import tempfile
 import warnings
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 
 from volley_convert import __version__
@@ -105,15 +105,17 @@ def settings():
 
 @contextmanager
 def quiet(verbose: bool):
-    """Keeps what libraries print, from C++ too, away from standard output; and from standard error, but if verbose."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    kept = os.dup(1), os.dup(2)
-    with open(os.devnull, "wb") as nowhere:
-        os.dup2(kept[1] if verbose else nowhere.fileno(), 1)
+    """Keeps what libraries print away from standard output; and from standard error too, but if verbose."""
+    with open(os.devnull, "w") as nowhere, ExitStack() as until:
+        place = sys.stderr if verbose else nowhere
+        # What C++ prints goes by the descriptors, what Python prints by the streams.
+        until.enter_context(descriptors({1: 2 if verbose else nowhere.fileno(), 2: 2 if verbose else nowhere.fileno()}))
+        until.enter_context(redirect_stdout(place))
+        until.enter_context(redirect_stderr(place))
         if not verbose:
-            os.dup2(nowhere.fileno(), 2)
+            until.enter_context(warnings.catch_warnings())
             warnings.simplefilter("ignore")
+            until.callback(logging.disable, logging.root.manager.disable)
             logging.disable(logging.CRITICAL)
         try:
             yield
@@ -124,10 +126,19 @@ def quiet(verbose: bool):
                 raise
             message = f"unexpected: {type(error).__name__}: {brief(error)}; --verbose tells where"
             raise ConvertError("internal", message) from error
-        finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            logging.disable(logging.NOTSET)
-            for descriptor, target in zip(kept, (1, 2)):
-                os.dup2(descriptor, target)
-                os.close(descriptor)
+
+
+@contextmanager
+def descriptors(places: dict[int, int]):
+    """Each descriptor leads to another, and then where it led before."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    kept = {descriptor: os.dup(descriptor) for descriptor in places}
+    try:
+        for descriptor, place in places.items():
+            os.dup2(kept.get(place, place), descriptor)
+        yield
+    finally:
+        for descriptor, before in kept.items():
+            os.dup2(before, descriptor)
+            os.close(before)

@@ -1,5 +1,7 @@
 """What can go wrong, each with a code that stays."""
 
+import re
+
 # The command itself is wrong, not the work: exit status 2.
 USAGE = {"usage", "invalid_reference", "name_needed", "no_server"}
 
@@ -24,7 +26,9 @@ class ConvertError(Exception):
 
 def brief(error: BaseException) -> str:
     """What a library said, as a part of one line: its messages may be pages long."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    # PyTorch writes in colours.
+    plain = re.sub(r"\x1b\[[\d;]*m", "", str(error))
+    lines = [line.strip() for line in plain.splitlines() if line.strip()]
     text = (lines[0] if lines else type(error).__name__).rstrip(".")
     return text if len(text) <= LENGTH_MAX else text[:LENGTH_MAX] + "…"
 

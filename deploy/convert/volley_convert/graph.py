@@ -25,6 +25,11 @@ COLUMNS = {
 def tidy(model: onnx.ModelProto, outputs: list[str]) -> onnx.ModelProto:
     """The model with these outputs only, with what exporters forget, and the same bytes on every run."""
     graph = model.graph
+    missing = set(outputs) - {output.name for output in graph.output}
+    if missing or not outputs:
+        has = ", ".join(output.name for output in graph.output)
+        message = f"the converted model gives {has}, and none of it can be compared with the original's answers"
+        raise ConvertError("conversion_failed", message)
     silence(model)
     # Some exporters name a graph at random.
     graph.name = "model"
@@ -86,7 +91,7 @@ class Runtime:
 
     def __init__(self, model: onnx.ModelProto):
         options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
+        options.log_severity_level = 4
         try:
             onnx.checker.check_model(model)
             self.session = onnxruntime.InferenceSession(

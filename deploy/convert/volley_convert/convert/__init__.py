@@ -41,6 +41,9 @@ def load(source, inputs):
     if missing:
         message = f"a model of {source.flavor} needs {', '.join(missing)}; pip install 'volley-convert[{framework.extra}]'"
         raise ConvertError("framework_missing", message)
+    if source.flavor != "sklearn" and not inputs.numeric:
+        message = f"the exporter of {source.flavor} takes numbers, and the signature has strings; encode them in a pipeline"
+        raise ConvertError("unsupported_input", message)
     module = importlib.import_module(f"volley_convert.convert.{framework.module}")
     try:
         return module.load(source, inputs)

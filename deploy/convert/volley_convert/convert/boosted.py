@@ -1,7 +1,6 @@
 """What XGBoost and LightGBM have in common: boosters without classes of their own, and one float matrix as the input."""
 
 import numpy as np
-from onnx import helper
 from onnxmltools.convert.common.data_types import FloatTensorType
 
 # onnxmltools knows nothing later; what it writes needs nothing later.
@@ -20,14 +19,3 @@ def binary(positive: np.ndarray) -> dict:
 
 def multiclass(probabilities: np.ndarray) -> dict:
     return {"label": probabilities.argmax(axis=1), "probabilities": probabilities}
-
-
-def linked(model, operator: str | None):
-    """The graph of a regressor with a function, such as an exponential, behind its only output."""
-    if operator is None:
-        return model
-    graph, output = model.graph, model.graph.output[0].name
-    for node in graph.node:
-        node.output[:] = ["margin" if name == output else name for name in node.output]
-    graph.node.append(helper.make_node(operator, ["margin"], [output]))
-    return model

@@ -7,7 +7,7 @@ import mlflow
 import numpy as np
 import onnx
 
-from volley_convert.convert import boosted
+from volley_convert.convert import links
 from volley_convert.graph import rename, tidy
 
 
@@ -21,14 +21,15 @@ class Original:
     def __init__(self, model, inputs):
         self.model = model
         loss = str(model.get_all_params().get("loss_function", ""))
-        self.poisson = loss.startswith("Poisson")
+        # The exporter leaves their exponential out.
+        self.exponential = loss.startswith(("Poisson", "Tweedie"))
         self.classifies = loss.startswith(("Logloss", "CrossEntropy", "MultiClass"))
 
     def predict(self, rows) -> dict:
         data = rows.original()
         if not self.classifies:
-            # The exporter names it so. Of a Poisson regressor that was logged as a bare CatBoost, the rate is meant.
-            kind = {"prediction_type": "Exponent"} if self.poisson else {}
+            # A bare CatBoost gives the logarithm, unless told otherwise: what is meant is the number itself.
+            kind = {"prediction_type": "Exponent"} if self.exponential else {}
             return {"predictions": np.asarray(self.model.predict(data, **kind))}
         labels = self.model.predict(data, prediction_type="Class")
         probabilities = self.model.predict(data, prediction_type="Probability")
@@ -43,8 +44,11 @@ class Original:
             self.model.save_model(str(path), format="onnx")
             graph = onnx.load(path)
         if not self.classifies:
-            # The exporter leaves the exponential of a Poisson regressor out.
-            return tidy(boosted.linked(graph, "Exp" if self.poisson else None), ["predictions"])
+            dims = graph.graph.output[0].type.tensor_type.shape.dim
+            if len(dims) == 1:
+                # What the exporter declares as a vector is a matrix of one column.
+                dims.add().dim_value = 1
+            return tidy(links.linked(graph, "Exp" if self.exponential else None), ["predictions"])
         without_zipmap(graph.graph)
         return tidy(graph, ["label", "probabilities"])
 

@@ -1,11 +1,16 @@
 """LightGBM, by onnxmltools: boosters, and the classes in scikit-learn's manner."""
 
+import re
+
 import lightgbm
 import mlflow
 import onnxmltools
 
-from volley_convert.convert import boosted
+from volley_convert.convert import boosted, links
 from volley_convert.graph import tidy
+
+# Objectives that onnxmltools does not know, and what stands behind the sum of their trees.
+LINKS = {"fair": None, "mape": None, "cross_entropy": "Sigmoid"}
 
 
 def load(source, inputs):
@@ -17,8 +22,8 @@ class Original:
         self.model, self.inputs = model, inputs
         self.bare = isinstance(model, lightgbm.Booster)
         self.booster = model if self.bare else model.booster_
-        objective = self.booster.dump_model(num_iteration=1).get("objective", "")
-        self.classifies = hasattr(model, "predict_proba") or objective.startswith(("binary", "multiclass"))
+        self.objective = self.booster.dump_model(num_iteration=1).get("objective", "").split(" ")[0]
+        self.classifies = hasattr(model, "predict_proba") or self.objective.startswith(("binary", "multiclass"))
         self.note = "Volley scores LightGBM's own text as it is, without this conversion" if self.bare else None
 
     def predict(self, rows) -> dict:
@@ -31,11 +36,20 @@ class Original:
         return boosted.binary(answers) if answers.ndim == 1 else boosted.multiclass(answers)
 
     def graphs(self, rows):
-        yield self.converted
+        yield lambda: self.converted(self.model)
+        if self.objective in LINKS:
+            yield lambda: links.linked(self.converted(self.sums()), LINKS[self.objective])
 
-    def converted(self):
+    def sums(self) -> lightgbm.Booster:
+        """The same trees as a plain regressor, which gives their sum."""
+        text = re.sub(r"(?m)^objective=.*$", "objective=regression", self.booster.model_to_string())
+        # Of the parameters that it was trained with, which onnxmltools believes rather than the line above.
+        text = re.sub(r"(?m)^\[objective: .*\]$", "[objective: regression]", text)
+        return lightgbm.Booster(model_str=text)
+
+    def converted(self, model):
         ports = boosted.ports(self.inputs.width or self.booster.num_feature())
         graph = onnxmltools.convert_lightgbm(
-            self.model, initial_types=ports, target_opset=boosted.OPSET, zipmap=False
+            model, initial_types=ports, target_opset=boosted.OPSET, zipmap=False
         )
         return tidy(graph, ["label", "probabilities"] if self.classifies else ["variable"])

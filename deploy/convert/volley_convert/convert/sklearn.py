@@ -11,7 +11,10 @@ from skl2onnx.common.shape_calculator import (
     calculate_linear_classifier_output_shapes,
     calculate_linear_regressor_output_shapes,
 )
+from sklearn.base import is_classifier
+from sklearn.ensemble import HistGradientBoostingRegressor
 
+from volley_convert.convert import links, sklearn_trees
 from volley_convert.graph import OPSETS, tidy
 from volley_convert.inputs import Columns
 
@@ -32,6 +35,7 @@ EXACT = {
 
 def load(source, inputs):
     register_boosted()
+    sklearn_trees.correct()
     return Original(mlflow.sklearn.load_model(str(source.folder)), inputs)
 
 
@@ -51,8 +55,9 @@ class Original:
         return {output: dense(values) for output, values in answers.items() if not isinstance(values, list)}
 
     def graphs(self, rows):
+        given = set(self.predict(rows))
         for ports in self.layouts():
-            yield lambda ports=ports: self.converted(ports)
+            yield lambda ports=ports: self.converted(ports, given)
 
     def layouts(self):
         """Input ports to try: one wide matrix, or a port for each column, which a ColumnTransformer by names needs."""
@@ -68,15 +73,25 @@ class Original:
         if inputs.numeric:
             yield [("input", kinds.DoubleTensorType([None, inputs.width]))]
 
-    def converted(self, ports):
+    def converted(self, ports, given: set[str]):
         model = getattr(self.model, "best_estimator_", self.model)
-        options = {id(model): {"zipmap": False}} if hasattr(model, "predict_proba") else None
-        graph = to_onnx(model, initial_types=ports, options=options, target_opset=OPSETS)
-        known = [output.name for output in graph.graph.output if self.gives(output.name)]
-        return tidy(graph, known)
+        last = model.steps[-1][1] if hasattr(model, "steps") else model
+        if hasattr(last, "flatten_transform"):
+            # Of a voting classifier: it concerns its `transform`, and skl2onnx wants it so.
+            last.flatten_transform = False
+        graph = self.exported(model, ports, is_classifier(last))
+        if isinstance(last, HistGradientBoostingRegressor) and last.loss in ("poisson", "gamma"):
+            # skl2onnx leaves the exponential out.
+            graph = links.linked(graph, "Exp")
+        return tidy(graph, [output.name for output in graph.graph.output if output.name in given])
 
-    def gives(self, output: str) -> bool:
-        return any(hasattr(self.model, method) for method in METHODS.get(output, ()))
+    def exported(self, model, ports, classifies: bool):
+        """Probabilities as a matrix, where the estimator knows that option: without it, they are a map for each row."""
+        matrix = {id(model): {"zipmap": False}} if classifies else None
+        try:
+            return to_onnx(model, initial_types=ports, options=matrix, target_opset=OPSETS)
+        except NameError:
+            return to_onnx(model, initial_types=ports, target_opset=OPSETS)
 
 
 def dense(values) -> np.ndarray:

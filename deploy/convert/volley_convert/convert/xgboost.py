@@ -8,7 +8,7 @@ import numpy as np
 import onnxmltools
 import xgboost
 
-from volley_convert.convert import boosted
+from volley_convert.convert import boosted, links
 from volley_convert.graph import tidy
 
 # What stands behind the sum of the trees. onnxmltools leaves some of it out, and guesses at rankers.
@@ -55,7 +55,7 @@ class Original:
     def graphs(self, rows):
         yield lambda: self.converted(self.softened(self.booster) if self.bare else self.model)
         if not self.classifies:
-            yield lambda: boosted.linked(self.converted(self.sums()), LINKS.get(self.objective))
+            yield lambda: links.linked(self.converted(self.sums()), LINKS.get(self.objective))
 
     def converted(self, model):
         with nameless(model if isinstance(model, xgboost.Booster) else model.get_booster()):
