@@ -16,9 +16,9 @@ if os.environ.get("PYTHONHASHSEED") != "0":
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
-import json
 import logging
 import shutil
+import subprocess
 import tempfile
 import uuid
 import warnings
@@ -97,11 +97,14 @@ def input_table(rows, list_column) -> pa.Table:
 
 
 def main():
+    if sys.argv[1:2] == ["--server"]:
+        os.environ["MLFLOW_TRACKING_URI"] = sys.argv[2]
+        mlflow.set_tracking_uri(sys.argv[2])
+        return make(sys.argv[3])
     with MlflowServer() as uri:
-        mlflow.set_tracking_uri(uri)
-        os.environ["MLFLOW_TRACKING_URI"] = uri
         for framework in sys.argv[1:] or FRAMEWORKS:
-            make(framework)
+            # A process each: PyTorch and TensorFlow bring the same compiler library, and one process takes only one.
+            subprocess.run([sys.executable, __file__, "--server", uri, framework], check=True)
     (FOLDER / "README.md").write_text(README)
 
 
