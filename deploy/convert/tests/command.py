@@ -10,6 +10,7 @@ import unittest
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from unittest import mock
 
 # The package need not be installed to be tested.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -45,7 +46,9 @@ class Said:
 
 def run(*arguments: str) -> Said:
     out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), mock.patch.dict(os.environ):
+        # MLflow sets it for every experiment that a test chooses, as if the user had.
+        os.environ.pop("MLFLOW_EXPERIMENT_ID", None)
         status = main(list(arguments))
     return Said(status, out.getvalue(), err.getvalue())
 
@@ -86,7 +89,7 @@ def scored(reference: str, rows) -> dict:
     """What the registered graph makes of rows in ONNX Runtime, by output; the file is read anew from the server."""
     model = mlflow.onnx.load_model(reference)
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    ports, types = session.get_inputs(), {"tensor(string)": object, "tensor(float)": "f4"}
+    ports, types = session.get_inputs(), {"tensor(string)": object, "tensor(float)": "f4", "tensor(double)": "f8"}
     if len(ports) == 1:
         feeds = {ports[0].name: np.asarray(rows, types[ports[0].type])}
     else:

@@ -114,12 +114,12 @@ Written by `deploy/convert/tests/make_converted.py`; do not edit by hand. A smal
 on seeded rows, logged to an MLflow server, converted by `volley-convert`, and downloaded again.
 
 A folder holds `model/`, the registered ONNX version with its identities and times made constant, `input.parquet`, 200
-rows as the signature wants them, and `expected.parquet`: what the *framework* answers for them, a column for each output
-of the model. Labels are equal, and numbers agree within 1e-5. Rows are exact in 32 bits.
+rows as the signature wants them, and `expected.parquet`: what the *framework* answers for them, a column for each
+output of the model. Labels are equal, and numbers agree within 1e-5. Rows are exact in 32 bits.
 
 | folder | the original |
 |---|---|
-| `sklearn` | numbers scaled and strings one-hot in a ColumnTransformer, then a logistic regression; labels are strings |
+| `sklearn` | numbers scaled and strings one-hot in a ColumnTransformer, a logistic regression; labels are strings |
 | `xgboost` | `XGBClassifier` of three classes |
 | `lightgbm` | `LGBMClassifier` of two classes, logged as skops |
 | `catboost` | `CatBoostClassifier` of two classes |

@@ -23,7 +23,8 @@ class MlflowServer:
         self.folder = tempfile.TemporaryDirectory(prefix="mlflow-")
         root, port = Path(self.folder.name), free_port()
         self.log = root / "log"
-        store = ["--backend-store-uri", f"sqlite:///{root}/mlflow.db", "--artifacts-destination", str(root / "artifacts")]
+        database, artifacts = f"sqlite:///{root}/mlflow.db", str(root / "artifacts")
+        store = ["--backend-store-uri", database, "--artifacts-destination", artifacts]
         place = ["--workers", "1", "--host", "127.0.0.1", "--port", str(port)]
         with open(self.log, "wb") as log:
             self.process = subprocess.Popen(

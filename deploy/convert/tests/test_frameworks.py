@@ -20,9 +20,9 @@ from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestClassifier, VotingClassifier
 from sklearn.linear_model import LogisticRegression, SGDClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.tree import DecisionTreeClassifier
-from xgboost import DMatrix, XGBRegressor
+from xgboost import DMatrix, XGBClassifier, XGBRegressor
 from xgboost import train as train_xgboost
 
 HERE = Path(__file__).resolve().parent
@@ -106,12 +106,13 @@ class Frameworks(CommandTest):
     def test_a_classifier_without_probabilities_gives_its_label_alone(self):
         model = SGDClassifier(random_state=0).fit(ROWS, classes(ROWS, 3))
         answers = lambda: {"label": model.predict(ROWS)}
-        self.check("svm", sample(mlflow.sklearn, model, ROWS, answers, serialization_format="cloudpickle"))
+        self.check("line", sample(mlflow.sklearn, model, ROWS, answers, serialization_format="cloudpickle"))
 
     def test_a_vote_of_classifiers(self):
         voters = [("line", LogisticRegression()), ("tree", DecisionTreeClassifier(max_depth=3))]
         model = VotingClassifier(voters, voting="soft").fit(ROWS, classes(ROWS, 2))
-        self.check("vote", sample(mlflow.sklearn, model, ROWS, classified(model, ROWS), serialization_format="cloudpickle"))
+        made = sample(mlflow.sklearn, model, ROWS, classified(model, ROWS), serialization_format="cloudpickle")
+        self.check("vote", made)
 
     def test_boosted_trees_of_another_library_at_the_end_of_a_pipeline(self):
         rows = customers()
@@ -120,6 +121,12 @@ class Frameworks(CommandTest):
         model = make_pipeline(columns, trees).fit(rows, rows["age"] * (rows["segment"] == "retail"))
         answers = lambda: {"variable": column(model.predict(rows))}
         self.check("mixed", sample(mlflow.sklearn, model, rows, answers, serialization_format="cloudpickle"))
+
+    def test_a_scaler_before_trees_does_not_round_rows_to_the_other_side_of_a_threshold(self):
+        trees = XGBClassifier(n_estimators=10, n_jobs=1, random_state=0)
+        model = make_pipeline(StandardScaler(), trees).fit(ROWS, classes(ROWS, 3))
+        made = sample(mlflow.sklearn, model, ROWS, classified(model, ROWS), serialization_format="cloudpickle")
+        self.check("scaled", made)
 
 
 class LargeFrameworks(CommandTest):
@@ -149,9 +156,9 @@ class LargeFrameworks(CommandTest):
 
 def process(*arguments: str) -> str:
     paths = os.pathsep.join([str(HERE.parent), os.environ.get("PYTHONPATH", "")])
-    ended = subprocess.run(
-        [sys.executable, *arguments], env={**os.environ, "PYTHONPATH": paths}, capture_output=True, text=True, timeout=300
-    )
+    environment = {**os.environ, "PYTHONPATH": paths}
+    command = [sys.executable, *arguments]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
     assert ended.returncode == 0, ended.stderr
     return ended.stdout
 

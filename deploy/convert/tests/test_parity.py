@@ -75,14 +75,16 @@ class Answers(unittest.TestCase):
         self.differ([np.inf], [3e38])
 
     def test_labels_are_equal_or_not(self):
-        self.assertEqual(parity.difference("label", np.array(["a", "b"], object), np.array(["a", "b"], object), 1e-5), 0.0)
-        self.differ(np.array(["a", "b"], object), np.array(["a", "c"], object))
+        names = np.array(["a", "b"], object)
+        self.assertEqual(parity.difference("label", names, names.copy(), 1e-5), 0.0)
+        self.differ(names, np.array(["a", "c"], object))
         self.differ([0, 1], [0, 2])
         self.differ([0, 1, 2], [0, 1])
 
     def test_of_rows_made_up_those_where_two_classes_are_as_likely_are_left_out(self):
         rows = columns(x=DataType.double).read(pd.DataFrame({"x": [1.0, 2.0, 3.0]}))
-        answers = {"label": np.array([0, 1, 0]), "probabilities": np.array([[0.5, 0.5], [0.4, 0.6], [np.nan, np.nan]])}
+        probabilities = np.array([[0.5, 0.5], [0.4, 0.6], [np.nan, np.nan]])
+        answers = {"label": np.array([0, 1, 0]), "probabilities": probabilities}
         kept, wanted = parity.decided(rows, answers, 1e-5)
         self.assertEqual((kept.frame["x"].tolist(), wanted["label"].tolist()), ([2.0], [1]))
 

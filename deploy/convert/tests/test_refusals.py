@@ -24,11 +24,6 @@ ROWS = quarters("abcd", 9)
 PICKLE = {"serialization_format": "cloudpickle"}
 
 
-class Echo(mlflow.pyfunc.PythonModel):
-    def predict(self, context, model_input, params=None):
-        return model_input
-
-
 def logistic(**saving):
     return sample(mlflow.sklearn, LogisticRegression().fit(ROWS, classes(ROWS, 2)), ROWS, dict, **saving)
 
@@ -77,6 +72,10 @@ class Refusals(CommandTest):
             self.refused("server_unreachable", "models:/x/1", "--tracking-uri", f"http://127.0.0.1:{free_port()}")
 
     def test_python_code_is_no_model_of_a_framework(self):
+        class Echo(mlflow.pyfunc.PythonModel):
+            def predict(self, context, model_input, params=None):
+                return model_input
+
         info = mlflow.pyfunc.log_model(name="code", python_model=Echo(), pip_requirements=["mlflow"])
         line = self.refused("unsupported_flavor", f"models:/{info.model_id}", "--as", "x")
         for flavor in FLAVORS:

@@ -36,7 +36,8 @@ class Registration(CommandTest):
         made = sample(mlflow.sklearn, model, ROWS.to_numpy(), dict, signature).log("tensor")
         after = mlflow.models.get_model_info(self.converted(made)).signature
         self.assertEqual(after.inputs, signature.inputs)
-        self.assertEqual([(output.name, output.shape) for output in after.outputs], [("label", (-1,)), ("probabilities", (-1, 3))])
+        outputs = [(output.name, output.shape) for output in after.outputs]
+        self.assertEqual(outputs, [("label", (-1,)), ("probabilities", (-1, 3))])
 
     def test_the_versions_tell_of_each_other(self):
         made = logistic().log("told")
@@ -80,7 +81,8 @@ class Registration(CommandTest):
     def test_every_form_of_a_reference_is_pinned_to_a_version(self):
         made = [logistic().log("forms"), logistic().log("forms")]
         self.client.set_registered_model_alias("forms", "first", 1)
-        for form, version in [("models:/forms@first", made[0]), ("models:/forms/latest", made[1]), (made[0], made[0])]:
+        forms = {"models:/forms@first": made[0], "models:/forms/latest": made[1], made[0]: made[0]}
+        for form, version in forms.items():
             with self.subTest(form):
                 self.assertEqual(self.convert(form, "--dry-run", "--json").report["source"], version)
 
@@ -93,7 +95,8 @@ class Registration(CommandTest):
     def test_what_is_told_fits_on_a_few_lines(self):
         said = self.convert(sample_models.xgboost().log("lines"))
         lines = said.out.splitlines()
-        self.assertEqual(lines[:2], ["models:/lines/1 (xgboost) -> models:/lines-onnx/1", "outputs: label, probabilities"])
+        self.assertEqual(lines[0], "models:/lines/1 (xgboost) -> models:/lines-onnx/1")
+        self.assertEqual(lines[1], "outputs: label, probabilities")
         self.assertRegex(lines[2], r"^checked on 485 rows: numbers within \d")
         self.assertRegex(lines[3], "^note: Volley scores")
 

@@ -17,6 +17,8 @@ DESCRIPTION = """Converts a version of an MLflow model to ONNX, checks its answe
 it. Loading a model of scikit-learn, LightGBM, PyTorch or Keras may run the code inside it: convert only models that you
 trust."""
 
+FORMS = "models:/NAME/3, models:/NAME@ALIAS, models:/NAME/latest, models:/m-… or runs:/…/PATH"
+
 
 class Parser(argparse.ArgumentParser):
     def error(self, message):
@@ -25,11 +27,11 @@ class Parser(argparse.ArgumentParser):
 
 def parser() -> Parser:
     made = Parser("volley-convert", description=DESCRIPTION)
-    made.add_argument("reference", help="models:/NAME/3, models:/NAME@ALIAS, models:/NAME/latest, models:/m-… or runs:/…")
+    made.add_argument("reference", help=FORMS)
     made.add_argument("--as", dest="name", metavar="NAME", help="the model to register under; without it, NAME-onnx")
     made.add_argument("--alias", help="an alias to set on the new version")
-    made.add_argument("--rows", metavar="FILE.parquet", help="rows to check on, in place of the version's input example")
-    made.add_argument("--tolerance", type=float, default=1e-5, help="how far numbers may differ, absolutely and relatively")
+    made.add_argument("--rows", metavar="FILE.parquet", help="rows to check on, in place of the input example")
+    made.add_argument("--tolerance", type=float, default=1e-5, help="how far numbers may differ, and relatively so")
     made.add_argument("--tracking-uri", metavar="URL", help="the MLflow server; without it, MLFLOW_TRACKING_URI")
     made.add_argument("--dry-run", action="store_true", help="convert and check, and register nothing")
     made.add_argument("--json", action="store_true", help="print one JSON object")
@@ -49,6 +51,8 @@ def main(arguments: list[str] | None = None) -> int:
             print(json.dumps({"error": {"code": error.code, "message": error.message}}))
         print(f"volley-convert: {error}", file=sys.stderr)
         return error.status
+    except KeyboardInterrupt:
+        return 130
     print(json.dumps(report) if options.json else told(report))
     return 0
 
@@ -61,11 +65,12 @@ def convert(options) -> dict:
     # MLflow takes seconds to import: not for --help, nor for a wrong option.
     from volley_convert import conversion, model, parity, publish
 
+    reference = model.Reference.parse(options.reference)
+    name = publish.target_name(reference, options.name)
     client = model.connect(options.tracking_uri)
     rows = parity.rows_file(options.rows) if options.rows else None
     with tempfile.TemporaryDirectory(prefix="volley-convert-") as folder:
-        source = model.download(client, options.reference, Path(folder))
-        name = publish.target_name(source, options.name)
+        source = model.download(client, reference, Path(folder))
         done = conversion.converted(source, rows, options.tolerance)
         made = None if options.dry_run else publish.publish(client, source, done, name, options.alias)
     return {

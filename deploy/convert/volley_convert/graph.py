@@ -98,7 +98,8 @@ class Runtime:
                 model.SerializeToString(), options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:
-            raise ConvertError("conversion_failed", f"ONNX Runtime refuses the converted model: {brief(error)}") from error
+            message = f"ONNX Runtime refuses the converted model: {brief(error)}"
+            raise ConvertError("conversion_failed", message) from error
 
     @property
     def outputs(self):

@@ -34,7 +34,7 @@ class Columns:
     def __init__(self, specs: list[ColSpec]):
         unread = next((spec for spec in specs if spec.type not in (*NUMBERS, DataType.string)), None)
         if unread:
-            message = f"input {unread.name!r} is declared {unread.type}; only numbers, booleans and strings are converted"
+            message = f"input {unread.name!r} is declared {unread.type}; only numbers, booleans and strings are read"
             raise ConvertError("unsupported_input", message)
         self.names = [position if spec.name is None else spec.name for position, spec in enumerate(specs)]
         self.types = [spec.type for spec in specs]
@@ -48,7 +48,8 @@ class Columns:
     def read(self, example) -> "ColumnRows":
         """An input example, or the rows of a file, in the order and the types of the signature."""
         frame = example if isinstance(example, pd.DataFrame) else pd.DataFrame(example)
-        if not set(self.names) <= set(frame.columns) and frame.shape[1] == self.width and isinstance(self.names[0], int):
+        nameless = isinstance(self.names[0], int) and not set(self.names) <= set(frame.columns)
+        if nameless and frame.shape[1] == self.width:
             frame = frame.set_axis(self.names, axis=1)
         return ColumnRows(self, pd.DataFrame({name: self._column(frame, at) for at, name in enumerate(self.names)}))
 
@@ -145,8 +146,9 @@ class Tensors:
         if isinstance(example, pd.DataFrame):
             example = self._of_table(example)
         arrays = example if isinstance(example, dict) else {self.names[0]: example}
-        if set(self.names) - set(arrays):
-            raise ConvertError("rows_mismatch", f"the rows to check on lack the tensors {sorted(set(self.names) - set(arrays))}")
+        lacking = sorted(set(self.names) - set(arrays))
+        if lacking:
+            raise ConvertError("rows_mismatch", f"the rows to check on lack the tensors {', '.join(lacking)}")
         return TensorRows(self, {name: self._array(arrays[name], at) for at, name in enumerate(self.names)})
 
     def _of_table(self, table: pd.DataFrame):
@@ -200,7 +202,8 @@ class TensorRows:
     def original(self) -> np.ndarray:
         """What the framework's own `predict` takes, where it takes a single matrix."""
         if len(self.arrays) > 1:
-            raise ConvertError("unsupported_input", "models of this flavor take one tensor, and the signature has several")
+            message = "models of this flavor take one tensor, and the signature has several"
+            raise ConvertError("unsupported_input", message)
         return next(iter(self.arrays.values()))
 
     def matrix(self, dtype="f4") -> np.ndarray:

@@ -58,11 +58,10 @@ class Source:
         return self.info.load_input_example(str(self.folder))
 
 
-def download(client, text: str, folder: Path) -> Source:
+def download(client, reference: Reference, folder: Path) -> Source:
     """Finds the version and brings its files into the folder."""
-    reference = Reference.parse(text)
     name, version = reference.name, resolve(client, reference)
-    exact = f"models:/{name}/{version}" if name else text
+    exact = f"models:/{name}/{version}" if name else reference.text
     try:
         files = Path(mlflow.artifacts.download_artifacts(exact, dst_path=str(folder)))
     except Exception as error:
@@ -72,7 +71,8 @@ def download(client, text: str, folder: Path) -> Source:
     try:
         info = Model.load(str(files))
     except Exception as error:
-        raise ConvertError("unknown_model", f"the file MLmodel of {exact} cannot be read; log the model anew") from error
+        message = f"the file MLmodel of {exact} cannot be read; log the model anew"
+        raise ConvertError("unknown_model", message) from error
     return Source(exact, name, version, files, info, flavor_of(info, exact), experiment_of(client, info))
 
 
@@ -108,17 +108,21 @@ def flavor_of(info: Model, exact: str) -> str:
     found = next((flavor for flavor in FLAVORS if flavor in info.flavors), None)
     if found is None:
         has = ", ".join(sorted(set(info.flavors) - {"python_function"})) or "python_function"
-        message = f"{exact} has the flavor {has}, which cannot be converted; those that can are {', '.join(FLAVORS)}"
+        known = ", ".join(FLAVORS)
+        message = f"{exact} has the flavor {has}, which cannot be converted; those that can are {known}"
         raise ConvertError("unsupported_flavor", message)
     return found
 
 
 def experiment_of(client, info: Model) -> str | None:
-    """Where the source lies: who may read the source may then read what it was converted to."""
+    """Where the source lies: who may read the source may then read what it was converted to. None where the user has
+    chosen another, as MLflow's own variables do."""
+    if os.environ.get("MLFLOW_EXPERIMENT_NAME") or os.environ.get("MLFLOW_EXPERIMENT_ID"):
+        return None
     try:
-        if info.model_id:
-            return client.get_logged_model(info.model_id).experiment_id
-        return client.get_run(info.run_id).info.experiment_id if info.run_id else None
+        logged = client.get_logged_model(info.model_id) if info.model_id else client.get_run(info.run_id).info
+        living = client.get_experiment(logged.experiment_id).lifecycle_stage == "active"
+        return logged.experiment_id if living else None
     except Exception:
         # Deleted, or not ours to see: the version itself can be read all the same.
         return None

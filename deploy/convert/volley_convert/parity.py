@@ -31,11 +31,13 @@ class Check:
 
 def rows_of(inputs, example, given) -> list[Check]:
     """The rows to check on: those of a file, or the example of the version and, where it is small, rows near it."""
-    rows = inputs.read(given if given is not None else example) if (given is not None or example is not None) else None
+    known = example if given is None else given
+    rows = None if known is None else inputs.read(known)
     if rows is not None:
         rows = rows.complete()
         if not len(rows):
-            raise ConvertError("no_rows", "the rows to check on are none, or each lacks a text; give others with --rows FILE.parquet")
+            message = "the rows to check on are none, or each lacks a text; give others with --rows FILE.parquet"
+            raise ConvertError("no_rows", message)
     elif not inputs.inventable:
         message = (
             "the version has no input example, and rows cannot be made up for its inputs; "
@@ -68,7 +70,8 @@ def answered(original, checks: list[Check], tolerance: float) -> list[tuple]:
         pairs.append(decided(check.rows, answers, tolerance) if check.drawn else (check.rows, answers))
     pairs = [(rows, answers) for rows, answers in pairs if len(rows)]
     if not pairs:
-        message = "the original model scores none of the rows made up for it; log an input example, or give --rows FILE.parquet"
+        advice = "log an input example, or give --rows FILE.parquet"
+        message = f"the original model scores none of the rows made up for it; {advice}"
         raise ConvertError("no_rows", message)
     return pairs
 
@@ -101,12 +104,13 @@ def difference(name: str, wanted: np.ndarray, given: np.ndarray, tolerance: floa
     """The largest difference of one output's numbers; none for labels, which must be equal."""
     if wanted.size != given.size:
         shapes = f"{list(given.shape)} where the original has {list(wanted.shape)}"
-        raise ConvertError("parity", f"output {name!r} of the converted model has the shape {shapes}; nothing is registered")
+        raise ConvertError("parity", f"output {name!r} has the shape {shapes}; nothing is registered")
     wanted = wanted.reshape(given.shape)
     if given.dtype.kind != "f":
         wrong = int((wanted.astype(given.dtype) != given).sum())
         if wrong:
-            message = f"output {name!r} differs from the original in {wrong} of {given.size} values; nothing is registered"
+            extent = f"{wrong} of {given.size} values"
+            message = f"output {name!r} differs from the original in {extent}; nothing is registered"
             raise ConvertError("parity", message)
         return 0.0
     wanted, given = wanted.astype("f8"), given.astype("f8")

@@ -10,11 +10,11 @@ from volley_convert.errors import ConvertError, of_server
 INLINE_MAX = 1_500_000_000
 
 
-def target_name(source, wanted: str | None) -> str:
+def target_name(reference, wanted: str | None) -> str:
     """The model to register under."""
-    if wanted or source.name:
-        return wanted or f"{source.name}-onnx"
-    raise ConvertError("name_needed", f"{source.reference} has no name in the registry; give one with --as NAME")
+    if wanted or reference.name:
+        return wanted or f"{reference.name}-onnx"
+    raise ConvertError("name_needed", f"{reference.text} has no name in the registry; give one with --as NAME")
 
 
 def publish(client, source, converted, name: str, alias: str | None) -> str:

@@ -39,10 +39,11 @@ def load(source, inputs):
     framework = FLAVORS[source.flavor]
     missing = [package for package in framework.packages if importlib.util.find_spec(package) is None]
     if missing:
-        message = f"a model of {source.flavor} needs {', '.join(missing)}; pip install 'volley-convert[{framework.extra}]'"
+        advice = f"pip install 'volley-convert[{framework.extra}]'"
+        message = f"a model of {source.flavor} needs {', '.join(missing)}; {advice}"
         raise ConvertError("framework_missing", message)
     if source.flavor != "sklearn" and not inputs.numeric:
-        message = f"the exporter of {source.flavor} takes numbers, and the signature has strings; encode them in a pipeline"
+        message = f"the exporter of {source.flavor} takes numbers, and the signature has strings; use a pipeline"
         raise ConvertError("unsupported_input", message)
     module = importlib.import_module(f"volley_convert.convert.{framework.module}")
     try:

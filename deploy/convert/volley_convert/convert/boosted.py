@@ -1,4 +1,4 @@
-"""What XGBoost and LightGBM have in common: boosters without classes of their own, and one float matrix as the input."""
+"""What XGBoost and LightGBM have in common: boosters without classes of their own, and one float matrix to read."""
 
 import numpy as np
 from onnxmltools.convert.common.data_types import FloatTensorType

@@ -39,7 +39,8 @@ class Original:
 
     def tensor(self, rows) -> torch.Tensor:
         """As MLflow gives it to the model: columns as floats, side by side; a tensor as it was declared."""
-        return torch.from_numpy(np.ascontiguousarray(rows.matrix() if isinstance(self.inputs, Columns) else rows.original()))
+        array = rows.matrix() if isinstance(self.inputs, Columns) else rows.original()
+        return torch.from_numpy(np.ascontiguousarray(array))
 
     def graphs(self, rows):
         # Traced with one row, a graph might be one of a single row.

@@ -1,4 +1,4 @@
-"""scikit-learn, by skl2onnx: estimators and pipelines, with boosted trees of other libraries inside if those are there."""
+"""scikit-learn, by skl2onnx: estimators and pipelines, also with boosted trees of other libraries inside."""
 
 import importlib.util
 
@@ -61,17 +61,18 @@ class Original:
 
     def layouts(self):
         """Input ports to try: one wide matrix, or a port for each column, which a ColumnTransformer by names needs."""
-        inputs = self.inputs
-        if inputs.numeric:
-            yield [("input", kinds.FloatTensorType([None, inputs.width]))]
-        if isinstance(inputs, Columns):
-            floats = lambda kind: kinds.StringTensorType if kind == DataType.string else kinds.FloatTensorType
-            exact = lambda kind: EXACT.get(kind, kinds.FloatTensorType)
-            # Numbers of one type first: many converters join columns, which they can of one type only.
-            for port in (floats, exact):
-                yield [(str(name), port(kind)([None, 1])) for name, kind in zip(inputs.names, inputs.types)]
-        if inputs.numeric:
-            yield [("input", kinds.DoubleTensorType([None, inputs.width]))]
+        for kind in (kinds.FloatTensorType, kinds.DoubleTensorType):
+            if self.inputs.numeric:
+                width = self.inputs.width or getattr(self.model, "n_features_in_", None)
+                yield [("input", kind([None, width]))]
+            if isinstance(self.inputs, Columns):
+                # Numbers of one type first: many converters join columns, which they can of one type only.
+                yield self.columns({DataType.string: kinds.StringTensorType}, kind)
+                yield self.columns(EXACT, kind)
+
+    def columns(self, types: dict, other):
+        pairs = zip(self.inputs.names, self.inputs.types)
+        return [(str(name), types.get(declared, other)([None, 1])) for name, declared in pairs]
 
     def converted(self, ports, given: set[str]):
         model = getattr(self.model, "best_estimator_", self.model)
@@ -83,6 +84,8 @@ class Original:
         if isinstance(last, HistGradientBoostingRegressor) and last.loss in ("poisson", "gamma"):
             # skl2onnx leaves the exponential out.
             graph = links.linked(graph, "Exp")
+        if any(isinstance(kind, kinds.DoubleTensorType) for _, kind in ports):
+            graph = sklearn_trees.in_single(graph)
         return tidy(graph, [output.name for output in graph.graph.output if output.name in given])
 
     def exported(self, model, ports, classifies: bool):

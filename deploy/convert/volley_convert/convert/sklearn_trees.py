@@ -1,7 +1,10 @@
-"""What skl2onnx leaves out of trees: which way a missing value goes."""
+"""What skl2onnx gets wrong about trees: which way a missing value goes, and what precision they see."""
 
 import functools
 import importlib
+
+import onnx
+from onnx import TensorProto, helper
 
 TREES = "add_tree_to_attribute_pairs"
 HISTOGRAMS = "add_tree_to_attribute_pairs_hist_gradient_boosting"
@@ -37,3 +40,24 @@ def of_tree(tree):
 
 def of_histogram(tree):
     return tree.nodes["missing_go_to_left"]
+
+
+def in_single(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A graph of doubles whose trees see floats, as those of scikit-learn and XGBoost do: what stands before them, such
+    as a scaler, is computed in doubles there, and rounded once. Rounded before, a row may pass a threshold."""
+    graph, nodes = model.graph, []
+    for node in graph.node:
+        if node.op_type.startswith("TreeEnsemble"):
+            single = f"{node.input[0]}_single_{len(nodes)}"
+            nodes.append(helper.make_node("Cast", [node.input[0]], [single], to=TensorProto.FLOAT))
+            node.input[0] = single
+        nodes.append(node)
+    if len(nodes) == len(graph.node):
+        return model
+    del graph.node[:]
+    graph.node.extend(nodes)
+    for output in graph.output:
+        # Declared as doubles, and never right: trees give floats.
+        if output.type.tensor_type.elem_type == TensorProto.DOUBLE:
+            output.type.tensor_type.elem_type = TensorProto.FLOAT
+    return model

@@ -9,6 +9,7 @@ import onnxmltools
 import xgboost
 
 from volley_convert.convert import boosted, links
+from volley_convert.errors import ConvertError
 from volley_convert.graph import tidy
 
 # What stands behind the sum of the trees. onnxmltools leaves some of it out, and guesses at rankers.
@@ -16,17 +17,21 @@ LINKS = {"reg:logistic": "Sigmoid", "count:poisson": "Exp", "reg:gamma": "Exp", 
 
 
 def load(source, inputs):
-    return Original(mlflow.xgboost.load_model(str(source.folder)), inputs)
+    model = Original(mlflow.xgboost.load_model(str(source.folder)), inputs)
+    if str(source.settings.get("data", "")).endswith((".json", ".ubj")):
+        model.note = "Volley scores XGBoost's own files as they are, without this conversion"
+    return model
 
 
 class Original:
-    note = "Volley scores XGBoost's own files as they are, without this conversion"
+    note = None
 
     def __init__(self, model, inputs):
         self.model, self.inputs = model, inputs
         self.bare = isinstance(model, xgboost.Booster)
         self.booster = model if self.bare else model.get_booster()
-        self.objective = json.loads(self.booster.save_config())["learner"]["objective"]["name"]
+        learner = json.loads(self.booster.save_config())["learner"]
+        self.objective, self.kind = learner["objective"]["name"], learner["gradient_booster"]["name"]
         self.classifies = hasattr(model, "predict_proba") or self.objective.startswith(("binary:logistic", "multi:"))
 
     def predict(self, rows) -> dict:
@@ -58,6 +63,9 @@ class Original:
             yield lambda: links.linked(self.converted(self.sums()), LINKS.get(self.objective))
 
     def converted(self, model):
+        if self.kind != "gbtree":
+            message = f"the booster is a {self.kind}, and onnxmltools knows none but gbtree"
+            raise ConvertError("conversion_failed", message)
         with nameless(model if isinstance(model, xgboost.Booster) else model.get_booster()):
             ports = boosted.ports(self.inputs.width or self.booster.num_features())
             graph = onnxmltools.convert_xgboost(model, initial_types=ports, target_opset=boosted.OPSET)
