@@ -1,6 +1,7 @@
 //! Every ONNX model of `tests/data/models` gives its expected scores through SQL, however it is called.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use arrow::array::{ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::DataType;
@@ -128,16 +129,23 @@ async fn a_model_registered_with_the_rule_nan_scores_nulls_as_its_framework_does
 }
 
 async fn check(house: &mut House, name: &str, inputs: Inputs, input: &str, expected: &str) {
-    check_calls(house, name, &model(name), inputs, input, expected).await;
+    let file = |name: &str| format!("{name}.parquet");
+    check_calls(house, &fixture(name), &model(name), inputs, &file(input), &file(expected)).await;
 }
 
-/// That a model, however it is called, gives the scores of a fixture.
-pub async fn check_named(house: &mut House, fixture: &str, model: &str) {
-    check_calls(house, fixture, model, Inputs::Named, "input", "expected").await;
+/// That a model, however it is called, gives the scores of a folder with `input.parquet` and `expected.parquet`.
+pub async fn check_named(house: &mut House, folder: &Path, model: &str) {
+    check_calls(house, folder, model, Inputs::Named, "input.parquet", "expected.parquet").await;
 }
 
-async fn check_calls(house: &mut House, name: &str, model: &str, inputs: Inputs, input: &str, expected: &str) {
-    let path = |file: &str| fixture(name).join(format!("{file}.parquet")).display().to_string();
+/// The same of a model whose inputs have no names.
+pub async fn check_by_position(house: &mut House, folder: &Path, model: &str) {
+    check_calls(house, folder, model, Inputs::Positional, "input.parquet", "expected.parquet").await;
+}
+
+async fn check_calls(house: &mut House, folder: &Path, model: &str, inputs: Inputs, input: &str, expected: &str) {
+    let name = folder.file_name().unwrap().to_string_lossy();
+    let path = |file: &str| folder.join(file).display().to_string();
     let (input, expected) = (path(input), path(expected));
     let expected = house.rows(&format!("SELECT * FROM '{expected}'")).await;
     let columns: Vec<String> = house
@@ -157,7 +165,7 @@ async fn check_calls(house: &mut House, name: &str, model: &str, inputs: Inputs,
     }
     for call in calls {
         let scores = house.rows(&format!("SELECT {call} AS p FROM '{input}'")).await;
-        compare(name, &call, &scores, &expected);
+        compare(&name, &call, &scores, &expected);
     }
 }
 

@@ -6,6 +6,7 @@ mod chaos;
 mod cluster;
 mod cluster_ground;
 mod coercions;
+mod converted;
 mod docs;
 mod executors;
 mod expire;

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::fixtures::check_named;
-use crate::harness::House;
+use crate::harness::{House, fixture};
 use crate::mlflow_server::MlflowServer;
 use crate::process::{Ended, command};
 
@@ -40,8 +40,8 @@ fn succeed(house: &House, arguments: &[&str]) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn models_of_every_flavor_that_is_scored_give_their_expected_scores() {
     let mut house = house().await;
-    for (model, fixture) in SCORED {
-        check_named(&mut house, fixture, model).await;
+    for (model, same) in SCORED {
+        check_named(&mut house, &fixture(same), model).await;
     }
 }
 
@@ -137,7 +137,7 @@ async fn the_commands_for_models_show_those_of_mlflow() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_model_of_mlflow_is_checked_against_a_table_of_the_user_s_own() {
     let house = house().await;
-    let path = |file: &str| crate::harness::fixture("iris_onnx_v1").join(file).display().to_string();
+    let path = |file: &str| fixture("iris_onnx_v1").join(file).display().to_string();
     let (input, expected) = (path("input.parquet"), path("expected.parquet"));
     let tables = ["--input", &input, "--expected", &expected];
     let report = succeed(&house, &[&["models", "check", "iris/1"], &tables[..]].concat());
@@ -181,7 +181,7 @@ async fn an_imported_model_is_one_of_our_own_with_its_tags_and_where_it_came_fro
     let shown: Value = serde_json::from_str(&shown).unwrap();
     assert_eq!((&shown["tags"], &shown["mlflow"]["version"]), (&json!({ "validated": "true" }), &json!(3)));
     // The engine of this house knows no MLflow server.
-    check_named(&mut house, "iris_onnx_v3", "flower/1").await;
+    check_named(&mut house, &fixture("iris_onnx_v3"), "flower/1").await;
 
     volley(&house, &["models", "import", "iris_sklearn"]).is_error(1, &["volley-convert", "[unsupported_flavor]"]);
     volley(&house, &["models", "import", "./model"]).is_error(2, &["volley models register", "[usage]"]);

@@ -2,7 +2,7 @@
 
 use volley_engine::EngineSettings;
 
-use crate::harness::House;
+use crate::harness::{House, fixture};
 use crate::mlflow_server::MlflowServer;
 use crate::process::{Ended, command};
 use crate::s3_server::{KEY_ID, S3Server, SECRET};
@@ -89,7 +89,7 @@ async fn files_in_a_bucket_come_through_the_server_or_straight_from_the_bucket()
 
     let mut house = House::with(|settings| through.connect(settings)).await;
     assert_eq!(house.number(SCORE).await, 4.0);
-    crate::fixtures::check_named(&mut house, "cancer_onnx_mlp_external", "cancer_mlp").await;
+    crate::fixtures::check_named(&mut house, &fixture("cancer_onnx_mlp_external"), "cancer_mlp").await;
 
     // With the variables that MLflow's own client takes.
     let mut house = House::with(|settings| straight.connect(settings)).await;
