@@ -21,6 +21,7 @@ const START_MAX: Duration = Duration::from_secs(180);
 pub struct MlflowServer {
     process: Child,
     folder: TempDir,
+    scheme: &'static str,
     address: String,
     /// With whose name its client and these tests ask it.
     variables: Vec<(String, String)>,
@@ -64,21 +65,25 @@ impl MlflowServer {
         command.envs(variables.iter().copied());
         let process = command.stdin(Stdio::piped()).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
         let variables = client.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let server = Self { process, folder, address: format!("127.0.0.1:{port}"), variables, published: Value::Null };
+        let scheme = if arguments.iter().any(|argument| argument.contains("ssl-")) { "https" } else { "http" };
+        let address = format!("127.0.0.1:{port}");
+        let server = Self { process, folder, scheme, address, variables, published: Value::Null };
         server.is_healthy();
         server
     }
 
     fn is_healthy(&self) {
         let start = Instant::now();
-        while !std::net::TcpStream::connect(&self.address).is_ok_and(|_| self.get("/health").status == 200) {
+        // Behind TLS, what is told is that it listens, which it does once it is ready.
+        let answers = || self.scheme == "https" || self.get("/health").status == 200;
+        while !std::net::TcpStream::connect(&self.address).is_ok_and(|_| answers()) {
             assert!(start.elapsed() < START_MAX, "{}", self.log());
             std::thread::sleep(Duration::from_millis(50));
         }
     }
 
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        format!("{}://{}", self.scheme, self.address)
     }
 
     /// What a client of the server is told by its environment.
@@ -112,16 +117,15 @@ impl MlflowServer {
 
     /// Calls a method of the REST API that succeeds.
     pub fn call(&self, path: &str, body: &Value) -> Value {
-        let headers = [("content-type", "application/json")];
-        let answered = ask(&self.address, "POST", &format!("/api/2.0/mlflow/{path}"), &headers, &body.to_string());
-        assert_eq!(answered.status, 200, "{path}: {}", answered.text());
+        let answered = ask(&self.address, "POST", path, &[], &body.to_string());
+        assert!(answered.status < 300, "{path}: {}", answered.text());
         answered.json()
     }
 
     /// Points an alias at a version.
     pub fn set_alias(&self, name: &str, alias: &str, version: u64) {
         let body = json!({ "name": name, "alias": alias, "version": version.to_string() });
-        self.call("registered-models/alias", &body);
+        self.call("/api/2.0/mlflow/registered-models/alias", &body);
     }
 
     /// Where the server keeps the files of a logged model.
