@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 use volley_cluster::{Cluster, ClusterSettings, Timers};
-use volley_engine::{Answer, Engine, EngineError, EngineSettings, Params, Request, Summary, parse_script};
+use volley_engine::{Answer, Engine, EngineError, EngineSettings, Environment, Params, Request, Summary, parse_script};
 
 use crate::harness::{House, model};
 use crate::process::{command, succeed};
@@ -55,7 +55,8 @@ impl Ground {
     pub async fn with(splits: usize, rows_of_split: usize, settings: ClusterSettings) -> Self {
         let house = House::with_input(splits, rows_of_split).await;
         let cluster = Cluster::start(settings).await.unwrap();
-        let engine = engine_of(house.folder.path(), rows_of_split).await.with_driver(cluster.driver());
+        let engine =
+            engine_of(house.folder.path(), rows_of_split, Environment::default()).await.with_driver(cluster.driver());
         Self { folder: house.folder, rows: splits * rows_of_split, cluster, engine }
     }
 
@@ -121,16 +122,18 @@ impl Ground {
 
 /// An engine of the folder, whose jobs run in this process.
 pub async fn engine(folder: &Path) -> Engine {
-    engine_of(folder, ROWS_OF_SPLIT).await
+    engine_of(folder, ROWS_OF_SPLIT, Environment::default()).await
 }
 
-async fn engine_of(folder: &Path, rows_of_split: usize) -> Engine {
+/// The same with splits of so many rows, and with these variables.
+pub async fn engine_of(folder: &Path, rows_of_split: usize, environment: Environment) -> Engine {
     let settings = EngineSettings {
         base: folder.to_path_buf(),
         registry_base: folder.to_path_buf(),
         state: folder.join(".volley/state").display().to_string(),
         cores: 2,
         split_rows: rows_of_split as u64,
+        environment,
         ..EngineSettings::default()
     };
     Engine::open(settings).await.unwrap()

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 use volley_cluster::{Cluster, ClusterSettings};
-use volley_engine::{Engine, EngineError, EngineSettings, Environment, Summary};
+use volley_engine::{Engine, EngineError, Environment, Summary};
 
-use crate::cluster_ground::{Executor, TIMERS, run};
+use crate::cluster_ground::{Executor, TIMERS, engine_of, run};
 use crate::fixtures::compare;
 use crate::harness::{House, fixture};
 use crate::http::ask;
@@ -74,16 +74,7 @@ impl Ground {
 }
 
 async fn engine(folder: &Path, mlflow: &MlflowServer) -> Engine {
-    let settings = EngineSettings {
-        base: folder.to_path_buf(),
-        registry_base: folder.to_path_buf(),
-        state: folder.join(".volley/state").display().to_string(),
-        cores: 2,
-        split_rows: ROWS_OF_SPLIT as u64,
-        environment: Environment::of(mlflow.environment()),
-        ..EngineSettings::default()
-    };
-    Engine::open(settings).await.unwrap()
+    engine_of(folder, ROWS_OF_SPLIT, Environment::of(mlflow.environment())).await
 }
 
 fn scored(to: &str) -> String {
@@ -122,12 +113,20 @@ async fn sixteen_partitions_on_two_executors_fetch_and_load_a_model_once_for_eac
     // Once by each executor, and once by the server, which pins the model.
     assert_eq!(ground.mlflow.downloads(ground.model_id(1), "model.onnx"), 3);
 
-    // What a process that is new finds in the folder of one that is gone is not fetched again; the pin of a new job is.
+    // Two with one folder fetch once; the pin of a new job is another time.
     drop(executors);
-    let (_new, address) = ground.executor("one");
+    let executors = [ground.executor("both"), ground.executor("both")];
+    ground.cluster.has_capacity(2).await;
     ground.run("again", &scored("again/")).await.unwrap();
+    assert_eq!(executors.each_ref().map(|(_, address)| metric(address, "volley_model_loads_total")), [1, 1]);
+    assert_eq!(ground.mlflow.downloads(ground.model_id(1), "model.onnx"), 5);
+
+    // What a process that is new finds in the folder of those that are gone is not fetched again.
+    drop(executors);
+    let (_new, address) = ground.executor("both");
+    ground.run("anew", &scored("anew/")).await.unwrap();
     assert_eq!(metric(&address, "volley_model_loads_total"), 1);
-    assert_eq!(ground.mlflow.downloads(ground.model_id(1), "model.onnx"), 4);
+    assert_eq!(ground.mlflow.downloads(ground.model_id(1), "model.onnx"), 6);
 }
 
 #[tokio::test(flavor = "multi_thread")]

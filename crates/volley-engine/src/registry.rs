@@ -8,7 +8,7 @@ use object_store::ObjectStore;
 use object_store::path::Path;
 use url::Url;
 use volley_commit::Location;
-use volley_connect::{Reach, Stores};
+use volley_connect::{Base, Reach, Stores};
 use volley_registry::{Mlflow, MlflowFault, MlflowSettings, ModelCache, Registry, Sources, is_mlflow};
 
 use crate::error::EngineError;
@@ -52,9 +52,8 @@ fn embedded(text: &str, settings: &EngineSettings, runtime: &RuntimeEnv) -> Resu
 
 fn server(mlflow: MlflowSettings, settings: &EngineSettings, stores: &Arc<Stores>) -> Result<Arc<Mlflow>, MlflowFault> {
     let cache = ModelCache::new(settings.base.join(&settings.model_folder), settings.model_folder_bytes);
-    let stores = stores_of_models(settings, stores)?;
-    let of_environment = settings.reach == Reach::Everywhere;
-    Ok(Arc::new(Mlflow::new(mlflow, cache, Arc::new(ModelSources { stores, of_environment }))?))
+    let sources = ModelSources { stores: stores_of_models(settings, stores)?, base: settings.ground() };
+    Ok(Arc::new(Mlflow::new(mlflow, cache, Arc::new(sources))?))
 }
 
 /// MLflow has an endpoint of its own for the buckets of artifacts.
@@ -74,12 +73,15 @@ fn stores_of_models(settings: &EngineSettings, stores: &Arc<Stores>) -> Result<A
 #[derive(Debug)]
 struct ModelSources {
     stores: Arc<Stores>,
-    of_environment: bool,
+    /// What stays closed to statements stays closed to models.
+    base: Base,
 }
 
 impl Sources for ModelSources {
     fn open(&self, url: &Url) -> Result<(Arc<dyn ObjectStore>, Path), String> {
-        let is_open = self.stores.is_connected(url) || (self.of_environment && url.scheme() != "file");
+        let of_environment = self.base.reach() == &Reach::Everywhere && url.scheme() != "file";
+        let is_closed = self.base.check(url.as_str(), url).is_err();
+        let is_open = !is_closed && (self.stores.is_connected(url) || of_environment);
         if !is_open {
             let root = url.join(".").map_or_else(|_| url.to_string(), |folder| folder.to_string());
             return Err(format!("which no connection allows: add one to volley.toml, with url = \"{root}\""));

@@ -25,6 +25,6 @@ pub use error::{Error, LocationFault, Nearest};
 pub use mlflow::{Credentials, Fetched, Mlflow, MlflowFault, MlflowSettings, NoSources, RunRecord, Sources};
 pub use name::{AliasName, ModelName};
 pub use pin::{Origin, Pin};
-pub use reference::{MlflowRef, ModelRef, Which, is_mlflow, is_url};
+pub use reference::{MlflowRef, ModelRef, Which, is_here, is_mlflow, is_url};
 pub use registry::{Model, Registry, VersionFiles};
 pub use version::{Golden, GoldenRecord, Registration, Version};

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use url::{Host, Url};
 
 use crate::Error;
 use crate::name::{check_alias, check_mlflow_name, check_model_name};
@@ -261,6 +262,16 @@ pub(crate) fn has_scheme(text: &str) -> bool {
 /// some folder. `file:x` and `memory:` are meant as URLs too, however short they are.
 pub fn is_url(text: &str) -> bool {
     has_scheme(text) || ["file:", "memory:"].iter().any(|scheme| after_scheme(text, scheme).is_some())
+}
+
+/// Whether a URL leads to this machine. A proxy of the environment is for hosts beyond it.
+pub fn is_here(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
 }
 
 /// Whether a registry of the settings is an MLflow server.

@@ -200,15 +200,8 @@ pub struct RegisterArgs {
     /// The name to register it under
     #[arg(long)]
     pub name: ModelName,
-    /// Point this alias at the new version
-    #[arg(long)]
-    pub alias: Option<AliasName>,
-    /// Score it with this runtime for good: tract, native or ort [default: as the model's files say]
-    #[arg(long, value_name = "RUNTIME", value_parser = runtime)]
-    pub runtime: Option<Runtime>,
-    /// What becomes of NULL in an input: nan, null, error or fill:VALUE
-    #[arg(long = "null", value_name = "INPUT=RULE")]
-    pub null_rules: Vec<InputRule>,
+    #[command(flatten)]
+    pub terms: TermsArgs,
     /// A note to keep with the version
     #[arg(long = "tag", value_name = "NAME=VALUE")]
     pub tags: Vec<Pair>,
@@ -228,15 +221,9 @@ pub struct RegisterArgs {
     pub tolerance: ToleranceArgs,
 }
 
-/// `volley models import`.
+/// How a new version is scored, and what points to it.
 #[derive(Debug, Args)]
-pub struct ImportArgs {
-    /// models:/NAME/VERSION, models:/NAME@ALIAS, models:/m-…, runs:/RUN/PATH
-    #[arg(value_name = "MODEL")]
-    pub model: ModelRef,
-    /// The name to register it under [default: its name there]
-    #[arg(long = "as", value_name = "NAME")]
-    pub name: Option<ModelName>,
+pub struct TermsArgs {
     /// Point this alias at the new version
     #[arg(long)]
     pub alias: Option<AliasName>,
@@ -246,6 +233,19 @@ pub struct ImportArgs {
     /// What becomes of NULL in an input: nan, null, error or fill:VALUE
     #[arg(long = "null", value_name = "INPUT=RULE")]
     pub null_rules: Vec<InputRule>,
+}
+
+/// `volley models import`.
+#[derive(Debug, Args)]
+pub struct ImportArgs {
+    /// models:/NAME/VERSION, models:/NAME@ALIAS, models:/m-…, runs:/RUN/PATH
+    #[arg(value_name = "MODEL")]
+    pub model: ModelRef,
+    /// The name to register it under [default: its name there]
+    #[arg(long = "as", value_name = "NAME")]
+    pub name: Option<ModelName>,
+    #[command(flatten)]
+    pub terms: TermsArgs,
 }
 
 /// `volley models alias`.

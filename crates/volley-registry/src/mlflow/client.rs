@@ -8,10 +8,11 @@ use reqwest::header::{HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Certificate, Identity, Method, Response, StatusCode};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use url::{Host, Url};
+use url::Url;
 
 use super::fault::{Asked, MlflowFault, Refusal};
 use super::settings::{Credentials, MlflowSettings};
+use crate::reference::is_here;
 
 /// A server that does not answer a connection by then is not there.
 const CONNECT_MAX: Duration = Duration::from_secs(10);
@@ -303,16 +304,6 @@ fn told(error: &reqwest::Error) -> String {
         _ if error.is_connect() => format!("{NO_CONNECTION} ({cause})"),
         _ if error.is_timeout() => "it takes longer than MLFLOW_HTTP_REQUEST_TIMEOUT".to_owned(),
         _ => cause,
-    }
-}
-
-/// A proxy of the environment is for hosts beyond this machine.
-fn is_here(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
     }
 }
 

@@ -5,7 +5,8 @@ use std::time::Duration;
 use reqwest::{Method, Response};
 use serde::Deserialize;
 use serde_json::Value;
-use url::{Host, Url};
+use url::Url;
+use volley_registry::is_here;
 use volley_server::Problem;
 
 use crate::report::Failure;
@@ -136,15 +137,6 @@ impl Client {
             reason = source;
         }
         Failure::new("server_unreachable", format!("the server at {} does not answer: {reason}", self.url()))
-    }
-}
-
-fn is_here(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
     }
 }
 

@@ -17,7 +17,7 @@ pub async fn import(
     settings: &EngineSettings,
     json: bool,
 ) -> Result<(), Failure> {
-    check_rules(&args.null_rules)?;
+    check_rules(&args.terms.null_rules)?;
     let fetched = registry.fetched(&source(&args.model)?).await?;
     let name = match &args.name {
         Some(name) => name.clone(),
@@ -25,7 +25,7 @@ pub async fn import(
             Failure::new(error.code(), format!("{error}; give it another with --as"))
         })?,
     };
-    let terms = Terms::new(&args.null_rules, args.runtime, &settings.runtimes());
+    let terms = Terms::new(&args.terms.null_rules, args.terms.runtime, &settings.runtimes());
     let tried = match trial::try_out(&fetched.artifact, terms).await {
         Ok(tried) => tried,
         Err(failure) => return Err(led_on(failure, &fetched).in_file(&fetched.origin.reference())),
@@ -38,7 +38,7 @@ pub async fn import(
         Some(known) => known,
         None => registry.register(name.as_str(), &registration).await?,
     };
-    tell(registry, version, args.alias.as_ref(), None, json).await
+    tell(registry, version, args.terms.alias.as_ref(), None, json).await
 }
 
 /// A name without a scheme is that of a model on the server too: there is nothing else to import from.

@@ -22,9 +22,9 @@ pub async fn register(
     settings: EngineSettings,
     json: bool,
 ) -> Result<(), Failure> {
-    check_rules(&args.null_rules)?;
+    check_rules(&args.terms.null_rules)?;
     let artifact = registry.read(&args.location).await?;
-    let terms = Terms::new(&args.null_rules, args.runtime, &settings.runtimes());
+    let terms = Terms::new(&args.terms.null_rules, args.terms.runtime, &settings.runtimes());
     let tried = trial::try_out(&artifact, terms).await.map_err(|failure| failure.in_file(&args.location))?;
     let mut registration = Registration::new(artifact, tried.contract);
     registration.trial = Some(tried.trial);
@@ -35,7 +35,7 @@ pub async fn register(
         accepted = accept(args, &registration, settings).await?;
     }
     let version = registry.register(args.name.as_str(), &registration).await?;
-    tell(registry, version, args.alias.as_ref(), accepted, json).await
+    tell(registry, version, args.terms.alias.as_ref(), accepted, json).await
 }
 
 /// Sets the alias of a version that was just made, and prints what there is now.
