@@ -26,6 +26,8 @@ os.environ.update(
     MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR="false",
     MLFLOW_RECORD_ENV_VARS_IN_MODEL_LOGGING="false",
     MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT="true",
+    # A server that went away is an error at once, not after four minutes.
+    MLFLOW_HTTP_REQUEST_MAX_RETRIES="1",
     GIT_PYTHON_REFRESH="quiet",
 )
 
