@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::net::TcpListener;
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
@@ -40,6 +41,16 @@ impl MlflowServer {
         })
     }
 
+    /// A server for those tests alone that count its answers, or replace its files.
+    pub fn counted() -> &'static Self {
+        static COUNTED: OnceLock<MlflowServer> = OnceLock::new();
+        COUNTED.get_or_init(|| {
+            let mut server = Self::start();
+            server.publish(&["linear"]);
+            server
+        })
+    }
+
     /// An empty server that hands out its artifacts from a folder.
     pub fn start() -> Self {
         Self::start_with(&[], &[], &[])
@@ -52,9 +63,10 @@ impl MlflowServer {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
         let at = |name: &str| folder.path().join(name).display().to_string();
         let log = File::create(folder.path().join("log")).unwrap();
-        // The shell ends the server when nobody holds its standard input any more.
+        // The shell ends the server, and all that it has started, when nobody holds its standard input any more: a server
+        // that many tests share is never dropped.
         let mut command = Command::new("sh");
-        command.args(["-c", "set -m; \"$@\" </dev/null & trap 'kill -- -$!' EXIT; cat >&2", "sh"]).arg(python());
+        command.process_group(0).args(["-c", "\"$@\" </dev/null & cat; kill -- -$$", "sh"]).arg(python());
         command.args(["-m", "mlflow", "server", "--workers", "1", "--host", "127.0.0.1", "--port", &port]);
         command.args(["--backend-store-uri", &format!("sqlite:///{}", at("mlflow.db"))]);
         if !arguments.iter().any(|argument| argument.contains("artifact")) {
@@ -120,6 +132,15 @@ impl MlflowServer {
         let answered = ask(&self.address, "POST", path, &[], &body.to_string());
         assert!(answered.status < 300, "{path}: {}", answered.text());
         answered.json()
+    }
+
+    /// Registers the logged models of `linear` under another name too, with the same numbers.
+    pub fn register_linear_as(&self, name: &str) {
+        self.call("/api/2.0/mlflow/registered-models/create", &json!({ "name": name }));
+        for version in self.published["linear"]["versions"].as_array().unwrap() {
+            let body = json!({ "name": name, "source": version["source"], "model_id": version["model_id"] });
+            self.call("/api/2.0/mlflow/model-versions/create", &body);
+        }
     }
 
     /// Points an alias at a version.

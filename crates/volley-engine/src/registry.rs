@@ -23,22 +23,16 @@ pub(crate) fn open(
 ) -> Result<Registry, EngineError> {
     let said = settings.registry.as_deref();
     let of_server = said.filter(|text| is_mlflow(text));
-    // Other values mean what only MLflow itself reads: a database, a folder.
-    let is_meant = settings.environment.get("MLFLOW_TRACKING_URI").is_some_and(is_mlflow);
     let found = MlflowSettings::of_variables(|name| settings.environment.get(name), of_server);
-    let mlflow = match found.and_then(|found| found.map(|found| server(found, settings, stores)).transpose()) {
-        Ok(Some(mlflow)) if said.is_none() || of_server.is_some() => return Ok(Registry::of_mlflow(mlflow)),
-        // Names would be looked up where they are not, and not found.
-        Err(fault) if of_server.is_some() || (said.is_none() && is_meant) => {
-            return Err(volley_registry::Error::from(fault).into());
-        }
-        mlflow => mlflow,
-    };
-    let registry = embedded(said.unwrap_or(EngineSettings::REGISTRY), settings, runtime)?;
-    Ok(match mlflow.transpose() {
-        Some(mlflow) => registry.with_mlflow(mlflow),
-        None => registry,
-    })
+    let mlflow = found.and_then(|found| found.map(|found| server(found, settings, stores)).transpose()).transpose();
+    // Other values of the variable mean what only MLflow itself reads: a database, a folder.
+    let is_meant = settings.environment.get("MLFLOW_TRACKING_URI").is_some_and(is_mlflow);
+    let embedded = || embedded(said.unwrap_or(EngineSettings::REGISTRY), settings, runtime);
+    match mlflow {
+        Some(mlflow) if of_server.is_some() || (said.is_none() && is_meant) => Ok(Registry::of_mlflow(mlflow)),
+        Some(mlflow) => Ok(embedded()?.with_mlflow(mlflow)),
+        None => embedded(),
+    }
 }
 
 fn embedded(text: &str, settings: &EngineSettings, runtime: &RuntimeEnv) -> Result<Registry, EngineError> {

@@ -30,7 +30,8 @@ pub struct Registry {
 #[derive(Debug, Clone)]
 enum Home {
     Embedded(Embedded),
-    Mlflow(Arc<Mlflow>),
+    /// Where `models:/…` is looked up too.
+    Mlflow,
 }
 
 /// Where `models:/…` and `runs:/…` are looked up.
@@ -88,9 +89,9 @@ impl Registry {
         Ok(Registry { base: base.to_owned(), ..Self::at(home) })
     }
 
-    /// The registered models of an MLflow server.
-    pub fn of_mlflow(mlflow: Arc<Mlflow>) -> Self {
-        Self::at(Home::Mlflow(mlflow.clone())).with_mlflow(Ok(mlflow))
+    /// The registered models of an MLflow server, or why it cannot be asked: whoever wants a model is told that.
+    pub fn of_mlflow(mlflow: Result<Arc<Mlflow>, MlflowFault>) -> Self {
+        Self::at(Home::Mlflow).with_mlflow(mlflow)
     }
 
     fn at(home: Home) -> Self {
@@ -115,9 +116,10 @@ impl Registry {
 
     /// What people call this registry.
     pub fn url(&self) -> &str {
-        match &self.home {
-            Home::Embedded(embedded) => embedded.url(),
-            Home::Mlflow(mlflow) => mlflow.url(),
+        match (&self.home, &self.mlflow) {
+            (Home::Embedded(embedded), _) => embedded.url(),
+            (Home::Mlflow, Server::Is(mlflow)) => mlflow.url(),
+            (Home::Mlflow, _) => "an MLflow server",
         }
     }
 
@@ -125,7 +127,7 @@ impl Registry {
     pub async fn names(&self) -> Result<Vec<String>, Error> {
         match &self.home {
             Home::Embedded(embedded) => embedded.names().await,
-            Home::Mlflow(mlflow) => mlflow.names().await,
+            Home::Mlflow => self.server("its models")?.names().await,
         }
     }
 
@@ -133,7 +135,7 @@ impl Registry {
     pub async fn models(&self) -> Result<Vec<Model>, Error> {
         match &self.home {
             Home::Embedded(embedded) => embedded.models().await,
-            Home::Mlflow(mlflow) => mlflow.models().await,
+            Home::Mlflow => self.server("its models")?.models().await,
         }
     }
 
@@ -146,7 +148,7 @@ impl Registry {
     pub async fn version(&self, name: &str, version: u64) -> Result<Version, Error> {
         match &self.home {
             Home::Embedded(embedded) => embedded.version(name, version).await,
-            Home::Mlflow(mlflow) => mlflow.version(name, version, &self.limits).await,
+            Home::Mlflow => self.server(name)?.version(name, version, &self.limits).await,
         }
     }
 
@@ -171,9 +173,9 @@ impl Registry {
                 let artifact = embedded.kept(&pin.sha256, self.bounds(), &pin.label()).await?;
                 Ok(VersionFiles { artifact, runtime: Some(pin.contract.runtime), fetched: None })
             }
-            Home::Mlflow(mlflow) => {
+            Home::Mlflow => {
                 let reference = MlflowRef::Registered { name: name.to_owned(), which: Which::Number(version) };
-                let fetched = mlflow.fetched(&reference, &self.limits).await?;
+                let fetched = self.fetched(&reference).await?;
                 Ok(VersionFiles { artifact: fetched.artifact.clone(), runtime: None, fetched: Some(fetched) })
             }
         }
@@ -188,7 +190,7 @@ impl Registry {
     pub async fn golden(&self, name: &str, version: u64) -> Result<Option<Golden>, Error> {
         match &self.home {
             Home::Embedded(embedded) => embedded.golden(name, version, self.bounds()).await,
-            Home::Mlflow(_) => Ok(None),
+            Home::Mlflow => Ok(None),
         }
     }
 
@@ -205,7 +207,7 @@ impl Registry {
     pub async fn set_alias(&self, name: &str, alias: &str, version: u64) -> Result<(), Error> {
         match &self.home {
             Home::Embedded(embedded) => embedded.set_alias(name, alias, version).await,
-            Home::Mlflow(mlflow) => mlflow.set_alias(name, alias, version).await,
+            Home::Mlflow => self.server(name)?.set_alias(name, alias, version).await,
         }
     }
 
@@ -213,7 +215,7 @@ impl Registry {
     pub async fn delete_alias(&self, name: &str, alias: &str) -> Result<(), Error> {
         match &self.home {
             Home::Embedded(embedded) => embedded.delete_alias(name, alias).await,
-            Home::Mlflow(mlflow) => mlflow.delete_alias(name, alias).await,
+            Home::Mlflow => self.server(name)?.delete_alias(name, alias).await,
         }
     }
 
@@ -235,9 +237,10 @@ impl Registry {
             ModelRef::Location(location) => self.pin_location(location).await,
             ModelRef::Registered { name, which } => match &self.home {
                 Home::Embedded(embedded) => embedded.pin(reference, name, which).await,
-                Home::Mlflow(mlflow) => {
-                    let meant = MlflowRef::Registered { name: name.clone(), which: which.clone() };
-                    mlflow.pin(&reference.to_string(), &meant, &self.limits).await
+                Home::Mlflow => {
+                    let (meant, written) =
+                        (MlflowRef::Registered { name: name.clone(), which: which.clone() }, reference.to_string());
+                    self.server(&written)?.pin(&written, &meant, &self.limits).await
                 }
             },
             ModelRef::Mlflow(meant) => match (&self.mlflow, &self.home, meant) {
@@ -260,10 +263,10 @@ impl Registry {
                 embedded.kept(&pin.sha256, self.bounds(), &pin.label()).await
             }
             // Planned where there was an embedded registry, of which this process knows nothing.
-            (Home::Mlflow(mlflow), Pin { version: Some(_), .. }) => Err(Error::ForeignRegistry {
+            (Home::Mlflow, Pin { version: Some(_), .. }) => Err(Error::ForeignRegistry {
                 label: pin.label(),
                 pinned: pin.location.clone(),
-                here: mlflow.url().to_owned(),
+                here: self.url().to_owned(),
             }),
             (_, Pin { version: None, .. }) => {
                 let artifact = self.read_local(&pin.location).await?.artifact;
@@ -290,7 +293,7 @@ impl Registry {
     fn embedded(&self, done: &'static str, instead: &'static str) -> Result<&Embedded, Error> {
         match &self.home {
             Home::Embedded(embedded) => Ok(embedded),
-            Home::Mlflow(mlflow) => Err(Error::OnMlflow { server: mlflow.url().to_owned(), done, instead }),
+            Home::Mlflow => Err(Error::OnMlflow { server: self.url().to_owned(), done, instead }),
         }
     }
 

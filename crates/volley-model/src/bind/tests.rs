@@ -192,10 +192,15 @@ fn where_no_cast_helps_a_list_input_says_what_it_takes() {
 fn a_model_without_signature_binds_by_the_graph_s_names_and_says_so() {
     let contract = bare(Some(2), Element::F32);
     assert_eq!(shown(&contract, &named(&[("x", list_of(DataType::Float32))])).len(), 1);
-    let problems = refused(&contract, &doubles(&["a", "b"]));
+    // As many fields as it takes numbers are its row, in their order.
+    assert_eq!(
+        shown(&contract, &doubles(&["a", "b"])),
+        shown(&contract, &positional(&[DataType::Float64, DataType::Float64]))
+    );
+    let problems = refused(&contract, &doubles(&["a", "b", "c"]));
     assert_eq!(
         problems[0],
-        "model `churn` needs column `X`: the query gives a, b; the model has no signature: pass its inputs by position [missing_input]"
+        "model `churn` needs column `X`: the query gives a, b, c; the model has no signature: pass its inputs by position [missing_input]"
     );
 }
 
@@ -222,7 +227,7 @@ fn fields_that_no_input_takes_are_passed_over_unless_an_input_is_left_out() {
     assert_eq!(shown(&contract, &doubles(&["a"])).len(), 2);
     assert_eq!(
         refused(&contract, &doubles(&["a", "bb"])),
-        ["model `churn` has no input `bb`: it takes a, b [extra_argument]"]
+        ["model `churn` has no input `bb`: it takes a, b; did you mean `b`? [extra_argument]"]
     );
 }
 
