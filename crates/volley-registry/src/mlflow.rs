@@ -218,7 +218,7 @@ impl Mlflow {
             return Ok(artifact);
         }
         let label = pin.label();
-        let place = Place::parse(&pin.location, &self.tracking, &label)?;
+        let place = self.place(&pin.location, &label)?;
         let artifact = self.files(bounds, &label).all(&place).await?;
         artifacts::verify(&artifact.digest(), &pin.sha256, &label)?;
         self.cache.keep(&artifact).await?;

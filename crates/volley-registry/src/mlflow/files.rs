@@ -74,11 +74,16 @@ impl Files<'_> {
         Ok(Artifact::new(files))
     }
 
-    /// Whether anything lies directly below a folder of the proxy.
+    /// Whether anything lies below a place, or whether that is told by whoever reads it, who is refused.
     pub(super) async fn has_any(&self, place: &Place) -> Result<bool, Error> {
         match place {
             Place::Proxy(folder) => Ok(!self.listed(folder).await?.is_empty()),
-            _ => Ok(true),
+            Place::Store(url) => {
+                let Ok((store, folder)) = self.sources.open(url) else { return Ok(true) };
+                let unavailable = |source| Error::Unavailable { key: url.to_string(), source };
+                Ok(store.list(Some(&folder)).try_next().await.map_err(unavailable)?.is_some())
+            }
+            Place::Run { .. } | Place::Logged(_) => Ok(true),
         }
     }
 
@@ -108,7 +113,7 @@ impl Files<'_> {
         while let Some((below, depth)) = folders.pop() {
             let path = if below.is_empty() { folder.to_owned() } else { format!("{folder}/{below}") };
             for file in self.listed(&path).await? {
-                let name = self.name(&file)?;
+                let name = self.name(&file.path)?;
                 let path = if below.is_empty() { name } else { format!("{below}/{name}") };
                 match file.is_dir {
                     true if depth == DEPTH_MAX => return Err(self.refused(format!("`{path}` lies too deep"))),
@@ -128,11 +133,11 @@ impl Files<'_> {
     }
 
     /// The name of a listed file, which is one part of a path and nothing more.
-    fn name(&self, file: &ListedFile) -> Result<String, MlflowFault> {
-        match inner_part(&file.path) {
+    fn name(&self, listed: &str) -> Result<String, MlflowFault> {
+        match inner_part(listed) {
             // Names are not encoded here: what decodes to something else is no name of a model's file.
-            Some(name) if name == file.path => Ok(name),
-            _ => Err(self.refused(format!("`{}` is no name of a file", one_line(&file.path)))),
+            Some(name) if name == listed => Ok(name),
+            _ => Err(self.refused(format!("`{}` is no name of a file", one_line(listed)))),
         }
     }
 
@@ -142,23 +147,27 @@ impl Files<'_> {
         let (store, folder) = self.sources.open(url).map_err(refused)?;
         let unavailable = |source| Error::Unavailable { key: url.to_string(), source };
         let mut found = Found { files: BTreeMap::new(), bounds: self.bounds, room: self.bounds.bytes_max };
+        let mut keys = BTreeMap::new();
         let mut objects = store.list(Some(&folder));
         while let Some(object) = objects.try_next().await.map_err(unavailable)? {
             let Some(parts) = object.location.prefix_match(&folder) else { continue };
-            let parts: Vec<_> = parts.map(|part| inner_part(part.as_ref())).collect();
-            let parts = parts.into_iter().collect::<Option<Vec<_>>>();
-            let path = parts.ok_or_else(|| self.refused(format!("`{}` is no name of a file", object.location)))?;
-            found.add(path.join("/"), Some(object.size)).map_err(|reason| self.refused(reason))?;
+            let parts: Vec<_> = parts.map(|part| self.name(part.as_ref())).collect::<Result<_, _>>()?;
+            let path = parts.join("/");
+            found.add(path.clone(), Some(object.size)).map_err(|reason| self.refused(reason))?;
+            keys.insert(path, (object.location, object.size));
         }
         drop(objects);
-        let (store, folder) = (&store, &folder);
-        let download = |(path, size): (String, Option<u64>)| async move {
-            let key = path.split('/').fold(folder.clone(), |key, part| key.join(part));
-            let bytes = store.get(&key).await.map_err(unavailable)?.bytes().await.map_err(unavailable)?;
-            self.check_size(&path, size, bytes.len() as u64)?;
+        let store = &store;
+        // By the key that was listed: made of its parts again, it would be encoded.
+        let download = |(path, (key, size)): (String, (Path, u64))| async move {
+            let object = store.get(&key).await.map_err(unavailable)?;
+            // Before it is read: it may have grown beyond all bounds.
+            self.check_size(&path, Some(size), object.meta.size)?;
+            let bytes = object.bytes().await.map_err(unavailable)?;
+            self.check_size(&path, Some(size), bytes.len() as u64)?;
             Ok::<_, Error>((path, bytes))
         };
-        stream::iter(found.files).map(download).buffered(DOWNLOADS).try_collect().await
+        stream::iter(keys).map(download).buffered(DOWNLOADS).try_collect().await
     }
 
     /// A transfer that was cut off is not told from a whole one by every server.

@@ -110,10 +110,8 @@ impl Mlflow {
     }
 
     async fn logged(&self, id: &str) -> Result<Found, Error> {
-        let label = format!("models:/{id}");
         let model = self.logged_model(id).await?;
-        check_ready(&label, &model.info.status, "LOGGED_MODEL_READY")?;
-        self.of_logged(label, model)
+        self.of_logged(format!("models:/{id}"), model)
     }
 
     async fn logged_model(&self, id: &str) -> Result<LoggedModel, Error> {
@@ -124,7 +122,8 @@ impl Mlflow {
 
     fn of_logged(&self, label: String, model: LoggedModel) -> Result<Found, Error> {
         let info = model.info;
-        let place = Place::parse(&info.artifact_uri, &self.tracking, &label)?;
+        check_ready(&label, &info.status, "LOGGED_MODEL_READY")?;
+        let place = self.place(&info.artifact_uri, &label)?;
         let of = (info.name.as_str(), None, info.creation_timestamp_ms);
         let origin = self.origin(of, &format!("models:/{}", info.model_id), &info.source_run_id);
         Ok(Found { label, origin, place, tags: BTreeMap::new(), aliases: vec![] })
@@ -135,7 +134,7 @@ impl Mlflow {
         let label = format!("runs:/{run}/{path}");
         let answer: OneRun = self.client.get(Side::Tracking, "runs/get", &[("run_id", run)], &label).await?;
         let info = answer.run.info;
-        let place = Place::parse(&info.artifact_uri, &self.tracking, &label)?.join(path);
+        let place = self.place(&info.artifact_uri, &label)?.join(path);
         if self.files(Bounds::from(&Limits::default()), &label).has_any(&place).await? {
             let name = path.rsplit('/').next().unwrap_or(path);
             let origin = self.origin((name, None, info.start_time), &label, run);
@@ -173,20 +172,21 @@ impl Mlflow {
     async fn settled(&self, place: Place, label: &str) -> Result<Place, Error> {
         match place {
             Place::Run { run, path } => Ok(Box::pin(self.of_run(&run, &path)).await?.place),
-            Place::Logged(id) => {
-                let uri = self.logged_model(&id).await?.info.artifact_uri;
-                match Place::parse(&uri, &self.tracking, label)? {
-                    place @ (Place::Proxy(_) | Place::Store(_)) => Ok(place),
-                    // One step: a chain of them is no server's doing.
-                    Place::Run { .. } | Place::Logged(_) => Err(MlflowFault::Source {
-                        model: label.to_owned(),
-                        source_uri: uri,
-                        reason: "which leads on and on".to_owned(),
-                    }
-                    .into()),
-                }
-            }
+            Place::Logged(id) => Ok(self.place(&self.logged_model(&id).await?.info.artifact_uri, label)?),
             place => Ok(place),
+        }
+    }
+
+    /// The place of a run, of a logged model or of a pin, which has files and leads no further: a chain of them is no
+    /// server's doing.
+    pub(super) fn place(&self, uri: &str, label: &str) -> Result<Place, MlflowFault> {
+        match Place::parse(uri, &self.tracking, label)? {
+            place @ (Place::Proxy(_) | Place::Store(_)) => Ok(place),
+            Place::Run { .. } | Place::Logged(_) => Err(MlflowFault::Source {
+                model: label.to_owned(),
+                source_uri: uri.to_owned(),
+                reason: "which leads on and on".to_owned(),
+            }),
         }
     }
 

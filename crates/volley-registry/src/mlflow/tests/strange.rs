@@ -1,0 +1,116 @@
+//! Servers, buckets and names as they are seldom, and as somebody might want them to be.
+
+use object_store::memory::InMemory;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
+
+use super::*;
+
+/// The call of an address: what follows the API's path, without the query.
+fn call(asked: &Asked) -> &str {
+    asked.path.split('?').next().unwrap_or_default().rsplit("mlflow/").next().unwrap_or_default()
+}
+
+const LOGGED: &str = "models:/m-0123456789abcdef0123456789abcdef";
+
+#[tokio::test]
+async fn places_that_lead_on_and_on_are_refused() {
+    let run = |uri: &str| ok(&json!({ "run": { "info": { "experiment_id": "1", "artifact_uri": uri } } }));
+    let answer = move |asked: &Asked| match call(asked) {
+        "runs/get" if asked.path.contains("run_id=a") => run("runs:/b/m"),
+        "runs/get" => run("models:/m-2"),
+        "model-versions/get" => ok(&json!({ "model_version": { "name": "m", "version": "1" } })),
+        "model-versions/get-download-uri" => ok(&json!({ "artifact_uri": "runs:/a/m" })),
+        call if call.starts_with("logged-models/") => {
+            ok(&json!({ "model": { "info": { "artifact_uri": "models:/m-2" } } }))
+        }
+        _ => Answer::new(500, ""),
+    };
+    let ground = Ground::new(answer).await;
+    for reference in ["runs:/a/m", "runs:/b/m", "models:/m/1", LOGGED] {
+        let error = ground.pin(reference).await.expect_err(reference);
+        assert_eq!(error.code(), "mlflow_source", "{reference}: {error}");
+        assert!(error.to_string().contains("on and on"), "{reference}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn a_model_that_a_run_is_still_logging_is_refused() {
+    let answer = |asked: &Asked| match call(asked) {
+        "runs/get" => ok(&json!({ "run": { "info": { "artifact_uri": "mlflow-artifacts:/1/r/artifacts" } } })),
+        "logged-models/search" => ok(&json!({ "models": [{ "info": {
+            "name": "m", "source_run_id": "r", "status": "LOGGED_MODEL_PENDING", "artifact_uri": "mlflow-artifacts:/1/m"
+        } }] })),
+        _ if asked.path.contains("1%2Fm") => listing("model.onnx", json!(crate_model(0).len())),
+        _ if asked.path.ends_with("model.onnx") => Answer::new(200, crate_model(0)),
+        _ => ok(&json!({})),
+    };
+    let error = Ground::new(answer).await.pin("runs:/r/m").await.expect_err("pending");
+    assert_eq!(error.code(), "model_not_ready", "{error}");
+}
+
+/// A bucket whose keys are not encoded, as MLflow writes them.
+#[derive(Debug, Default)]
+struct Bucket(Arc<InMemory>);
+
+impl Bucket {
+    async fn put(&self, key: &str, bytes: Vec<u8>) {
+        self.0.put(&Path::parse(key).expect("a key"), bytes.into()).await.expect("in memory");
+    }
+}
+
+impl Sources for Bucket {
+    fn open(&self, url: &url::Url) -> Result<(Arc<dyn ObjectStore>, Path), String> {
+        Ok((self.0.clone(), Path::from_url_path(url.path()).expect("a path")))
+    }
+}
+
+/// A server of runs whose artifacts lie in a bucket, as do the models that they logged.
+fn of_bucket(asked: &Asked) -> Answer {
+    match call(asked) {
+        "runs/get" => ok(&json!({ "run": { "info": { "artifact_uri": "s3://bucket/run" } } })),
+        "logged-models/search" => ok(&json!({ "models": [{ "info": {
+            "name": "outside", "source_run_id": "r", "status": "LOGGED_MODEL_READY", "artifact_uri": "s3://bucket/models/o"
+        } }] })),
+        _ => Answer::new(500, ""),
+    }
+}
+
+#[tokio::test]
+async fn a_name_with_signs_of_a_url_is_the_folder_of_that_name() {
+    let bucket = Bucket::default();
+    for (folder, last) in [("run/m", 0), ("run/m#2", 1), ("run/m?2", 2), ("run/m%20", 3)] {
+        bucket.put(&format!("{folder}/model.onnx"), crate_model(last)).await;
+    }
+    let ground = Ground::with(of_bucket, bucket).await;
+    for (path, last) in [("m", 0), ("m#2", 1), ("m?2", 2), ("m%20", 3)] {
+        let pin = ground.pin(&format!("runs:/r/{path}")).await.expect(path);
+        let expected = Artifact::new(BTreeMap::from([("model.onnx".to_owned(), crate_model(last).into())]));
+        assert_eq!(pin.sha256, expected.digest(), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn files_of_a_bucket_are_read_by_the_keys_that_they_have() {
+    let bucket = Bucket::default();
+    for key in ["run/m/model.onnx", "run/m/100%.txt", "run/m/a#1/~b [c].txt"] {
+        bucket.put(key, if key.ends_with("onnx") { crate_model(0) } else { vec![] }).await;
+    }
+    let fetched = Ground::with(of_bucket, bucket).await;
+    let fetched = fetched.mlflow.fetched(&reference_to("runs:/r/m"), &Limits::default()).await.expect("read");
+    let files: Vec<_> = fetched.artifact.files().keys().collect();
+    assert_eq!(files, ["100%.txt", "a#1/~b [c].txt", "model.onnx"]);
+    let bucket = Bucket::default();
+    bucket.put("run/m/a%2fb", vec![]).await;
+    let error = Ground::with(of_bucket, bucket).await.pin("runs:/r/m").await.expect_err("a path for a name");
+    assert_eq!(error.code(), "mlflow_files", "{error}");
+}
+
+#[tokio::test]
+async fn a_model_that_a_run_logged_into_a_bucket_is_found_by_its_name() {
+    let bucket = Bucket::default();
+    bucket.put("models/o/model.onnx", crate_model(0)).await;
+    let ground = Ground::with(of_bucket, bucket).await;
+    assert_eq!(ground.pin("runs:/r/outside").await.expect("found").location, "s3://bucket/models/o/");
+    assert_eq!(ground.pin("runs:/r/other").await.expect_err("nothing").code(), "mlflow_missing");
+}
