@@ -88,28 +88,30 @@ impl Files<'_> {
     }
 
     async fn of_proxy(&self, folder: &str) -> Result<BTreeMap<String, Bytes>, Error> {
-        let found = self.list(folder).await?;
-        let bytes_max = found.bounds.bytes_max;
-        let download = |(path, size): (String, Option<u64>)| async move {
-            let bytes_max = size.unwrap_or(bytes_max);
+        let Found { files, mut room, .. } = self.list(folder).await?;
+        let download = |path: String, size: Option<u64>, bytes_max: u64| async move {
             let bytes = self.client.file(&format!("{folder}/{path}"), bytes_max, &self.what()).await?;
             self.check_size(&path, size, bytes.len() as u64)?;
-            Ok((path, bytes))
+            Ok::<_, MlflowFault>((path, bytes))
         };
-        let files: BTreeMap<_, _> = stream::iter(found.files)
-            .map(download)
-            .buffered(DOWNLOADS)
-            .try_collect::<BTreeMap<_, _>>()
-            .await
-            .map_err(|error: MlflowFault| Error::from(error))?;
-        self.check_sum(&files)?;
-        Ok(files)
+        let sized = files.iter().filter_map(|(path, size)| size.map(|size| download(path.clone(), Some(size), size)));
+        let sized: Vec<_> = sized.collect();
+        let mut found: BTreeMap<_, _> = stream::iter(sized).buffered(DOWNLOADS).try_collect().await?;
+        // One after the other, as each may fill all the room that is left.
+        for path in files.into_iter().filter_map(|(path, size)| size.is_none().then_some(path)) {
+            let (path, bytes) = download(path, None, room).await?;
+            let left = room.checked_sub(bytes.len() as u64);
+            room = left.ok_or_else(|| self.refused(self.bounds.exceeded().to_string()))?;
+            found.insert(path, bytes);
+        }
+        Ok(found)
     }
 
     /// Everything below a folder, a request a folder.
     async fn list(&self, folder: &str) -> Result<Found, MlflowFault> {
         let mut found = Found { files: BTreeMap::new(), bounds: self.bounds, room: self.bounds.bytes_max };
         let mut folders = vec![(String::new(), 0)];
+        let mut folders_listed = 0;
         while let Some((below, depth)) = folders.pop() {
             let path = if below.is_empty() { folder.to_owned() } else { format!("{folder}/{below}") };
             for file in self.listed(&path).await? {
@@ -117,10 +119,14 @@ impl Files<'_> {
                 let path = if below.is_empty() { name } else { format!("{below}/{name}") };
                 match file.is_dir {
                     true if depth == DEPTH_MAX => return Err(self.refused(format!("`{path}` lies too deep"))),
-                    true => folders.push((path, depth + 1)),
+                    true => {
+                        folders.push((path, depth + 1));
+                        folders_listed += 1;
+                    }
                     false => found.add(path, file.file_size).map_err(|reason| self.refused(reason))?,
                 }
-                if folders.len() > self.bounds.files_max {
+                // Of those too that hold no file: each is a request.
+                if folders_listed > self.bounds.files_max {
                     return Err(self.refused(self.bounds.exceeded().to_string()));
                 }
             }
@@ -180,15 +186,6 @@ impl Files<'_> {
                 )))
             }
             _ => Ok(()),
-        }
-    }
-
-    /// For servers that list no sizes.
-    fn check_sum(&self, files: &BTreeMap<String, Bytes>) -> Result<(), MlflowFault> {
-        let size = files.values().fold(0u64, |size, file| size.saturating_add(file.len() as u64));
-        match size <= self.bounds.bytes_max {
-            true => Ok(()),
-            false => Err(self.refused(self.bounds.exceeded().to_string())),
         }
     }
 

@@ -114,3 +114,32 @@ async fn a_model_that_a_run_logged_into_a_bucket_is_found_by_its_name() {
     assert_eq!(ground.pin("runs:/r/outside").await.expect("found").location, "s3://bucket/models/o/");
     assert_eq!(ground.pin("runs:/r/other").await.expect_err("nothing").code(), "mlflow_missing");
 }
+
+#[tokio::test]
+async fn files_without_sizes_take_no_more_room_together_than_a_model_may() {
+    let files: Vec<_> = (0..9).map(|n| json!({ "path": format!("f{n}") })).collect();
+    let files = json!({ "files": files });
+    let answer = one_version(move |asked| match asked.path.contains("?path=") {
+        true => ok(&files),
+        false => Answer::new(200, [0; 600]),
+    });
+    let ground = Ground::new(answer).await;
+    let limits = Limits { file_bytes_max: 1_000, ..Limits::default() };
+    let error = ground.mlflow.fetched(&reference_to("models:/m/1"), &limits).await.expect_err("too large");
+    assert!(error.to_string().contains("more lie here"), "{error}");
+    assert_eq!(ground.asked("artifacts/1/"), 2);
+}
+
+#[tokio::test]
+async fn folders_without_files_come_to_an_end_too() {
+    let answer = one_version(|asked| {
+        let depth = asked.path.matches("d0").count();
+        let folders = if depth > 1 { 0 } else { 5_000 + depth };
+        let folders: Vec<_> = (0..folders).map(|n| json!({ "path": format!("d0{n}"), "is_dir": true })).collect();
+        ok(&json!({ "files": folders }))
+    });
+    let ground = Ground::new(answer).await;
+    let error = ground.pin("models:/m/1").await.expect_err("no end");
+    assert!(error.to_string().contains("10000 files"), "{error}");
+    assert_eq!(ground.asked("?path="), 2);
+}
