@@ -104,6 +104,8 @@ impl Mlflow {
             }
         }
         names.sort();
+        // Pages are cut by position: what is made meanwhile moves others onto the next one too.
+        names.dedup();
         Ok(names)
     }
 
@@ -115,12 +117,18 @@ impl Mlflow {
         }
         let model = |(name, mut versions): (String, Vec<u64>)| async move {
             versions.sort_unstable();
+            versions.dedup();
             // A search does not tell aliases.
-            let aliases = self.aliases(&name).await?;
+            let aliases = match self.aliases(&name).await {
+                // Deleted since it was listed.
+                Err(Error::UnknownModel { .. }) => return Ok(None),
+                aliases => aliases?,
+            };
             let latest = versions.last().copied().unwrap_or_default();
-            Ok(Model { name, latest, versions, aliases })
+            Ok::<_, Error>(Some(Model { name, latest, versions, aliases }))
         };
-        stream::iter(versions).map(model).buffered(CALLS_AT_ONCE).try_collect().await
+        let models: Vec<_> = stream::iter(versions).map(model).buffered(CALLS_AT_ONCE).try_collect().await?;
+        Ok(models.into_iter().flatten().collect())
     }
 
     /// One version, fetched and inspected.
@@ -244,7 +252,7 @@ impl Mlflow {
 
     /// All versions of one model or of all, in the order of their numbers.
     async fn all_versions(&self, name: Option<&str>) -> Result<Vec<ModelVersion>, Error> {
-        let filter = name.map(|name| format!("name='{}'", name.replace('\'', "''")));
+        let filter = name.and_then(of_name);
         let mut versions = vec![];
         let mut token = String::new();
         for _ in 0..PAGES_MAX {
@@ -258,9 +266,17 @@ impl Mlflow {
                 break;
             }
         }
+        versions.retain(|version| name.is_none_or(|name| version.name == name));
         versions.sort_by_key(|version| version.version);
         Ok(versions)
     }
+}
+
+/// The search for the versions of a model. Quotes cannot be escaped in it; there is none for a name that holds both
+/// kinds.
+fn of_name(name: &str) -> Option<String> {
+    let quote = ['\'', '"'].into_iter().find(|quote| !name.contains(*quote))?;
+    Some(format!("name={quote}{name}{quote}"))
 }
 
 /// A server and its workspace.

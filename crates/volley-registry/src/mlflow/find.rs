@@ -52,7 +52,10 @@ impl Mlflow {
             Which::Latest => return self.latest(name, None).await,
         };
         match answer {
-            Ok(OneVersion { model_version }) => self.found(name, model_version).await,
+            Ok(OneVersion { model_version }) => match which {
+                Which::Number(asked) if *asked != model_version.version => Err(self.other_version(&model_version)),
+                _ => self.found(name, model_version).await,
+            },
             Err(fault) => Err(self.not_found(fault, name, which).await),
         }
     }
@@ -92,6 +95,9 @@ impl Mlflow {
 
     /// A version with the place of its files.
     async fn found(&self, name: &str, version: ModelVersion) -> Result<Found, Error> {
+        if version.version == 0 {
+            return Err(self.other_version(&version));
+        }
         let label = format!("{name}/{}", version.version);
         check_ready(&label, &version.status, "READY")?;
         let number = version.version.to_string();
@@ -107,6 +113,15 @@ impl Mlflow {
             tags: version.tags.into_iter().map(|tag| (tag.key, tag.value)).collect(),
             aliases: version.aliases,
         })
+    }
+
+    /// An answer that is read leniently may be one to another question.
+    fn other_version(&self, found: &ModelVersion) -> Error {
+        let reason = match found.version {
+            0 => "it was asked for a version, and its answer holds none".to_owned(),
+            number => format!("it was asked for another version, and its answer is version {number}"),
+        };
+        MlflowFault::NotMlflow { url: self.url().to_owned(), reason }.into()
     }
 
     async fn logged(&self, id: &str) -> Result<Found, Error> {

@@ -11,6 +11,10 @@ fn call(asked: &Asked) -> &str {
     asked.path.split('?').next().unwrap_or_default().rsplit("mlflow/").next().unwrap_or_default()
 }
 
+fn missing(message: &str) -> Answer {
+    Answer::new(404, json!({ "error_code": "RESOURCE_DOES_NOT_EXIST", "message": message }).to_string())
+}
+
 const LOGGED: &str = "models:/m-0123456789abcdef0123456789abcdef";
 
 #[tokio::test]
@@ -142,4 +146,59 @@ async fn folders_without_files_come_to_an_end_too() {
     let error = ground.pin("models:/m/1").await.expect_err("no end");
     assert!(error.to_string().contains("10000 files"), "{error}");
     assert_eq!(ground.asked("?path="), 2);
+}
+
+#[tokio::test]
+async fn an_answer_to_another_question_is_none() {
+    for (answer, says) in [
+        (json!({}), "holds none"),
+        (json!({ "model_version": { "name": "m", "version": "three" } }), "holds none"),
+        (json!({ "model_version": { "name": "m", "version": "2" } }), "is version 2"),
+    ] {
+        let error = Ground::new(move |_| ok(&answer)).await.pin("models:/m/1").await.expect_err(says);
+        assert_eq!(error.code(), "mlflow_not_found", "{error}");
+        assert!(error.to_string().contains(says), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_name_with_quotes_has_its_versions() {
+    let versions = |names: &[&str]| {
+        let versions: Vec<_> = names.iter().map(|name| json!({ "name": name, "version": "2" })).collect();
+        ok(&json!({ "model_versions": versions }))
+    };
+    let answer = move |asked: &Asked| match call(asked) {
+        "registered-models/get" => ok(&json!({})),
+        // As MLflow does it: what stands between the quotes is the name.
+        "model-versions/search" if asked.path.contains("filter=name%3D%22it%27s%22") => versions(&["it's"]),
+        "model-versions/search" if asked.path.contains("filter=") => versions(&[]),
+        "model-versions/search" => versions(&["other", "a\"b'c"]),
+        _ => missing("no such version"),
+    };
+    let ground = Ground::new(answer).await;
+    for reference in ["models:/it's/9", "models:/a\"b'c/9"] {
+        let error = ground.pin(reference).await.expect_err(reference);
+        assert_eq!(error.code(), "unknown_version");
+        assert!(error.to_string().ends_with("it has 2"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_listed_twice_or_is_gone_meanwhile_is_a_model_once_or_none() {
+    let page = |names: [&str; 2], token: &str| {
+        let versions = names.map(|name| json!({ "name": name, "version": "1" }));
+        let models = names.map(|name| json!({ "name": name }));
+        ok(&json!({ "model_versions": versions, "registered_models": models, "next_page_token": token }))
+    };
+    let answer = move |asked: &Asked| match call(asked) {
+        "registered-models/get" if asked.path.contains("gone") => missing("gone"),
+        "registered-models/get" => ok(&json!({})),
+        _ if asked.path.contains("page_token") => page(["b", "gone"], ""),
+        _ => page(["a", "b"], "more"),
+    };
+    let ground = Ground::new(answer).await;
+    assert_eq!(ground.mlflow.names().await.expect("names"), ["a", "b", "gone"]);
+    let models = ground.mlflow.models().await.expect("models");
+    let models: Vec<_> = models.iter().map(|model| (model.name.as_str(), model.versions.as_slice())).collect();
+    assert_eq!(models, [("a", &[1][..]), ("b", &[1])]);
 }
