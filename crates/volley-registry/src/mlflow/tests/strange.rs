@@ -202,3 +202,15 @@ async fn what_is_listed_twice_or_is_gone_meanwhile_is_a_model_once_or_none() {
     let models: Vec<_> = models.iter().map(|model| (model.name.as_str(), model.versions.as_slice())).collect();
     assert_eq!(models, [("a", &[1][..]), ("b", &[1])]);
 }
+
+#[tokio::test]
+async fn a_model_that_is_called_like_a_workspace_is_a_model() {
+    let mock = Mock::start(|_| missing("Registered Model with name=workspace-churn not found")).await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let settings = MlflowSettings { workspace: Some("team-a".to_owned()), ..settings(&mock) };
+    let cache = ModelCache::new(folder.path(), 1 << 20);
+    let mlflow = Mlflow::new(settings, cache, Arc::new(NoSources)).expect("good settings");
+    let reference = reference_to("models:/workspace-churn/1");
+    let error = mlflow.fetched(&reference, &Limits::default()).await.expect_err("none");
+    assert_eq!(error.code(), "unknown_model", "{error}");
+}
