@@ -204,6 +204,8 @@ impl Mlflow {
         if recorded != digest {
             return Err(Error::VersionChanged { label, recorded, found: digest, record: record.display().to_string() });
         }
+        // As long as it is written, nobody else writes it, nor removes it for being unused.
+        let _lock = self.cache.lock(&digest).await?;
         if self.cache.get(&digest, bounds).await?.is_none() {
             self.cache.keep(&artifact).await?;
         }

@@ -214,3 +214,20 @@ async fn a_model_that_is_called_like_a_workspace_is_a_model() {
     let error = mlflow.fetched(&reference, &Limits::default()).await.expect_err("none");
     assert_eq!(error.code(), "unknown_model", "{error}");
 }
+
+#[tokio::test]
+async fn what_is_fetched_for_a_plan_is_written_by_one_process_at_a_time() {
+    let model = crate_model(0);
+    let artifact = Artifact::new(BTreeMap::from([("model.onnx".to_owned(), model.clone().into())]));
+    let answer = one_version(move |asked| match asked.path.contains("?path=") {
+        true => listing("model.onnx", json!(model.len())),
+        false => Answer::new(200, model.clone()),
+    });
+    let ground = Ground::new(answer).await;
+    let other = ModelCache::new(ground.folder.path(), 1 << 20);
+    let lock = other.lock(&artifact.digest()).await.expect("free");
+    let waits = tokio::time::timeout(Duration::from_secs(1), ground.pin("models:/m/1")).await;
+    waits.expect_err("another process writes it");
+    drop(lock);
+    ground.pin("models:/m/1").await.expect("written");
+}
