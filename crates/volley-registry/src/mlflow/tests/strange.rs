@@ -231,3 +231,21 @@ async fn what_is_fetched_for_a_plan_is_written_by_one_process_at_a_time() {
     drop(lock);
     ground.pin("models:/m/1").await.expect("written");
 }
+
+#[tokio::test]
+async fn an_experiment_that_was_deleted_is_told_before_the_job_begins() {
+    let answer = |_: &Asked| ok(&json!({ "experiment": { "experiment_id": "7", "lifecycle_stage": "deleted" } }));
+    let ground = Ground::new(answer).await;
+    let error = ground.mlflow.experiment("nightly").await.expect_err("it takes no runs");
+    assert!(error.to_string().contains("experiment nightly is deleted"), "{error}");
+    assert_eq!((error.code(), ground.asked("create")), ("mlflow_refused", 0));
+}
+
+#[tokio::test]
+async fn a_token_that_no_header_can_hold_is_a_wrong_setting() {
+    let mock = Mock::start(|_| ok(&json!({}))).await;
+    let settings = MlflowSettings { credentials: Credentials::Bearer("a\nCANARY".to_owned()), ..settings(&mock) };
+    let fault = Client::new(settings).expect_err("no header");
+    assert_eq!(fault.code(), "mlflow_settings");
+    assert!(!fault.to_string().contains("CANARY"), "{fault}");
+}
