@@ -11,14 +11,13 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, TryLockError};
+use std::io;
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use futures::TryStreamExt;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt};
 use serde::{Deserialize, Serialize};
 use volley_model::{Artifact, Digest};
 
@@ -30,6 +29,9 @@ use crate::{Error, records};
 
 /// How much a cache keeps unless it is told.
 pub const CACHE_BYTES: u64 = 10 << 30;
+
+/// How long a lock is left alone that another process holds.
+const LOCK_PAUSE: Duration = Duration::from_millis(50);
 
 /// A folder of models, by digest.
 #[derive(Debug, Clone)]
@@ -81,10 +83,14 @@ impl ModelCache {
 
     /// Waits until no other process fetches or removes this artifact, and keeps others from it.
     pub(crate) async fn lock(&self, digest: &Digest) -> Result<Lock, Error> {
-        self.store().await?;
-        let path = self.lock_path(digest);
-        let locked = blocking(move || File::create(path).and_then(|file| file.lock().map(|()| Lock(file)))).await?;
-        locked.map_err(|error| self.unusable(&error))
+        loop {
+            if let Some(lock) = self.try_lock(digest).map_err(|error| self.unusable(&error))? {
+                return Ok(lock);
+            }
+            // Not in the operating system: a thread that waits there cannot be called back, and keeps a process that
+            // stops from its end.
+            tokio::time::sleep(LOCK_PAUSE).await;
+        }
     }
 
     /// Records what a version is when it is first used, and gives what was recorded then. `version` tells all that makes
@@ -111,8 +117,13 @@ impl ModelCache {
 
     /// Removes what was used the longest time ago, but not what was just kept, nor what another process fetches.
     async fn make_room(&self, kept: &Digest) -> Result<(), Error> {
-        let store = self.store().await?;
-        let mut artifacts = self.artifacts(store).await?;
+        let (cache, kept) = (self.clone(), kept.clone());
+        let made = blocking(move || cache.remove_others(&kept)).await?;
+        made.map_err(|error| self.unusable(&error))
+    }
+
+    fn remove_others(&self, kept: &Digest) -> io::Result<()> {
+        let mut artifacts = self.artifacts()?;
         let mut bytes: u64 = artifacts.iter().map(|artifact| artifact.bytes).sum();
         artifacts.sort_by_key(|artifact| artifact.used);
         for artifact in artifacts {
@@ -122,54 +133,40 @@ impl ModelCache {
             if artifact.digest == *kept {
                 continue;
             }
-            let Some(_lock) = self.try_lock(&artifact.digest) else { continue };
+            let Ok(Some(_lock)) = self.try_lock(&artifact.digest) else { continue };
             // The manifest first: without it there is no artifact, and a reader fetches anew.
-            let mut keys = artifact.keys;
-            keys.sort_by_key(|key| key.filename() != Some("manifest.json"));
-            for key in keys {
-                match store.delete(&key).await {
-                    Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
-                    Err(error) => return Err(self.unusable(&error)),
-                }
-            }
+            there(fs::remove_file(artifact.folder.join("manifest.json")))?;
+            there(fs::remove_dir_all(&artifact.folder))?;
             bytes -= artifact.bytes;
         }
         Ok(())
     }
 
-    async fn artifacts(&self, store: &LocalFileSystem) -> Result<Vec<Cached>, Error> {
-        let mut found = BTreeMap::<Digest, Cached>::new();
-        let folder = Path::from("artifacts");
-        let mut objects = store.list(Some(&folder));
-        loop {
-            let object = match objects.try_next().await {
-                Ok(Some(object)) => object,
-                Ok(None) => break,
-                // Removed by another process while it was listed.
-                Err(object_store::Error::NotFound { .. }) => continue,
-                Err(error) => return Err(self.unusable(&error)),
-            };
-            let digest = object.location.parts().nth(1).and_then(|part| part.as_ref().parse::<Digest>().ok());
-            let Some(digest) = digest else { continue };
-            let used = SystemTime::from(object.last_modified);
-            let cached = found.entry(digest.clone()).or_insert_with(|| Cached { digest, used, bytes: 0, keys: vec![] });
-            cached.used = cached.used.max(used);
-            cached.bytes += object.size;
-            cached.keys.push(object.location);
+    /// All that lies here, whole or not. Not as a store lists it, which passes over what a process was writing when it
+    /// died.
+    fn artifacts(&self) -> io::Result<Vec<Cached>> {
+        let mut found = vec![];
+        for entry in entries(&self.folder.join("artifacts"))? {
+            let Some(digest) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+            let folder = entry.path();
+            let mut artifact = Cached { digest, folder: folder.clone(), used: SystemTime::UNIX_EPOCH, bytes: 0 };
+            artifact.add(&folder)?;
+            found.push(artifact);
         }
-        Ok(found.into_values().collect())
+        Ok(found)
     }
 
-    fn try_lock(&self, digest: &Digest) -> Option<Lock> {
-        let file = File::create(self.lock_path(digest)).ok()?;
+    /// None if another process has it.
+    fn try_lock(&self, digest: &Digest) -> io::Result<Option<Lock>> {
+        let folder = self.folder.join("locks");
+        // It may have been removed while this process runs: nothing in it needs to be kept.
+        fs::create_dir_all(&folder)?;
+        let file = File::create(folder.join(digest.as_str()))?;
         match file.try_lock() {
-            Ok(()) => Some(Lock(file)),
-            Err(TryLockError::WouldBlock | TryLockError::Error(_)) => None,
+            Ok(()) => Ok(Some(Lock(file))),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(error),
         }
-    }
-
-    fn lock_path(&self, digest: &Digest) -> PathBuf {
-        self.folder.join("locks").join(digest.as_str())
     }
 
     async fn store(&self) -> Result<&Arc<LocalFileSystem>, Error> {
@@ -191,9 +188,37 @@ impl ModelCache {
 #[derive(Debug)]
 struct Cached {
     digest: Digest,
+    folder: PathBuf,
     used: SystemTime,
     bytes: u64,
-    keys: Vec<Path>,
+}
+
+impl Cached {
+    fn add(&mut self, folder: &FilePath) -> io::Result<()> {
+        for entry in entries(folder)? {
+            let Some(metadata) = there(entry.metadata())? else { continue };
+            if metadata.is_dir() {
+                self.add(&entry.path())?;
+            } else {
+                self.used = self.used.max(metadata.modified()?);
+                self.bytes += metadata.len();
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What lies directly in a folder; nothing in one that is not there.
+fn entries(folder: &FilePath) -> io::Result<Vec<fs::DirEntry>> {
+    there(fs::read_dir(folder))?.into_iter().flatten().collect()
+}
+
+/// None for what another process removed meanwhile.
+fn there<T>(found: io::Result<T>) -> io::Result<Option<T>> {
+    match found {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        found => found.map(Some),
+    }
 }
 
 /// Held as long as it lives; the file stays, because another process may wait at it.
@@ -284,6 +309,47 @@ mod tests {
         drop(lock);
         one.keep(&second).await.expect("kept");
         assert!(!has(&one, &first).await && has(&one, &second).await);
+    }
+
+    #[test]
+    fn whoever_waits_for_a_lock_can_be_called_back() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (cache, digest) = (cache(&folder, CACHE_BYTES), artifact("a", 100).digest());
+        let _lock = cache.try_lock(&digest).expect("a folder of locks").expect("free");
+        let (tell, told) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            let waits = async { tokio::time::timeout(Duration::from_millis(20), cache.lock(&digest)).await };
+            runtime.block_on(waits).expect_err("another has it");
+            // Waits for the threads that still work for it.
+            drop(runtime);
+            tell.send(()).expect("somebody listens");
+        });
+        told.recv_timeout(Duration::from_secs(10)).expect("an end");
+    }
+
+    #[tokio::test]
+    async fn what_a_process_wrote_when_it_died_takes_room_and_is_removed() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let cache = cache(&folder, 1_500);
+        let [first, second] = ["a", "b"].map(|text| artifact(text, 1_000));
+        let files = folder.path().join("cache/artifacts").join(first.digest().as_str()).join("files");
+        fs::create_dir_all(&files).expect("made");
+        fs::write(files.join("model.onnx#1"), [0; 1_000]).expect("written");
+        cache.keep(&second).await.expect("kept");
+        assert!(!files.exists() && has(&cache, &second).await);
+    }
+
+    #[tokio::test]
+    async fn the_folder_may_be_removed_while_it_is_used() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (cache, model) = (cache(&folder, CACHE_BYTES), artifact("a", 100));
+        cache.keep(&model).await.expect("kept");
+        fs::remove_dir_all(folder.path().join("cache")).expect("removed");
+        let _lock = cache.lock(&model.digest()).await.expect("free");
+        assert!(!has(&cache, &model).await);
+        cache.keep(&model).await.expect("kept");
+        assert!(has(&cache, &model).await);
     }
 
     #[tokio::test]

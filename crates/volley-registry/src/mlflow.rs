@@ -104,6 +104,8 @@ impl Mlflow {
             }
         }
         names.sort();
+        // Pages are cut by position: what is made meanwhile moves others onto the next one too.
+        names.dedup();
         Ok(names)
     }
 
@@ -115,12 +117,18 @@ impl Mlflow {
         }
         let model = |(name, mut versions): (String, Vec<u64>)| async move {
             versions.sort_unstable();
+            versions.dedup();
             // A search does not tell aliases.
-            let aliases = self.aliases(&name).await?;
+            let aliases = match self.aliases(&name).await {
+                // Deleted since it was listed.
+                Err(Error::UnknownModel { .. }) => return Ok(None),
+                aliases => aliases?,
+            };
             let latest = versions.last().copied().unwrap_or_default();
-            Ok(Model { name, latest, versions, aliases })
+            Ok::<_, Error>(Some(Model { name, latest, versions, aliases }))
         };
-        stream::iter(versions).map(model).buffered(CALLS_AT_ONCE).try_collect().await
+        let models: Vec<_> = stream::iter(versions).map(model).buffered(CALLS_AT_ONCE).try_collect().await?;
+        Ok(models.into_iter().flatten().collect())
     }
 
     /// One version, fetched and inspected.
@@ -196,6 +204,8 @@ impl Mlflow {
         if recorded != digest {
             return Err(Error::VersionChanged { label, recorded, found: digest, record: record.display().to_string() });
         }
+        // As long as it is written, nobody else writes it, nor removes it for being unused.
+        let _lock = self.cache.lock(&digest).await?;
         if self.cache.get(&digest, bounds).await?.is_none() {
             self.cache.keep(&artifact).await?;
         }
@@ -218,7 +228,7 @@ impl Mlflow {
             return Ok(artifact);
         }
         let label = pin.label();
-        let place = Place::parse(&pin.location, &self.tracking, &label)?;
+        let place = self.place(&pin.location, &label)?;
         let artifact = self.files(bounds, &label).all(&place).await?;
         artifacts::verify(&artifact.digest(), &pin.sha256, &label)?;
         self.cache.keep(&artifact).await?;
@@ -244,7 +254,7 @@ impl Mlflow {
 
     /// All versions of one model or of all, in the order of their numbers.
     async fn all_versions(&self, name: Option<&str>) -> Result<Vec<ModelVersion>, Error> {
-        let filter = name.map(|name| format!("name='{}'", name.replace('\'', "''")));
+        let filter = name.and_then(of_name);
         let mut versions = vec![];
         let mut token = String::new();
         for _ in 0..PAGES_MAX {
@@ -258,9 +268,17 @@ impl Mlflow {
                 break;
             }
         }
+        versions.retain(|version| name.is_none_or(|name| version.name == name));
         versions.sort_by_key(|version| version.version);
         Ok(versions)
     }
+}
+
+/// The search for the versions of a model. Quotes cannot be escaped in it; there is none for a name that holds both
+/// kinds.
+fn of_name(name: &str) -> Option<String> {
+    let quote = ['\'', '"'].into_iter().find(|quote| !name.contains(*quote))?;
+    Some(format!("name={quote}{name}{quote}"))
 }
 
 /// A server and its workspace.

@@ -160,6 +160,8 @@ pub(super) struct OneExperiment {
 pub(super) struct Experiment {
     #[serde(deserialize_with = "or_default")]
     pub experiment_id: String,
+    #[serde(deserialize_with = "or_default")]
+    pub lifecycle_stage: String,
 }
 
 /// `runs/search`.

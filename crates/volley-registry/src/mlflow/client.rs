@@ -20,7 +20,7 @@ const CONNECT_MAX: Duration = Duration::from_secs(10);
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 /// What a server may ask for at most.
 const PAUSE_MAX: Duration = Duration::from_secs(30);
-/// A page of 10,000 versions with their tags.
+/// A page of 1,000 versions with their tags.
 const ANSWER_BYTES_MAX: u64 = 64 << 20;
 /// Of an error, what is read.
 const ERROR_BYTES_MAX: u64 = 64 << 10;
@@ -261,13 +261,18 @@ fn joined(base: &Url, path: &str) -> Url {
     base.join(path).expect("a path of ours joins any server's URL")
 }
 
-/// The workspace, on every call, those for artifacts too.
+/// The workspace, on every call, those for artifacts too. Whether a header can hold the token is seen here, and not taken
+/// for a server that does not answer.
 fn headers(settings: &MlflowSettings) -> Result<HeaderMap, MlflowFault> {
     let mut headers = HeaderMap::new();
     if let Some(workspace) = &settings.workspace {
         let value = HeaderValue::from_str(workspace);
         let value = value.map_err(|_| refused("MLFLOW_WORKSPACE holds what no HTTP header may".to_owned()))?;
         headers.insert("x-mlflow-workspace", value);
+    }
+    if let Credentials::Bearer(token) = &settings.credentials {
+        let value = HeaderValue::from_bytes(token.as_bytes());
+        value.map_err(|_| refused("MLFLOW_TRACKING_TOKEN holds what no HTTP header may".to_owned()))?;
     }
     Ok(headers)
 }

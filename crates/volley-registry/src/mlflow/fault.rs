@@ -203,7 +203,7 @@ impl Refusal {
             (403, _) if self.text.contains("Cross-origin") => MlflowFault::Refused { server, reason },
             (403, _) => MlflowFault::Denied { server, what: asked.what.to_owned() },
             (_, Some("FEATURE_DISABLED")) | (404, Some("RESOURCE_DOES_NOT_EXIST"))
-                if asked.workspace.is_some() && self.text.to_lowercase().contains("workspace") =>
+                if asked.workspace.is_some() && self.is_of_workspace() =>
             {
                 let workspace = asked.workspace.unwrap_or_default().to_owned();
                 MlflowFault::Workspace { server, workspace, reason }
@@ -222,6 +222,11 @@ impl Refusal {
             _ if self.is_transient() => MlflowFault::Unavailable { server, reason },
             _ => MlflowFault::Refused { server, reason },
         }
+    }
+
+    /// By how the message begins: a model may be called so too.
+    fn is_of_workspace(&self) -> bool {
+        self.body.message.as_deref().is_some_and(|message| message.starts_with("Workspace "))
     }
 
     fn is_artifacts_off(&self) -> bool {

@@ -74,48 +74,59 @@ impl Files<'_> {
         Ok(Artifact::new(files))
     }
 
-    /// Whether anything lies directly below a folder of the proxy.
+    /// Whether anything lies below a place, or whether that is told by whoever reads it, who is refused.
     pub(super) async fn has_any(&self, place: &Place) -> Result<bool, Error> {
         match place {
             Place::Proxy(folder) => Ok(!self.listed(folder).await?.is_empty()),
-            _ => Ok(true),
+            Place::Store(url) => {
+                let Ok((store, folder)) = self.sources.open(url) else { return Ok(true) };
+                let unavailable = |source| Error::Unavailable { key: url.to_string(), source };
+                Ok(store.list(Some(&folder)).try_next().await.map_err(unavailable)?.is_some())
+            }
+            Place::Run { .. } | Place::Logged(_) => Ok(true),
         }
     }
 
     async fn of_proxy(&self, folder: &str) -> Result<BTreeMap<String, Bytes>, Error> {
-        let found = self.list(folder).await?;
-        let bytes_max = found.bounds.bytes_max;
-        let download = |(path, size): (String, Option<u64>)| async move {
-            let bytes_max = size.unwrap_or(bytes_max);
+        let Found { files, mut room, .. } = self.list(folder).await?;
+        let download = |path: String, size: Option<u64>, bytes_max: u64| async move {
             let bytes = self.client.file(&format!("{folder}/{path}"), bytes_max, &self.what()).await?;
             self.check_size(&path, size, bytes.len() as u64)?;
-            Ok((path, bytes))
+            Ok::<_, MlflowFault>((path, bytes))
         };
-        let files: BTreeMap<_, _> = stream::iter(found.files)
-            .map(download)
-            .buffered(DOWNLOADS)
-            .try_collect::<BTreeMap<_, _>>()
-            .await
-            .map_err(|error: MlflowFault| Error::from(error))?;
-        self.check_sum(&files)?;
-        Ok(files)
+        let sized = files.iter().filter_map(|(path, size)| size.map(|size| download(path.clone(), Some(size), size)));
+        let sized: Vec<_> = sized.collect();
+        let mut found: BTreeMap<_, _> = stream::iter(sized).buffered(DOWNLOADS).try_collect().await?;
+        // One after the other, as each may fill all the room that is left.
+        for path in files.into_iter().filter_map(|(path, size)| size.is_none().then_some(path)) {
+            let (path, bytes) = download(path, None, room).await?;
+            let left = room.checked_sub(bytes.len() as u64);
+            room = left.ok_or_else(|| self.refused(self.bounds.exceeded().to_string()))?;
+            found.insert(path, bytes);
+        }
+        Ok(found)
     }
 
     /// Everything below a folder, a request a folder.
     async fn list(&self, folder: &str) -> Result<Found, MlflowFault> {
         let mut found = Found { files: BTreeMap::new(), bounds: self.bounds, room: self.bounds.bytes_max };
         let mut folders = vec![(String::new(), 0)];
+        let mut folders_listed = 0;
         while let Some((below, depth)) = folders.pop() {
             let path = if below.is_empty() { folder.to_owned() } else { format!("{folder}/{below}") };
             for file in self.listed(&path).await? {
-                let name = self.name(&file)?;
+                let name = self.name(&file.path)?;
                 let path = if below.is_empty() { name } else { format!("{below}/{name}") };
                 match file.is_dir {
                     true if depth == DEPTH_MAX => return Err(self.refused(format!("`{path}` lies too deep"))),
-                    true => folders.push((path, depth + 1)),
+                    true => {
+                        folders.push((path, depth + 1));
+                        folders_listed += 1;
+                    }
                     false => found.add(path, file.file_size).map_err(|reason| self.refused(reason))?,
                 }
-                if folders.len() > self.bounds.files_max {
+                // Of those too that hold no file: each is a request.
+                if folders_listed > self.bounds.files_max {
                     return Err(self.refused(self.bounds.exceeded().to_string()));
                 }
             }
@@ -128,11 +139,11 @@ impl Files<'_> {
     }
 
     /// The name of a listed file, which is one part of a path and nothing more.
-    fn name(&self, file: &ListedFile) -> Result<String, MlflowFault> {
-        match inner_part(&file.path) {
+    fn name(&self, listed: &str) -> Result<String, MlflowFault> {
+        match inner_part(listed) {
             // Names are not encoded here: what decodes to something else is no name of a model's file.
-            Some(name) if name == file.path => Ok(name),
-            _ => Err(self.refused(format!("`{}` is no name of a file", one_line(&file.path)))),
+            Some(name) if name == listed => Ok(name),
+            _ => Err(self.refused(format!("`{}` is no name of a file", one_line(listed)))),
         }
     }
 
@@ -142,23 +153,27 @@ impl Files<'_> {
         let (store, folder) = self.sources.open(url).map_err(refused)?;
         let unavailable = |source| Error::Unavailable { key: url.to_string(), source };
         let mut found = Found { files: BTreeMap::new(), bounds: self.bounds, room: self.bounds.bytes_max };
+        let mut keys = BTreeMap::new();
         let mut objects = store.list(Some(&folder));
         while let Some(object) = objects.try_next().await.map_err(unavailable)? {
             let Some(parts) = object.location.prefix_match(&folder) else { continue };
-            let parts: Vec<_> = parts.map(|part| inner_part(part.as_ref())).collect();
-            let parts = parts.into_iter().collect::<Option<Vec<_>>>();
-            let path = parts.ok_or_else(|| self.refused(format!("`{}` is no name of a file", object.location)))?;
-            found.add(path.join("/"), Some(object.size)).map_err(|reason| self.refused(reason))?;
+            let parts: Vec<_> = parts.map(|part| self.name(part.as_ref())).collect::<Result<_, _>>()?;
+            let path = parts.join("/");
+            found.add(path.clone(), Some(object.size)).map_err(|reason| self.refused(reason))?;
+            keys.insert(path, (object.location, object.size));
         }
         drop(objects);
-        let (store, folder) = (&store, &folder);
-        let download = |(path, size): (String, Option<u64>)| async move {
-            let key = path.split('/').fold(folder.clone(), |key, part| key.join(part));
-            let bytes = store.get(&key).await.map_err(unavailable)?.bytes().await.map_err(unavailable)?;
-            self.check_size(&path, size, bytes.len() as u64)?;
+        let store = &store;
+        // By the key that was listed: made of its parts again, it would be encoded.
+        let download = |(path, (key, size)): (String, (Path, u64))| async move {
+            let object = store.get(&key).await.map_err(unavailable)?;
+            // Before it is read: it may have grown beyond all bounds.
+            self.check_size(&path, Some(size), object.meta.size)?;
+            let bytes = object.bytes().await.map_err(unavailable)?;
+            self.check_size(&path, Some(size), bytes.len() as u64)?;
             Ok::<_, Error>((path, bytes))
         };
-        stream::iter(found.files).map(download).buffered(DOWNLOADS).try_collect().await
+        stream::iter(keys).map(download).buffered(DOWNLOADS).try_collect().await
     }
 
     /// A transfer that was cut off is not told from a whole one by every server.
@@ -171,15 +186,6 @@ impl Files<'_> {
                 )))
             }
             _ => Ok(()),
-        }
-    }
-
-    /// For servers that list no sizes.
-    fn check_sum(&self, files: &BTreeMap<String, Bytes>) -> Result<(), MlflowFault> {
-        let size = files.values().fold(0u64, |size, file| size.saturating_add(file.len() as u64));
-        match size <= self.bounds.bytes_max {
-            true => Ok(()),
-            false => Err(self.refused(self.bounds.exceeded().to_string())),
         }
     }
 

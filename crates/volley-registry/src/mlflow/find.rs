@@ -52,7 +52,10 @@ impl Mlflow {
             Which::Latest => return self.latest(name, None).await,
         };
         match answer {
-            Ok(OneVersion { model_version }) => self.found(name, model_version).await,
+            Ok(OneVersion { model_version }) => match which {
+                Which::Number(asked) if *asked != model_version.version => Err(self.other_version(&model_version)),
+                _ => self.found(name, model_version).await,
+            },
             Err(fault) => Err(self.not_found(fault, name, which).await),
         }
     }
@@ -92,6 +95,9 @@ impl Mlflow {
 
     /// A version with the place of its files.
     async fn found(&self, name: &str, version: ModelVersion) -> Result<Found, Error> {
+        if version.version == 0 {
+            return Err(self.other_version(&version));
+        }
         let label = format!("{name}/{}", version.version);
         check_ready(&label, &version.status, "READY")?;
         let number = version.version.to_string();
@@ -109,11 +115,18 @@ impl Mlflow {
         })
     }
 
+    /// An answer that is read leniently may be one to another question.
+    fn other_version(&self, found: &ModelVersion) -> Error {
+        let reason = match found.version {
+            0 => "it was asked for a version, and its answer holds none".to_owned(),
+            number => format!("it was asked for another version, and its answer is version {number}"),
+        };
+        MlflowFault::NotMlflow { url: self.url().to_owned(), reason }.into()
+    }
+
     async fn logged(&self, id: &str) -> Result<Found, Error> {
-        let label = format!("models:/{id}");
         let model = self.logged_model(id).await?;
-        check_ready(&label, &model.info.status, "LOGGED_MODEL_READY")?;
-        self.of_logged(label, model)
+        self.of_logged(format!("models:/{id}"), model)
     }
 
     async fn logged_model(&self, id: &str) -> Result<LoggedModel, Error> {
@@ -124,7 +137,8 @@ impl Mlflow {
 
     fn of_logged(&self, label: String, model: LoggedModel) -> Result<Found, Error> {
         let info = model.info;
-        let place = Place::parse(&info.artifact_uri, &self.tracking, &label)?;
+        check_ready(&label, &info.status, "LOGGED_MODEL_READY")?;
+        let place = self.place(&info.artifact_uri, &label)?;
         let of = (info.name.as_str(), None, info.creation_timestamp_ms);
         let origin = self.origin(of, &format!("models:/{}", info.model_id), &info.source_run_id);
         Ok(Found { label, origin, place, tags: BTreeMap::new(), aliases: vec![] })
@@ -135,7 +149,7 @@ impl Mlflow {
         let label = format!("runs:/{run}/{path}");
         let answer: OneRun = self.client.get(Side::Tracking, "runs/get", &[("run_id", run)], &label).await?;
         let info = answer.run.info;
-        let place = Place::parse(&info.artifact_uri, &self.tracking, &label)?.join(path);
+        let place = self.place(&info.artifact_uri, &label)?.join(path);
         if self.files(Bounds::from(&Limits::default()), &label).has_any(&place).await? {
             let name = path.rsplit('/').next().unwrap_or(path);
             let origin = self.origin((name, None, info.start_time), &label, run);
@@ -173,20 +187,21 @@ impl Mlflow {
     async fn settled(&self, place: Place, label: &str) -> Result<Place, Error> {
         match place {
             Place::Run { run, path } => Ok(Box::pin(self.of_run(&run, &path)).await?.place),
-            Place::Logged(id) => {
-                let uri = self.logged_model(&id).await?.info.artifact_uri;
-                match Place::parse(&uri, &self.tracking, label)? {
-                    place @ (Place::Proxy(_) | Place::Store(_)) => Ok(place),
-                    // One step: a chain of them is no server's doing.
-                    Place::Run { .. } | Place::Logged(_) => Err(MlflowFault::Source {
-                        model: label.to_owned(),
-                        source_uri: uri,
-                        reason: "which leads on and on".to_owned(),
-                    }
-                    .into()),
-                }
-            }
+            Place::Logged(id) => Ok(self.place(&self.logged_model(&id).await?.info.artifact_uri, label)?),
             place => Ok(place),
+        }
+    }
+
+    /// The place of a run, of a logged model or of a pin, which has files and leads no further: a chain of them is no
+    /// server's doing.
+    pub(super) fn place(&self, uri: &str, label: &str) -> Result<Place, MlflowFault> {
+        match Place::parse(uri, &self.tracking, label)? {
+            place @ (Place::Proxy(_) | Place::Store(_)) => Ok(place),
+            Place::Run { .. } | Place::Logged(_) => Err(MlflowFault::Source {
+                model: label.to_owned(),
+                source_uri: uri.to_owned(),
+                reason: "which leads on and on".to_owned(),
+            }),
         }
     }
 

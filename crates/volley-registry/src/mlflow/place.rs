@@ -76,7 +76,7 @@ impl Place {
         // As above.
         inner_path(uri.split_once(':')?.1)?;
         let mut url = Url::parse(uri).ok()?;
-        if url.query().is_some() || url.fragment().is_some() || url.password().is_some() {
+        if url.query().is_some() || url.fragment().is_some() || url.password().is_some() || url.cannot_be_a_base() {
             return None;
         }
         if url.scheme() == "s3a" {
@@ -102,11 +102,17 @@ impl Place {
         }
     }
 
-    /// Below this place.
+    /// Below this place, at a path that is not encoded.
     pub(super) fn join(self, path: &str) -> Self {
         match self {
             Place::Proxy(folder) => Place::Proxy(format!("{folder}/{path}")),
-            Place::Store(url) => Place::Store(url.join(&format!("{path}/")).unwrap_or(url)),
+            Place::Store(mut url) => {
+                // Not as a reference to a URL: `a#2` would be `a`, and `s3:/x` another bucket.
+                let mut parts = url.path_segments_mut().expect("the URL of a folder has a path");
+                parts.pop_if_empty().extend(path.split('/')).push("");
+                drop(parts);
+                Place::Store(url)
+            }
             place => place,
         }
     }
@@ -206,6 +212,9 @@ mod tests {
         let azure = "abfss://box@account.dfs.core.windows.net/a/";
         assert_eq!(parse(azure), Ok(store(azure)));
         assert_eq!(store("s3://b/a/").join("model"), store("s3://b/a/model/"));
+        for (path, below) in [("m#2", "m%232"), ("m?2", "m%3F2"), ("s3:/x", "s3:/x"), ("%2e%2e", "%252e%252e")] {
+            assert_eq!(store("s3://b/a/").join(path), store(&format!("s3://b/a/{below}/")), "{path}");
+        }
     }
 
     #[test]
@@ -228,7 +237,9 @@ mod tests {
 
     #[test]
     fn what_is_not_read_says_what_is() {
-        for uri in ["hdfs://h/x", "dbfs:/x", "ftp://u:CANARY@h/x", "https://h/x", "models:/iris/3", "relative/path"] {
+        for uri in
+            ["hdfs://h/x", "dbfs:/x", "ftp://u:CANARY@h/x", "https://h/x", "models:/iris/3", "relative/path", "s3:x"]
+        {
             let fault = parse(uri).expect_err(uri).to_string();
             assert!(fault.contains("iris/3") && !fault.contains("CANARY"), "{fault}");
         }

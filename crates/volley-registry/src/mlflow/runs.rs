@@ -59,6 +59,14 @@ impl Mlflow {
     async fn experiment_by_name(&self, name: &str, what: &str) -> Result<String, MlflowFault> {
         let query = [("experiment_name", name)];
         let found: OneExperiment = self.client.get(Side::Tracking, "experiments/get-by-name", &query, what).await?;
+        // It keeps its name, and takes no runs.
+        if found.experiment.lifecycle_stage == "deleted" {
+            let server = self.client.url(Side::Tracking).to_owned();
+            return Err(MlflowFault::Refused {
+                server,
+                reason: format!("{what} is deleted: restore it, or name another"),
+            });
+        }
         Ok(found.experiment.experiment_id)
     }
 

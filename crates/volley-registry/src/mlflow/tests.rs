@@ -2,6 +2,7 @@
 
 mod mock;
 mod replays;
+mod strange;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -18,7 +19,7 @@ use mock::{Answer, Asked, Mock};
 struct Ground {
     mlflow: Mlflow,
     mock: Mock,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 fn settings(mock: &Mock) -> MlflowSettings {
@@ -37,21 +38,31 @@ fn settings(mock: &Mock) -> MlflowSettings {
 
 impl Ground {
     async fn new(answer: impl Fn(&Asked) -> Answer + Send + Sync + 'static) -> Self {
+        Self::with(answer, NoSources).await
+    }
+
+    async fn with(answer: impl Fn(&Asked) -> Answer + Send + Sync + 'static, sources: impl Sources + 'static) -> Self {
         let mock = Mock::start(answer).await;
         let folder = tempfile::tempdir().expect("a folder");
         let cache = ModelCache::new(folder.path(), 1 << 20);
-        let mlflow = Mlflow::new(settings(&mock), cache, Arc::new(NoSources)).expect("good settings");
-        Ground { mlflow, mock, _folder: folder }
+        let mlflow = Mlflow::new(settings(&mock), cache, Arc::new(sources)).expect("good settings");
+        Ground { mlflow, mock, folder }
     }
 
     async fn pin(&self, reference: &str) -> Result<Pin, Error> {
-        let crate::ModelRef::Mlflow(reference) = reference.parse()? else { panic!("{reference} is MLflow's") };
-        self.mlflow.pin("as written", &reference, &Limits::default()).await
+        self.mlflow.pin("as written", &reference_to(reference), &Limits::default()).await
     }
 
     #[track_caller]
     fn asked(&self, part: &str) -> usize {
         self.mock.asked().iter().filter(|asked| asked.path.contains(part)).count()
+    }
+}
+
+fn reference_to(text: &str) -> MlflowRef {
+    match text.parse() {
+        Ok(crate::ModelRef::Mlflow(reference)) => reference,
+        other => panic!("{text} is MLflow's: {other:?}"),
     }
 }
 
