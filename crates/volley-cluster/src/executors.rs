@@ -37,6 +37,10 @@ struct Known {
 }
 
 impl Known {
+    fn takes_splits(&self) -> bool {
+        self.pulse.phase == Phase::Working && !self.drain
+    }
+
     fn status(&self) -> ExecutorStatus {
         let running =
             |running: &RunningSplit| RunningOn { job: running.name.job, split: running.name.split, rows: running.rows };
@@ -122,7 +126,9 @@ impl Executors {
 
     fn hear(&self, pulse: Pulse, address: IpAddr) -> Answer {
         for split in &pulse.ended {
-            self.queries.signal(&split.query, Signal::Ended(split.failure.clone()));
+            let failure = split.failure.as_ref();
+            let failure = failure.map(|failure| failure.told_by(format_args!("{} at {address}", pulse.instance)));
+            self.queries.signal(&split.query, Signal::Ended(failure));
         }
         // A query on its way to the executor is not there yet.
         let age = match pulse.phase {
@@ -157,12 +163,27 @@ impl Executors {
                 self.queries.signal(&query, Signal::Lost);
             }
         }
+        self.find_forgotten(&known);
         self.count(&known);
     }
 
+    /// Has queries run anew of which nobody else would ever speak. Ballista goes on for a while to give tasks to an
+    /// executor that is dead here already; and a task that it has bound to one when it removes it is bound for ever.
+    fn find_forgotten(&self, known: &BTreeMap<Instance, Known>) {
+        let is_known = |executor: &str| known.keys().any(|instance| instance.is(executor));
+        for query in self.queries.launched_elsewhere(is_known, self.timers.dead_after) {
+            self.queries.signal(&query, Signal::Missing);
+        }
+        let is_idle = |known: &Known| known.takes_splits() && known.pulse.running.len() < known.pulse.vcores;
+        if known.values().any(is_idle) {
+            for query in self.queries.unlaunched(self.timers.dead_after) {
+                self.queries.signal(&query, Signal::NotLaunched);
+            }
+        }
+    }
+
     fn count(&self, known: &BTreeMap<Instance, Known>) {
-        let takes = |known: &&Known| known.pulse.phase == Phase::Working && !known.drain;
-        let capacity = known.values().filter(takes).map(|known| known.pulse.vcores).sum();
+        let capacity = known.values().filter(|known| known.takes_splits()).map(|known| known.pulse.vcores).sum();
         self.capacity.send_if_modified(|before| std::mem::replace(before, capacity) != capacity);
     }
 
@@ -272,6 +293,23 @@ mod tests {
         executors.bury();
         assert_eq!(heard.try_recv(), Ok(Signal::Lost));
         assert!(executors.list().is_empty());
+    }
+
+    #[test]
+    fn a_query_that_waits_beside_an_idle_executor_or_went_to_a_dead_one_is_run_anew() {
+        let (queries, executors) = executors(Duration::from_millis(20));
+        let (_one, mut of_waiting) = queries.enter("waits".to_owned());
+        let (_other, mut of_gone) = queries.enter("gone".to_owned());
+        queries.launch("gone", &Instance::new().executor(0));
+        executors.bury();
+        assert!(of_waiting.try_recv().is_err() && of_gone.try_recv().is_err(), "it is too early");
+        std::thread::sleep(Duration::from_millis(25));
+        executors.bury();
+        assert_eq!(of_gone.try_recv(), Ok(Signal::Missing));
+        assert!(of_waiting.try_recv().is_err(), "there is nobody to run it");
+        executors.hear(pulse(Instance::new(), Phase::Working), HERE);
+        executors.bury();
+        assert_eq!(of_waiting.try_recv(), Ok(Signal::NotLaunched));
     }
 
     #[test]

@@ -18,6 +18,15 @@ impl Failure {
         Self { problems: error.problems.iter().map(problem).collect() }
     }
 
+    /// The same, with who says it where that is what has to be mended.
+    pub(crate) fn told_by(&self, executor: impl std::fmt::Display) -> Self {
+        let told = |(code, message): &(String, String)| match OF_ITS_SETTINGS.contains(&code.as_str()) {
+            true => (code.clone(), format!("{message} (so says executor {executor})")),
+            false => (code.clone(), message.clone()),
+        };
+        Self { problems: self.problems.iter().map(told).collect() }
+    }
+
     /// The error as the executor had it.
     pub(crate) fn error(&self) -> EngineError {
         let problem =
@@ -25,6 +34,16 @@ impl Failure {
         EngineError::all(self.problems.iter().map(problem).collect())
     }
 }
+
+/// Errors of the settings and the environment of one executor, which others need not have.
+const OF_ITS_SETTINGS: [&str; 6] = [
+    "mlflow_denied",
+    "mlflow_not_configured",
+    "mlflow_settings",
+    "mlflow_unauthenticated",
+    "model_cache",
+    "registry_mismatch",
+];
 
 /// How many codes are taken over that were not met before: as many as there may ever be, and no more of a stranger's.
 const CODES_MAX: usize = 512;

@@ -22,6 +22,7 @@ pub(crate) struct Queries(Mutex<HashMap<String, Entry>>);
 #[derive(Debug)]
 struct Entry {
     waiter: mpsc::Sender<Signal>,
+    entered: Instant,
     launched: Option<Launch>,
 }
 
@@ -56,7 +57,7 @@ impl Queries {
     pub(crate) fn enter(&self, id: String) -> (Waiting<'_>, mpsc::Receiver<Signal>) {
         // More than is ever said of one query.
         let (waiter, heard) = mpsc::channel(8);
-        self.lock().insert(id.clone(), Entry { waiter, launched: None });
+        self.lock().insert(id.clone(), Entry { waiter, entered: Instant::now(), launched: None });
         (Waiting { queries: self, id }, heard)
     }
 
@@ -85,6 +86,20 @@ impl Queries {
             launch.is_some_and(|launch| instance.is(&launch.executor) && launch.at.elapsed() >= age)
         };
         self.lock().iter().filter(|(_, entry)| is_there(entry)).map(|(id, _)| id.clone()).collect()
+    }
+
+    /// The queries that were launched at least `age` ago on an executor that is not known.
+    pub(crate) fn launched_elsewhere(&self, is_known: impl Fn(&str) -> bool, age: Duration) -> Vec<String> {
+        let is_there = |entry: &Entry| {
+            entry.launched.as_ref().is_some_and(|launch| launch.at.elapsed() >= age && !is_known(&launch.executor))
+        };
+        self.lock().iter().filter(|(_, entry)| is_there(entry)).map(|(id, _)| id.clone()).collect()
+    }
+
+    /// The queries that have waited at least so long to be launched.
+    pub(crate) fn unlaunched(&self, age: Duration) -> Vec<String> {
+        let waits = |entry: &Entry| entry.launched.is_none() && entry.entered.elapsed() >= age;
+        self.lock().iter().filter(|(_, entry)| waits(entry)).map(|(id, _)| id.clone()).collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Entry>> {
@@ -135,6 +150,19 @@ mod tests {
         assert!(!queries.launch("q", "e2"), "not again");
         drop(waiting);
         assert!(!queries.launch("q", "e1"), "nobody waits");
+    }
+
+    #[test]
+    fn a_query_that_waits_or_went_to_somebody_unknown_is_found() {
+        let queries = Queries::default();
+        let (_one, _heard) = queries.enter("waits".to_owned());
+        let (_other, _heard) = queries.enter("gone".to_owned());
+        assert!(queries.launch("gone", "e1"));
+        assert_eq!(queries.unlaunched(Duration::ZERO), ["waits"]);
+        assert_eq!(queries.launched_elsewhere(|executor| executor == "e2", Duration::ZERO), ["gone"]);
+        assert!(queries.launched_elsewhere(|executor| executor == "e1", Duration::ZERO).is_empty());
+        let hour = Duration::from_secs(3600);
+        assert!(queries.unlaunched(hour).is_empty() && queries.launched_elsewhere(|_| false, hour).is_empty());
     }
 
     #[test]

@@ -99,8 +99,14 @@ impl EngineError {
 
 /// What passes by itself: a store or a registry that does not answer, a machine that is too busy, another job's turn.
 /// Where files are only put in place, what is left to do is done.
-const TRANSIENT: [&str; 5] =
-    ["destination_busy", "model_load_timeout", "publish_pending", "registry_unavailable", "store_unavailable"];
+const TRANSIENT: [&str; 6] = [
+    "destination_busy",
+    "mlflow_unavailable",
+    "model_load_timeout",
+    "publish_pending",
+    "registry_unavailable",
+    "store_unavailable",
+];
 
 impl From<DataFusionError> for EngineError {
     fn from(error: DataFusionError) -> Self {

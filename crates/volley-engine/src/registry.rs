@@ -9,7 +9,9 @@ use object_store::path::Path;
 use url::Url;
 use volley_commit::Location;
 use volley_connect::{Base, Reach, Stores};
-use volley_registry::{Mlflow, MlflowFault, MlflowSettings, ModelCache, Registry, Sources, is_mlflow};
+use volley_registry::{
+    Mlflow, MlflowFault, MlflowSettings, ModelCache, Registry, Sources, is_mlflow, is_of_mlflow_alone,
+};
 
 use crate::error::EngineError;
 use crate::settings::EngineSettings;
@@ -25,8 +27,10 @@ pub(crate) fn open(
     let of_server = said.filter(|text| is_mlflow(text));
     let found = MlflowSettings::of_variables(|name| settings.environment.get(name), of_server);
     let mlflow = found.and_then(|found| found.map(|found| server(found, settings, stores)).transpose()).transpose();
-    // Other values of the variable mean what only MLflow itself reads: a database, a folder.
-    let is_meant = settings.environment.get("MLFLOW_TRACKING_URI").is_some_and(is_mlflow);
+    // Names would be looked up where they are not, or found where they are not meant.
+    let uri =
+        ["MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"].into_iter().find_map(|name| settings.environment.get(name));
+    let is_meant = uri.is_some_and(|uri| !is_of_mlflow_alone(uri));
     let embedded = || embedded(said.unwrap_or(EngineSettings::REGISTRY), settings, runtime);
     match mlflow {
         Some(mlflow) if of_server.is_some() || (said.is_none() && is_meant) => Ok(Registry::of_mlflow(mlflow)),

@@ -22,7 +22,9 @@ mod version;
 
 pub use cache::{CACHE_BYTES, ModelCache};
 pub use error::{Error, LocationFault, Nearest};
-pub use mlflow::{Credentials, Fetched, Mlflow, MlflowFault, MlflowSettings, NoSources, RunRecord, Sources};
+pub use mlflow::{
+    Credentials, Fetched, Mlflow, MlflowFault, MlflowSettings, NoSources, RunRecord, Sources, is_of_mlflow_alone,
+};
 pub use name::{AliasName, ModelName};
 pub use pin::{Origin, Pin};
 pub use reference::{MlflowRef, ModelRef, Which, is_here, is_mlflow, is_url};

@@ -38,7 +38,7 @@ pub use files::{NoSources, Sources};
 use find::Found;
 use place::Place;
 pub use runs::RunRecord;
-pub use settings::{Credentials, MlflowSettings};
+pub use settings::{Credentials, MlflowSettings, is_of_mlflow_alone};
 
 /// How many models are asked for at once.
 const CALLS_AT_ONCE: usize = 8;
@@ -134,20 +134,26 @@ impl Mlflow {
     /// One version, fetched and inspected.
     pub(crate) async fn version(&self, name: &str, version: u64, limits: &Limits) -> Result<Version, Error> {
         let reference = MlflowRef::Registered { name: name.to_owned(), which: Which::Number(version) };
-        let fetched = self.fetched(&reference, limits).await?;
-        let contract = fetched.inspected(limits).await?;
-        let Fetched { origin, artifact, tags, aliases, .. } = fetched;
+        let pin = self.pin(&reference.to_string(), &reference, limits).await?;
+        self.version_of(pin, version, limits).await
+    }
+
+    /// A version that is pinned, with what the server says of it now. Its files are here since it was pinned.
+    pub(crate) async fn version_of(&self, pin: Pin, version: u64, limits: &Limits) -> Result<Version, Error> {
+        let reference = MlflowRef::Registered { name: pin.name.clone(), which: Which::Number(version) };
+        let Found { origin, tags, aliases, .. } = self.find(&reference).await?;
+        let artifact = self.fetch(&pin, Bounds::from(limits)).await?;
         Ok(Version {
-            name: name.to_owned(),
+            name: pin.name,
             version,
             created: DateTime::from_timestamp_millis(origin.created_ms).unwrap_or_default(),
-            sha256: artifact.digest(),
+            sha256: pin.sha256,
             tags,
             aliases,
             golden: None,
             files: artifact.manifest(),
             mlflow: Some(origin),
-            contract,
+            contract: pin.contract,
             trial: None,
         })
     }

@@ -158,7 +158,8 @@ impl Registry {
             (_, None) => Ok(None),
             (None, Some(version)) => self.version(&pin.name, version).await.map(Some),
             (Some(_), Some(version)) => {
-                self.server(&pin.reference)?.version(&pin.name, version, &self.limits).await.map(Some)
+                let server = self.server(&pin.reference)?;
+                server.version_of(pin.clone(), version, &self.limits).await.map(Some)
             }
         }
     }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use reqwest::header::{HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::header::{HeaderMap, HeaderValue, LOCATION, RETRY_AFTER};
 use reqwest::{Certificate, Identity, Method, Response, StatusCode};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -17,7 +17,7 @@ use crate::reference::is_here;
 /// A server that does not answer a connection by then is not there.
 const CONNECT_MAX: Duration = Duration::from_secs(10);
 /// The pause before the first repetition; it doubles.
-const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
 /// What a server may ask for at most.
 const PAUSE_MAX: Duration = Duration::from_secs(30);
 /// A page of 1,000 versions with their tags.
@@ -58,6 +58,23 @@ struct Call<'a> {
     timeout: Option<Duration>,
     /// Whether it may be made again although it may have been carried out.
     repeatable: bool,
+}
+
+/// A call that was not answered as it should be.
+#[derive(Debug)]
+struct Failed {
+    fault: MlflowFault,
+    /// What the server asks for before the next.
+    wait: Option<Duration>,
+    again: Again,
+}
+
+/// Whether a call is made again.
+#[derive(Debug, Clone, Copy)]
+enum Again {
+    Always,
+    WhereRepeatable,
+    Never,
 }
 
 impl Client {
@@ -184,24 +201,25 @@ impl Client {
     async fn answered(&self, call: &Call<'_>, bytes_max: u64) -> Result<Bytes, MlflowFault> {
         let mut attempt = 0;
         loop {
-            let (fault, wait) = match self.attempt(call, bytes_max).await {
+            let failed = match self.attempt(call, bytes_max).await {
                 Ok(body) => return Ok(body),
                 Err(failed) => failed,
             };
-            if !fault.is_transient() || attempt == self.settings.retries_max || !self.may_repeat(call, &fault) {
-                return Err(fault);
+            let may_repeat = match failed.again {
+                Again::Always => true,
+                Again::WhereRepeatable => call.repeatable && failed.fault.is_transient(),
+                Again::Never => false,
+            };
+            if !may_repeat || attempt == self.settings.retries_max {
+                return Err(failed.fault);
             }
-            let pause = wait.unwrap_or(FIRST_PAUSE * 2u32.pow(attempt)).min(PAUSE_MAX);
+            let pause = failed.wait.unwrap_or(FIRST_PAUSE * 2u32.pow(attempt)).min(PAUSE_MAX);
             tokio::time::sleep(pause).await;
             attempt += 1;
         }
     }
 
-    fn may_repeat(&self, call: &Call<'_>, fault: &MlflowFault) -> bool {
-        call.repeatable || matches!(fault, MlflowFault::Unavailable { reason, .. } if reason.starts_with(NO_CONNECTION))
-    }
-
-    async fn attempt(&self, call: &Call<'_>, bytes_max: u64) -> Result<Bytes, (MlflowFault, Option<Duration>)> {
+    async fn attempt(&self, call: &Call<'_>, bytes_max: u64) -> Result<Bytes, Failed> {
         let request = self.http.request(call.method.clone(), call.url.clone()).headers(self.headers.clone());
         let mut request = match &self.settings.credentials {
             Credentials::None => request,
@@ -215,9 +233,16 @@ impl Client {
             request = request.json(body);
         }
         let server = self.server_of(&call.url);
-        let lost = |error: reqwest::Error| {
-            let server = server.to_owned();
-            (MlflowFault::Unavailable { server, reason: told(&error) }, None)
+        let lost = |error: reqwest::Error| Failed {
+            fault: MlflowFault::Unavailable { server: server.to_owned(), reason: told(&error) },
+            wait: None,
+            again: match &error {
+                // Nothing was carried out.
+                error if error.is_connect() => Again::Always,
+                // As long again, for the same: a server that hangs is told after one time.
+                error if error.is_timeout() => Again::Never,
+                _ => Again::WhereRepeatable,
+            },
         };
         let response = request.send().await.map_err(lost)?;
         if response.status() == StatusCode::OK || response.status() == StatusCode::CREATED {
@@ -225,8 +250,11 @@ impl Client {
         }
         let wait = retry_after(&response);
         let status = response.status().as_u16();
+        let elsewhere = response.headers().get(LOCATION).and_then(|url| url.to_str().ok());
+        let elsewhere = elsewhere.map(|url| format!("it leads to {url}"));
         let text = body(response, ERROR_BYTES_MAX).await.unwrap_or_default();
-        let refusal = Refusal::new(status, &String::from_utf8_lossy(&text));
+        let text = elsewhere.unwrap_or_else(|| String::from_utf8_lossy(&text).into_owned());
+        let refusal = Refusal::new(status, &text);
         let host = &call.url[url::Position::BeforeHost..url::Position::AfterPort];
         let asked = Asked {
             server,
@@ -236,7 +264,7 @@ impl Client {
             sent: self.settings.credentials.kind(),
             workspace: self.workspace(),
         };
-        Err((refusal.fault(&asked), wait))
+        Err(Failed { fault: refusal.fault(&asked), wait, again: Again::WhereRepeatable })
     }
 
     fn call<'a>(&self, method: Method, url: Url, body: Option<&'a Value>, what: &'a str) -> Call<'a> {
@@ -295,9 +323,6 @@ fn retry_after(response: &Response) -> Option<Duration> {
     Some(Duration::from_secs(seconds))
 }
 
-/// How a failed connection is told; then nothing was carried out.
-const NO_CONNECTION: &str = "no connection";
-
 /// The innermost cause, which says what happened; the outer ones repeat the URL.
 fn told(error: &reqwest::Error) -> String {
     let mut cause: &dyn std::error::Error = error;
@@ -306,7 +331,7 @@ fn told(error: &reqwest::Error) -> String {
     }
     let cause = crate::error::one_line(&cause.to_string());
     match error {
-        _ if error.is_connect() => format!("{NO_CONNECTION} ({cause})"),
+        _ if error.is_connect() => format!("no connection ({cause})"),
         _ if error.is_timeout() => "it takes longer than MLFLOW_HTTP_REQUEST_TIMEOUT".to_owned(),
         _ => cause,
     }

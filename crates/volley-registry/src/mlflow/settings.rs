@@ -84,9 +84,9 @@ impl MlflowSettings {
     ) -> Result<Option<Self>, MlflowFault> {
         let set = |name: &str| variable(name).map(str::trim).filter(|value| !value.is_empty());
         let named = registry.map(|url| ("the setting `registry`", url));
-        let tracking = set("MLFLOW_TRACKING_URI").map(|url| ("MLFLOW_TRACKING_URI", url)).or(named);
-        let Some(tracking) = tracking else { return Ok(None) };
         let of_models = set("MLFLOW_REGISTRY_URI").map(|url| ("MLFLOW_REGISTRY_URI", url));
+        let tracking = set("MLFLOW_TRACKING_URI").map(|url| ("MLFLOW_TRACKING_URI", url)).or(named).or(of_models);
+        let Some(tracking) = tracking else { return Ok(None) };
         let registry = named.or(of_models).unwrap_or(tracking);
         for name in ["MLFLOW_TRACKING_AUTH", "MLFLOW_TRACKING_AWS_SIGV4"] {
             if set(name).is_some_and(|value| !value.eq_ignore_ascii_case("false")) {
@@ -112,6 +112,15 @@ impl MlflowSettings {
             registry,
         }))
     }
+}
+
+/// Whether a tracking URI means what only MLflow itself reads: a database, a folder, Databricks. Anything else is meant
+/// to be a server, however it is misspelt.
+pub fn is_of_mlflow_alone(uri: &str) -> bool {
+    const SCHEMES: [&str; 8] = ["file", "sqlite", "postgresql", "mysql", "mssql", "databricks", "databricks-uc", "uc"];
+    let uri = uri.trim();
+    let scheme = uri.split([':', '+']).next().unwrap_or_default().to_ascii_lowercase();
+    uri.is_empty() || uri.starts_with(['.', '/']) || uri == "mlruns" || SCHEMES.contains(&scheme.as_str())
 }
 
 /// A server of MLflow, and not one of the other places that MLflow itself takes (files, databases, Databricks).
@@ -231,6 +240,21 @@ mod tests {
         let find = |name: &str| (name == "MLFLOW_TRACKING_URI").then_some("http://one");
         let said = MlflowSettings::of_variables(find, Some("http://two")).expect("fine").expect("a server");
         assert_eq!((said.tracking.as_str(), said.registry.as_str()), ("http://one/", "http://two/"));
+    }
+
+    #[test]
+    fn what_only_mlflow_reads_is_told_from_a_server_that_is_misspelt() {
+        for uri in ["", "./mlruns", "/srv/mlruns", "mlruns", "file:///x", "sqlite:///mlflow.db", "databricks"] {
+            assert!(is_of_mlflow_alone(uri), "{uri}");
+        }
+        for uri in ["postgresql+psycopg2://u@h/db", "databricks://profile", "mysql://h/db"] {
+            assert!(is_of_mlflow_alone(uri), "{uri}");
+        }
+        for uri in ["http://h", "localhost:5000", "127.0.0.1:5000", "mlflow", "'http://h'", "htp://h"] {
+            assert!(!is_of_mlflow_alone(uri), "{uri}");
+        }
+        let of_registry = settings(&[("MLFLOW_REGISTRY_URI", "http://models")]).expect("fine").expect("a server");
+        assert_eq!(of_registry.tracking.as_str(), "http://models/");
     }
 
     #[test]
