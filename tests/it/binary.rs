@@ -95,13 +95,6 @@ fn a_parameter_that_nothing_uses_is_refused_before_anything_runs() {
 }
 
 #[test]
-fn what_is_planned_and_not_built_says_so() {
-    let folder = tempfile::tempdir().unwrap();
-    volley(folder.path(), &["models", "import", "x"]).is_error(2, &["not built yet", "[not_built]"]);
-    assert!(std::fs::read_dir(folder.path()).unwrap().next().is_none(), "nothing was begun");
-}
-
-#[test]
 fn what_the_command_line_names_wrongly_ends_with_status_two() {
     let folder = tempfile::tempdir().unwrap();
     volley(folder.path(), &["run", "nowhere.sql"]).is_error(2, &["[file_not_found]"]);

@@ -46,6 +46,16 @@ class Frameworks(CommandTest):
         report = self.check("scikit", sample_models.scikit())
         self.assertEqual(report["outputs"], ["label", "probabilities"])
 
+    def test_columns_whose_names_are_no_words_of_onnx(self):
+        rows = customers().rename(columns={"income": "income in €", "segment": "segment-1"})
+        steps = [
+            ("number", StandardScaler(), ["age", "income in €"]),
+            ("text", OneHotEncoder(handle_unknown="ignore"), ["segment-1"]),
+        ]
+        model = make_pipeline(ColumnTransformer(steps), LogisticRegression(max_iter=1000))
+        model.fit(rows, np.where(rows["income in €"] > 50_000, "left", "stayed"))
+        self.check("names", sample(mlflow.sklearn, model, rows, classified(model, rows), serialization_format="cloudpickle"))
+
     def test_a_classifier_of_xgboost_and_that_volley_needs_no_conversion(self):
         report = self.check("xgboost", sample_models.xgboost())
         self.assertIn("as they are", report["note"])

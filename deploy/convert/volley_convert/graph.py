@@ -86,6 +86,18 @@ def rename(graph: onnx.GraphProto, old: str, new: str):
         output.name = new if output.name == old else output.name
 
 
+def name_inputs(graph: onnx.GraphProto, names: list[str]):
+    """Gives the inputs of a graph the names of their columns: exporters make words of them, `a_b` of `a b`."""
+    given = [port.name for port in graph.input]
+    if len(given) != len(names):
+        return
+    new = dict(zip(given, names))
+    for node in graph.node:
+        node.input[:] = [new.get(name, name) for name in node.input]
+    for port in graph.input:
+        port.name = new[port.name]
+
+
 class Runtime:
     """The model in ONNX Runtime."""
 

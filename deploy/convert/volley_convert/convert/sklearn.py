@@ -15,7 +15,7 @@ from sklearn.base import is_classifier
 from sklearn.ensemble import HistGradientBoostingRegressor
 
 from volley_convert.convert import links, sklearn_trees
-from volley_convert.graph import OPSETS, tidy
+from volley_convert.graph import OPSETS, name_inputs, tidy
 from volley_convert.inputs import Columns
 
 # Which method gives what an output of skl2onnx holds, in the order of preference.
@@ -81,6 +81,7 @@ class Original:
             # Of a voting classifier: it concerns its `transform`, and skl2onnx wants it so.
             last.flatten_transform = False
         graph = self.exported(model, ports, is_classifier(last))
+        name_inputs(graph.graph, [name for name, _ in ports])
         if isinstance(last, HistGradientBoostingRegressor) and last.loss in ("poisson", "gamma"):
             # skl2onnx leaves the exponential out.
             graph = links.linked(graph, "Exp")
