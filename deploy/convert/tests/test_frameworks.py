@@ -54,7 +54,8 @@ class Frameworks(CommandTest):
         ]
         model = make_pipeline(ColumnTransformer(steps), LogisticRegression(max_iter=1000))
         model.fit(rows, np.where(rows["income in €"] > 50_000, "left", "stayed"))
-        self.check("names", sample(mlflow.sklearn, model, rows, classified(model, rows), serialization_format="cloudpickle"))
+        answers = classified(model, rows)
+        self.check("names", sample(mlflow.sklearn, model, rows, answers, serialization_format="cloudpickle"))
 
     def test_a_classifier_of_xgboost_and_that_volley_needs_no_conversion(self):
         report = self.check("xgboost", sample_models.xgboost())
