@@ -1,6 +1,7 @@
 //! Models of a real MLflow server, scored and shown as those of our own registry.
 
 use serde_json::{Value, json};
+use volley_engine::Environment;
 
 use crate::fixtures::check_named;
 use crate::harness::{House, fixture};
@@ -204,6 +205,13 @@ async fn names_are_ours_where_a_registry_is_named_and_mlflow_s_are_found_by_thei
     let url = MlflowServer::shared().url();
     let mut house = House::with(|settings| settings.registry = Some(url)).await;
     assert_eq!(house.number("SELECT predict('linear', 1.0, 2.0, 3.0, 4.0)").await, 8.0);
+
+    // A server that is misspelt is no reason to look elsewhere; what is none of ours is.
+    for (uri, code) in [("localhost:5000", "mlflow_settings"), ("sqlite:///mlflow.db", "unknown_model")] {
+        let environment = Environment::of([("MLFLOW_TRACKING_URI".to_string(), uri.to_string())]);
+        let mut house = House::with(|settings| settings.environment = environment).await;
+        assert_eq!(house.codes("SELECT predict('linear', 1.0)").await, [code], "{uri}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
