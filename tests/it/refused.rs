@@ -63,7 +63,6 @@ async fn a_missing_input_names_what_there_is_and_what_is_near() {
 #[tokio::test]
 async fn an_extra_argument_is_not_dropped() {
     check("SELECT predict('$M', a, b, c, d, a) FROM t", &["extra_argument"], &[]).await;
-    check("SELECT predict('$M', {'a': a, 'b': b, 'c': c, 'd': d, 'e': a}) FROM t", &["extra_argument"], &["`e`"]).await;
 }
 
 #[tokio::test]

@@ -22,6 +22,7 @@ use crate::error::{EngineError, missing_table};
 use crate::gate;
 use crate::params::{self, Params};
 use crate::snapshot::Snapshot;
+use crate::system;
 use crate::views::{Views, statement_of, view_made_by};
 
 /// A statement that is ready to be analyzed, optimized and run.
@@ -159,11 +160,12 @@ impl Preparation<'_> {
     }
 }
 
-/// The names of all tables and views of a session, in order.
+/// The names of all tables and views of a session, in order; those of `system` are nobody's, and have longer names.
 pub(crate) fn table_names(catalogs: &dyn CatalogProviderList) -> Vec<String> {
     let catalogs = catalogs.catalog_names().into_iter().filter_map(|name| catalogs.catalog(&name));
     let schemas = catalogs.flat_map(|catalog| {
-        catalog.schema_names().into_iter().filter_map(move |name| catalog.schema(&name)).collect::<Vec<_>>()
+        let names = catalog.schema_names().into_iter().filter(|name| name != system::SCHEMA);
+        names.filter_map(|name| catalog.schema(&name)).collect::<Vec<_>>()
     });
     let mut names: Vec<_> = schemas.flat_map(|schema| schema.table_names()).collect();
     names.sort();

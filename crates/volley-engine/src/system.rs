@@ -15,7 +15,7 @@ use volley_registry::{Model, Registry};
 
 use crate::error::EngineError;
 
-const SCHEMA: &str = "system";
+pub(crate) const SCHEMA: &str = "system";
 const MODELS: &str = "models";
 
 /// Puts the tables into a context.
