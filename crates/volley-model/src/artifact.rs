@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 use std::str::FromStr;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -10,15 +11,25 @@ use sha2::{Digest as _, Sha256};
 
 /// The files of one model by relative path: an MLflow model directory, or one bare `.onnx` file
 /// (with the external data beside it, if it has any).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Artifact {
     files: BTreeMap<String, Bytes>,
+    /// Of these files, once anybody has asked: models are large, and each step on the way to one asks for its digest.
+    manifest: Arc<OnceLock<Manifest>>,
 }
+
+impl PartialEq for Artifact {
+    fn eq(&self, other: &Self) -> bool {
+        self.files == other.files
+    }
+}
+
+impl Eq for Artifact {}
 
 impl Artifact {
     /// Paths are relative to the model's directory and separated by `/`.
     pub fn new(files: BTreeMap<String, Bytes>) -> Self {
-        Self { files }
+        Self { files, manifest: Arc::default() }
     }
 
     /// Every file, in path order.
@@ -31,14 +42,14 @@ impl Artifact {
         self.files.get(path)
     }
 
-    /// Path, size and sha256 of every file, in path order.
-    pub fn manifest(&self) -> Manifest {
-        self.files.iter().map(|(path, content)| FileEntry::of(path, content)).collect()
+    /// Path, size and sha256 of every file, in path order. Hashes the files the first time.
+    pub fn manifest(&self) -> &Manifest {
+        self.manifest.get_or_init(|| self.files.iter().map(|(path, content)| FileEntry::of(path, content)).collect())
     }
 
     /// The digest of the manifest: equal digests mean equal files under equal paths.
     pub fn digest(&self) -> Digest {
-        Digest::of(&self.manifest())
+        Digest::of(self.manifest())
     }
 }
 
@@ -145,7 +156,8 @@ mod tests {
 
     #[test]
     fn a_manifest_names_each_file_with_its_size_and_sha256() {
-        let manifest = artifact(&[("b", ""), ("a", "abc")]).manifest();
+        let artifact = artifact(&[("b", ""), ("a", "abc")]);
+        let manifest = artifact.manifest();
         assert_eq!(manifest[0].path, "a");
         assert_eq!(manifest[0].size, 3);
         assert_eq!(manifest[0].sha256, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
@@ -157,7 +169,7 @@ mod tests {
         let digest = artifact(&[("a", "abc"), ("b", "")]).digest();
         assert_ne!(digest, artifact(&[("a", "abd"), ("b", "")]).digest());
         assert_ne!(digest, artifact(&[("a", "abc"), ("c", "")]).digest());
-        let mut reversed = artifact(&[("a", "abc"), ("b", "")]).manifest();
+        let mut reversed = artifact(&[("a", "abc"), ("b", "")]).manifest().clone();
         reversed.reverse();
         assert_eq!(digest, Digest::of(&reversed));
     }

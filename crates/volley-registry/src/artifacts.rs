@@ -43,7 +43,7 @@ pub(crate) async fn keep(store: &dyn ObjectStore, layout: &Layout, artifact: &Ar
     for (path, bytes) in artifact.files() {
         settle::put(store, &layout.file(&digest, path), bytes).await?;
     }
-    settle::put(store, &layout.manifest(&digest), &records::json(&artifact.manifest())).await?;
+    settle::put(store, &layout.manifest(&digest), &records::json(artifact.manifest())).await?;
     Ok(digest)
 }
 

@@ -151,7 +151,7 @@ impl Mlflow {
             tags,
             aliases,
             golden: None,
-            files: artifact.manifest(),
+            files: artifact.manifest().clone(),
             mlflow: Some(origin),
             contract: pin.contract,
             trial: None,

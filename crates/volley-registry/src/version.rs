@@ -125,7 +125,7 @@ impl Registration {
                 .golden
                 .as_ref()
                 .map(|golden| GoldenRecord { sha256: golden.artifact().digest(), key: golden.key.clone() }),
-            files: self.artifact.manifest(),
+            files: self.artifact.manifest().clone(),
             mlflow: self.mlflow.clone(),
             contract: self.contract.clone(),
             trial: self.trial.clone(),

@@ -88,7 +88,7 @@ async fn a_version_gives_back_what_was_registered(registry: Registry) {
     assert_eq!(found.contract, given.contract);
     assert_eq!(found.tags, given.tags);
     assert_eq!(found.sha256, artifact(2.0).digest());
-    assert_eq!(found.files, artifact(2.0).manifest());
+    assert_eq!(&found.files, artifact(2.0).manifest());
     assert_eq!(found.created.timestamp(), given.created.timestamp());
     assert_eq!(found.aliases, ["champion"]);
     assert_eq!(made, volley_registry::Version { aliases: vec![], ..found });
