@@ -8,7 +8,6 @@ use serde_json::Value;
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct OneVersion {
-    #[serde(deserialize_with = "or_default")]
     pub model_version: ModelVersion,
 }
 
@@ -16,9 +15,7 @@ pub(super) struct OneVersion {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Versions {
-    #[serde(deserialize_with = "or_default")]
     pub model_versions: Vec<ModelVersion>,
-    #[serde(deserialize_with = "or_default")]
     pub next_page_token: String,
 }
 
@@ -26,21 +23,15 @@ pub(super) struct Versions {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct ModelVersion {
-    #[serde(deserialize_with = "or_default")]
     pub name: String,
     #[serde(deserialize_with = "whole")]
     pub version: u64,
     #[serde(deserialize_with = "whole")]
     pub creation_timestamp: i64,
-    #[serde(deserialize_with = "or_default")]
     pub source: String,
-    #[serde(deserialize_with = "or_default")]
     pub run_id: String,
-    #[serde(deserialize_with = "or_default")]
     pub status: String,
-    #[serde(deserialize_with = "or_default")]
     pub tags: Vec<Tag>,
-    #[serde(deserialize_with = "or_default")]
     pub aliases: Vec<String>,
 }
 
@@ -48,9 +39,7 @@ pub(super) struct ModelVersion {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Tag {
-    #[serde(deserialize_with = "or_default")]
     pub key: String,
-    #[serde(deserialize_with = "or_default")]
     pub value: String,
 }
 
@@ -58,7 +47,6 @@ pub(super) struct Tag {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct OneModel {
-    #[serde(deserialize_with = "or_default")]
     pub registered_model: RegisteredModel,
 }
 
@@ -66,9 +54,7 @@ pub(super) struct OneModel {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Models {
-    #[serde(deserialize_with = "or_default")]
     pub registered_models: Vec<RegisteredModel>,
-    #[serde(deserialize_with = "or_default")]
     pub next_page_token: String,
 }
 
@@ -76,9 +62,7 @@ pub(super) struct Models {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct RegisteredModel {
-    #[serde(deserialize_with = "or_default")]
     pub name: String,
-    #[serde(deserialize_with = "or_default")]
     pub aliases: Vec<Alias>,
 }
 
@@ -86,7 +70,6 @@ pub(super) struct RegisteredModel {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Alias {
-    #[serde(deserialize_with = "or_default")]
     pub alias: String,
     #[serde(deserialize_with = "whole")]
     pub version: u64,
@@ -96,7 +79,6 @@ pub(super) struct Alias {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct DownloadUri {
-    #[serde(deserialize_with = "or_default")]
     pub artifact_uri: String,
 }
 
@@ -104,7 +86,6 @@ pub(super) struct DownloadUri {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct OneLoggedModel {
-    #[serde(deserialize_with = "or_default")]
     pub model: LoggedModel,
 }
 
@@ -112,9 +93,7 @@ pub(super) struct OneLoggedModel {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct LoggedModels {
-    #[serde(deserialize_with = "or_default")]
     pub models: Vec<LoggedModel>,
-    #[serde(deserialize_with = "or_default")]
     pub next_page_token: String,
 }
 
@@ -122,7 +101,6 @@ pub(super) struct LoggedModels {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct LoggedModel {
-    #[serde(deserialize_with = "or_default")]
     pub info: LoggedModelInfo,
 }
 
@@ -130,17 +108,12 @@ pub(super) struct LoggedModel {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct LoggedModelInfo {
-    #[serde(deserialize_with = "or_default")]
     pub model_id: String,
-    #[serde(deserialize_with = "or_default")]
     pub name: String,
     #[serde(deserialize_with = "whole")]
     pub creation_timestamp_ms: i64,
-    #[serde(deserialize_with = "or_default")]
     pub artifact_uri: String,
-    #[serde(deserialize_with = "or_default")]
     pub status: String,
-    #[serde(deserialize_with = "or_default")]
     pub source_run_id: String,
 }
 
@@ -148,9 +121,7 @@ pub(super) struct LoggedModelInfo {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct OneExperiment {
-    #[serde(deserialize_with = "or_default")]
     pub experiment: Experiment,
-    #[serde(deserialize_with = "or_default")]
     pub experiment_id: String,
 }
 
@@ -158,9 +129,7 @@ pub(super) struct OneExperiment {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Experiment {
-    #[serde(deserialize_with = "or_default")]
     pub experiment_id: String,
-    #[serde(deserialize_with = "or_default")]
     pub lifecycle_stage: String,
 }
 
@@ -168,7 +137,6 @@ pub(super) struct Experiment {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Runs {
-    #[serde(deserialize_with = "or_default")]
     pub runs: Vec<Run>,
 }
 
@@ -176,7 +144,6 @@ pub(super) struct Runs {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct OneRun {
-    #[serde(deserialize_with = "or_default")]
     pub run: Run,
 }
 
@@ -184,7 +151,6 @@ pub(super) struct OneRun {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Run {
-    #[serde(deserialize_with = "or_default")]
     pub info: RunInfo,
 }
 
@@ -192,11 +158,8 @@ pub(super) struct Run {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct RunInfo {
-    #[serde(deserialize_with = "or_default")]
     pub run_id: String,
-    #[serde(deserialize_with = "or_default")]
     pub experiment_id: String,
-    #[serde(deserialize_with = "or_default")]
     pub artifact_uri: String,
     #[serde(deserialize_with = "whole")]
     pub start_time: i64,
@@ -206,7 +169,6 @@ pub(super) struct RunInfo {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Listing {
-    #[serde(deserialize_with = "or_default")]
     pub files: Vec<ListedFile>,
 }
 
@@ -214,9 +176,7 @@ pub(super) struct Listing {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct ListedFile {
-    #[serde(deserialize_with = "or_default")]
     pub path: String,
-    #[serde(deserialize_with = "or_default")]
     pub is_dir: bool,
     #[serde(deserialize_with = "size")]
     pub file_size: Option<u64>,
@@ -226,9 +186,24 @@ pub(super) struct ListedFile {
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Nothing {}
 
+/// An answer: no text at all is an object without fields. None for what is no such answer.
+pub(super) fn read<T: DeserializeOwned>(text: &[u8]) -> Option<T> {
+    let text = if text.is_empty() { b"{}" } else { text };
+    let mut answer = serde_json::from_slice(text).ok().filter(Value::is_object)?;
+    leave_out_nulls(&mut answer);
+    serde_json::from_value(answer).ok()
+}
+
 /// `null` means what leaving out means.
-fn or_default<'de, T: DeserializeOwned + Default, D: Deserializer<'de>>(answer: D) -> Result<T, D::Error> {
-    Ok(Option::deserialize(answer)?.unwrap_or_default())
+fn leave_out_nulls(answer: &mut Value) {
+    match answer {
+        Value::Object(fields) => {
+            fields.retain(|_, value| !value.is_null());
+            fields.values_mut().for_each(leave_out_nulls);
+        }
+        Value::Array(items) => items.iter_mut().for_each(leave_out_nulls),
+        _ => {}
+    }
 }
 
 /// A whole number, or the text of one.
@@ -254,7 +229,7 @@ mod tests {
     use super::*;
 
     fn read<T: DeserializeOwned>(text: &str) -> T {
-        serde_json::from_str(text).expect("lenient")
+        super::read(text.as_bytes()).expect("lenient")
     }
 
     #[test]

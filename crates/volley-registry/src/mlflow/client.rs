@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use url::Url;
 
+use super::answers;
 use super::fault::{Asked, MlflowFault, Refusal};
 use super::settings::{Credentials, MlflowSettings};
 use crate::reference::is_here;
@@ -189,9 +190,7 @@ impl Client {
 
     async fn json<T: DeserializeOwned>(&self, call: Call<'_>) -> Result<T, MlflowFault> {
         let text = self.answered(&call, ANSWER_BYTES_MAX).await?;
-        let text: &[u8] = if text.is_empty() { b"{}" } else { &text };
-        let object = serde_json::from_slice(text).ok().filter(Value::is_object);
-        object.and_then(|object| serde_json::from_value(object).ok()).ok_or_else(|| MlflowFault::NotMlflow {
+        answers::read(&text).ok_or_else(|| MlflowFault::NotMlflow {
             url: call.url.to_string(),
             reason: "its answer is not the JSON of MLflow".to_owned(),
         })
