@@ -30,7 +30,7 @@ use crate::cache::ModelCache;
 use crate::embedded::listed;
 use crate::error::Error;
 use crate::{MlflowRef, Model, Origin, Pin, Version, Which};
-use answers::{ModelVersion, Models, Nothing, OneModel, Versions};
+use answers::{ModelVersion, Models, Nothing, OneModel, Page, Versions};
 use client::{Client, Side};
 pub use fault::MlflowFault;
 use files::Files;
@@ -91,18 +91,8 @@ impl Mlflow {
 
     /// The names of all registered models, sorted.
     pub async fn names(&self) -> Result<Vec<String>, Error> {
-        let mut names = vec![];
-        let mut token = String::new();
-        for _ in 0..PAGES_MAX {
-            let query = [("max_results", PAGE), ("page_token", token.as_str())];
-            let query = if token.is_empty() { &query[..1] } else { &query[..] };
-            let page: Models = self.client.get(Side::Registry, "registered-models/search", query, "its models").await?;
-            names.extend(page.registered_models.into_iter().map(|model| model.name));
-            token = page.next_page_token;
-            if token.is_empty() {
-                break;
-            }
-        }
+        let found = self.search::<Models>("registered-models/search", "").await?;
+        let mut names: Vec<_> = found.into_iter().map(|model| model.name).collect();
         names.sort();
         // Pages are cut by position: what is made meanwhile moves others onto the next one too.
         names.dedup();
@@ -260,23 +250,29 @@ impl Mlflow {
 
     /// All versions of one model or of all, in the order of their numbers.
     async fn all_versions(&self, name: Option<&str>) -> Result<Vec<ModelVersion>, Error> {
-        let filter = name.and_then(of_name);
-        let mut versions = vec![];
+        let filter = name.and_then(of_name).unwrap_or_default();
+        let mut versions = self.search::<Versions>("model-versions/search", &filter).await?;
+        versions.retain(|version| name.is_none_or(|name| version.name == name));
+        versions.sort_by_key(|version| version.version);
+        Ok(versions)
+    }
+
+    /// All that a search of the registry finds, page after page; an empty filter is none.
+    async fn search<P: Page>(&self, path: &str, filter: &str) -> Result<Vec<P::Item>, Error> {
+        let mut found = vec![];
         let mut token = String::new();
         for _ in 0..PAGES_MAX {
-            let filter = filter.as_deref().map(|filter| ("filter", filter));
-            let token_of_page = Some(("page_token", token.as_str())).filter(|_| !token.is_empty());
-            let query: Vec<_> = [Some(("max_results", PAGE)), filter, token_of_page].into_iter().flatten().collect();
-            let page: Versions = self.client.get(Side::Registry, "model-versions/search", &query, "its models").await?;
-            versions.extend(page.model_versions);
-            token = page.next_page_token;
+            let mut query = vec![("max_results", PAGE), ("filter", filter), ("page_token", &token)];
+            query.retain(|(_, value)| !value.is_empty());
+            let page: P = self.client.get(Side::Registry, path, &query, "its models").await?;
+            let (items, next) = page.turned();
+            found.extend(items);
+            token = next;
             if token.is_empty() {
                 break;
             }
         }
-        versions.retain(|version| name.is_none_or(|name| version.name == name));
-        versions.sort_by_key(|version| version.version);
-        Ok(versions)
+        Ok(found)
     }
 }
 

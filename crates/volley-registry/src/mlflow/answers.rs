@@ -194,6 +194,31 @@ pub(super) fn read<T: DeserializeOwned>(text: &[u8]) -> Option<T> {
     serde_json::from_value(answer).ok()
 }
 
+/// One page of what a search finds.
+pub(super) trait Page: DeserializeOwned {
+    /// What is searched for.
+    type Item;
+
+    /// What is on this page, and the token of the next; empty on the last.
+    fn turned(self) -> (Vec<Self::Item>, String);
+}
+
+impl Page for Versions {
+    type Item = ModelVersion;
+
+    fn turned(self) -> (Vec<ModelVersion>, String) {
+        (self.model_versions, self.next_page_token)
+    }
+}
+
+impl Page for Models {
+    type Item = RegisteredModel;
+
+    fn turned(self) -> (Vec<RegisteredModel>, String) {
+        (self.registered_models, self.next_page_token)
+    }
+}
+
 /// `null` means what leaving out means.
 fn leave_out_nulls(answer: &mut Value) {
     match answer {
