@@ -51,7 +51,6 @@ const PAGES_MAX: usize = 1_000;
 #[derive(Debug)]
 pub struct Mlflow {
     client: Client,
-    tracking: url::Url,
     cache: ModelCache,
     sources: Arc<dyn Sources>,
 }
@@ -80,8 +79,7 @@ impl Mlflow {
     ///
     /// Error: `mlflow_settings`.
     pub fn new(settings: MlflowSettings, cache: ModelCache, sources: Arc<dyn Sources>) -> Result<Self, MlflowFault> {
-        let tracking = settings.tracking.clone();
-        Ok(Mlflow { client: Client::new(settings)?, tracking, cache, sources })
+        Ok(Mlflow { client: Client::new(settings)?, cache, sources })
     }
 
     /// Where registered models are asked for.
@@ -123,14 +121,14 @@ impl Mlflow {
 
     /// One version, fetched and inspected.
     pub(crate) async fn version(&self, name: &str, version: u64, limits: &Limits) -> Result<Version, Error> {
-        let reference = MlflowRef::Registered { name: name.to_owned(), which: Which::Number(version) };
+        let reference = MlflowRef::version(name, version);
         let pin = self.pin(&reference.to_string(), &reference, limits).await?;
         self.version_of(pin, version, limits).await
     }
 
     /// A version that is pinned, with what the server says of it now. Its files are here since it was pinned.
     pub(crate) async fn version_of(&self, pin: Pin, version: u64, limits: &Limits) -> Result<Version, Error> {
-        let reference = MlflowRef::Registered { name: pin.name.clone(), which: Which::Number(version) };
+        let reference = MlflowRef::version(&pin.name, version);
         let Found { origin, tags, aliases, .. } = self.find(&reference).await?;
         let artifact = self.fetch(&pin, Bounds::from(limits)).await?;
         Ok(Version {

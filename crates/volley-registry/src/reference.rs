@@ -69,6 +69,13 @@ pub enum MlflowRef {
     },
 }
 
+impl MlflowRef {
+    /// A version of a registered model.
+    pub(crate) fn version(name: &str, version: u64) -> Self {
+        MlflowRef::Registered { name: name.to_owned(), which: Which::Number(version) }
+    }
+}
+
 impl FromStr for ModelRef {
     type Err = Error;
 

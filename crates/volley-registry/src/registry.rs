@@ -175,8 +175,7 @@ impl Registry {
                 Ok(VersionFiles { artifact, runtime: Some(pin.contract.runtime), fetched: None })
             }
             Home::Mlflow => {
-                let reference = MlflowRef::Registered { name: name.to_owned(), which: Which::Number(version) };
-                let fetched = self.fetched(&reference).await?;
+                let fetched = self.fetched(&MlflowRef::version(name, version)).await?;
                 Ok(VersionFiles { artifact: fetched.artifact.clone(), runtime: None, fetched: Some(fetched) })
             }
         }
@@ -234,25 +233,17 @@ impl Registry {
 
     /// Fixes what a reference means now. A location, and a model of MLflow, is read and inspected; nothing is loaded.
     pub async fn resolve(&self, reference: &ModelRef) -> Result<Pin, Error> {
-        match reference {
-            ModelRef::Location(location) => self.pin_location(location).await,
-            ModelRef::Registered { name, which } => match &self.home {
-                Home::Embedded(embedded) => embedded.pin(reference, name, which).await,
-                Home::Mlflow => {
-                    let (meant, written) =
-                        (MlflowRef::Registered { name: name.clone(), which: which.clone() }, reference.to_string());
-                    self.server(&written)?.pin(&written, &meant, &self.limits).await
-                }
-            },
-            ModelRef::Mlflow(meant) => match (&self.mlflow, &self.home, meant) {
-                (Server::None, Home::Embedded(embedded), MlflowRef::Registered { name, which }) => {
-                    embedded.pin(reference, name, which).await
-                }
-                _ => {
-                    let written = reference.to_string();
-                    self.server(&written)?.pin(&written, meant, &self.limits).await
-                }
-            },
+        match (reference, &self.home, &self.mlflow) {
+            (ModelRef::Location(location), ..) => self.pin_location(location).await,
+            (ModelRef::Registered { name, which }, Home::Embedded(embedded), _)
+            | (ModelRef::Mlflow(MlflowRef::Registered { name, which }), Home::Embedded(embedded), Server::None) => {
+                embedded.pin(reference, name, which).await
+            }
+            (ModelRef::Registered { name, which }, Home::Mlflow, _) => {
+                let meant = MlflowRef::Registered { name: name.clone(), which: which.clone() };
+                self.pin_on_mlflow(reference, &meant).await
+            }
+            (ModelRef::Mlflow(meant), ..) => self.pin_on_mlflow(reference, meant).await,
         }
     }
 
@@ -304,6 +295,11 @@ impl Registry {
 
     fn bounds(&self) -> Bounds {
         Bounds::from(&self.limits)
+    }
+
+    async fn pin_on_mlflow(&self, reference: &ModelRef, meant: &MlflowRef) -> Result<Pin, Error> {
+        let written = reference.to_string();
+        self.server(&written)?.pin(&written, meant, &self.limits).await
     }
 
     async fn pin_location(&self, location: &str) -> Result<Pin, Error> {

@@ -120,6 +120,11 @@ impl Client {
         self.base(side).as_str().trim_end_matches('/')
     }
 
+    /// Where runs, logged models and artifacts are asked for.
+    pub(super) fn tracking(&self) -> &Url {
+        self.base(Side::Tracking)
+    }
+
     pub(super) fn workspace(&self) -> Option<&str> {
         self.settings.workspace.as_deref()
     }

@@ -32,7 +32,7 @@ impl Mlflow {
     pub(super) async fn find(&self, reference: &MlflowRef) -> Result<Found, Error> {
         match reference {
             MlflowRef::Registered { name, which } => self.registered(name, which).await,
-            MlflowRef::Stage { name, stage } => self.staged(name, stage).await,
+            MlflowRef::Stage { name, stage } => self.latest(name, Some(stage)).await,
             MlflowRef::Logged(id) => self.logged(id).await,
             MlflowRef::Run { run, path } => self.of_run(run, path).await,
         }
@@ -78,10 +78,6 @@ impl Mlflow {
         }
     }
 
-    async fn staged(&self, name: &str, stage: &str) -> Result<Found, Error> {
-        self.latest(name, Some(stage)).await
-    }
-
     fn without_version(&self, name: &str, stage: Option<&str>) -> Error {
         let server = self.url().to_owned();
         let reason = match stage {
@@ -104,7 +100,7 @@ impl Mlflow {
         let query = [("name", name), ("version", number.as_str())];
         let path = "model-versions/get-download-uri";
         let answer: DownloadUri = self.client.get(Side::Registry, path, &query, &format!("model {name}")).await?;
-        let place = Place::parse(&answer.artifact_uri, &self.tracking, &label)?;
+        let place = Place::parse(&answer.artifact_uri, self.client.tracking(), &label)?;
         let of = (name, Some(version.version), version.creation_timestamp);
         Ok(Found {
             place: self.settled(place, &label).await?,
@@ -195,7 +191,7 @@ impl Mlflow {
     /// The place of a run, of a logged model or of a pin, which has files and leads no further: a chain of them is no
     /// server's doing.
     pub(super) fn place(&self, uri: &str, label: &str) -> Result<Place, MlflowFault> {
-        match Place::parse(uri, &self.tracking, label)? {
+        match Place::parse(uri, self.client.tracking(), label)? {
             place @ (Place::Proxy(_) | Place::Store(_)) => Ok(place),
             Place::Run { .. } | Place::Logged(_) => Err(MlflowFault::Source {
                 model: label.to_owned(),
