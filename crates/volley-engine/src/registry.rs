@@ -9,9 +9,7 @@ use object_store::path::Path;
 use url::Url;
 use volley_commit::Location;
 use volley_connect::{Base, Reach, Stores};
-use volley_registry::{
-    Mlflow, MlflowFault, MlflowSettings, ModelCache, Registry, Sources, is_mlflow, is_of_mlflow_alone,
-};
+use volley_registry::{Mlflow, MlflowFault, MlflowSettings, ModelCache, Registry, Sources, is_of_mlflow_alone};
 
 use crate::error::EngineError;
 use crate::settings::EngineSettings;
@@ -24,8 +22,7 @@ pub(crate) fn open(
     stores: &Arc<Stores>,
 ) -> Result<Registry, EngineError> {
     let said = settings.registry.as_deref();
-    let of_server = said.filter(|text| is_mlflow(text));
-    let found = MlflowSettings::of_variables(|name| settings.environment.get(name), of_server);
+    let found = settings.mlflow();
     let mlflow = found.and_then(|found| found.map(|found| server(found, settings, stores)).transpose()).transpose();
     // Names would be looked up where they are not, or found where they are not meant.
     let uri =
@@ -33,7 +30,9 @@ pub(crate) fn open(
     let is_meant = uri.is_some_and(|uri| !is_of_mlflow_alone(uri));
     let embedded = || embedded(said.unwrap_or(EngineSettings::REGISTRY), settings, runtime);
     match mlflow {
-        Some(mlflow) if of_server.is_some() || (said.is_none() && is_meant) => Ok(Registry::of_mlflow(mlflow)),
+        Some(mlflow) if settings.mlflow_registry().is_some() || (said.is_none() && is_meant) => {
+            Ok(Registry::of_mlflow(mlflow))
+        }
         Some(mlflow) => Ok(embedded()?.with_mlflow(mlflow)),
         None => embedded(),
     }

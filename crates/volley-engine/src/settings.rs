@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use volley_connect::{Base, Budget, Connection, Environment, Reach};
 use volley_model::{OnnxRuntime, Runtimes};
-use volley_registry::is_url;
+use volley_registry::{MlflowFault, MlflowSettings, is_mlflow, is_url};
 
 /// Settings of an engine.
 #[derive(Debug, Clone, PartialEq)]
@@ -110,6 +110,18 @@ impl EngineSettings {
     /// The folder of the state on this machine; none if it lies in a bucket.
     pub fn state_folder(&self) -> Option<PathBuf> {
         (!is_url(&self.state)).then(|| self.base.join(&self.state))
+    }
+
+    /// The MLflow server that these settings name, if any: as their registry, or in the environment.
+    ///
+    /// Error: `mlflow_settings`.
+    pub fn mlflow(&self) -> Result<Option<MlflowSettings>, MlflowFault> {
+        MlflowSettings::of_variables(|name| self.environment.get(name), self.mlflow_registry())
+    }
+
+    /// The registry, if that is a server.
+    pub(crate) fn mlflow_registry(&self) -> Option<&str> {
+        self.registry.as_deref().filter(|registry| is_mlflow(registry))
     }
 
     /// The runtimes that these settings bring beside our own.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use volley_engine::{EngineSettings, Summary};
-use volley_registry::{Mlflow, MlflowSettings, ModelCache, NoSources, RunRecord, is_mlflow};
+use volley_registry::{Mlflow, ModelCache, NoSources, RunRecord};
 
 use crate::job_file::Job;
 use crate::outcome;
@@ -25,10 +25,7 @@ impl RunLog {
     ///
     /// Errors: `mlflow_not_configured`, and those of the server.
     pub async fn open(experiment: &str, settings: &EngineSettings) -> Result<Self, Failure> {
-        let variable = |name: &str| settings.environment.get(name);
-        let server = settings.registry.as_deref().filter(|registry| is_mlflow(registry));
-        let found = MlflowSettings::of_variables(variable, server).map_err(volley_registry::Error::from)?;
-        let found = found.ok_or_else(|| {
+        let found = settings.mlflow().map_err(volley_registry::Error::from)?.ok_or_else(|| {
             let message = "--log-run needs an MLflow server: set MLFLOW_TRACKING_URI to its URL";
             Failure::new("mlflow_not_configured", message)
         })?;
