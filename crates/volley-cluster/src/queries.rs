@@ -81,25 +81,26 @@ impl Queries {
 
     /// The queries that were launched on an instance, at least `age` ago.
     pub(crate) fn launched_on(&self, instance: Instance, age: Duration) -> Vec<String> {
-        let is_there = |entry: &Entry| {
-            let launch = entry.launched.as_ref();
-            launch.is_some_and(|launch| instance.is(&launch.executor) && launch.at.elapsed() >= age)
-        };
-        self.lock().iter().filter(|(_, entry)| is_there(entry)).map(|(id, _)| id.clone()).collect()
+        self.launched(|executor| instance.is(executor), age)
     }
 
     /// The queries that were launched at least `age` ago on an executor that is not known.
     pub(crate) fn launched_elsewhere(&self, is_known: impl Fn(&str) -> bool, age: Duration) -> Vec<String> {
-        let is_there = |entry: &Entry| {
-            entry.launched.as_ref().is_some_and(|launch| launch.at.elapsed() >= age && !is_known(&launch.executor))
-        };
-        self.lock().iter().filter(|(_, entry)| is_there(entry)).map(|(id, _)| id.clone()).collect()
+        self.launched(|executor| !is_known(executor), age)
     }
 
     /// The queries that have waited at least so long to be launched.
     pub(crate) fn unlaunched(&self, age: Duration) -> Vec<String> {
-        let waits = |entry: &Entry| entry.launched.is_none() && entry.entered.elapsed() >= age;
-        self.lock().iter().filter(|(_, entry)| waits(entry)).map(|(id, _)| id.clone()).collect()
+        self.those(|entry| entry.launched.is_none() && entry.entered.elapsed() >= age)
+    }
+
+    fn launched(&self, is_it: impl Fn(&str) -> bool, age: Duration) -> Vec<String> {
+        let is_launched = |launch: &Launch| launch.at.elapsed() >= age && is_it(&launch.executor);
+        self.those(|entry| entry.launched.as_ref().is_some_and(&is_launched))
+    }
+
+    fn those(&self, is_one: impl Fn(&Entry) -> bool) -> Vec<String> {
+        self.lock().iter().filter(|(_, entry)| is_one(entry)).map(|(id, _)| id.clone()).collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Entry>> {
